@@ -1,0 +1,29 @@
+"""Search how to train a nanoGPT with the least energy, ranked by joules to target loss.
+
+The map, in the order of a trial's life (core: values in, values out; shell: effects):
+
+    __main__.py    Hydra entry: python -m search +study=NAME            shell
+    compose.py     command line -> checked configuration, or one line   shell
+    config.py      the schema of a study                                core
+    space.py       search space -> distributions -> a configuration     core
+    proposal.py    what to try next, from the history                   core
+    study.py       ask, run, record, tell; going on after a kill        shell
+    storage.py     Optuna's storage and its private corners             shell
+    worker.py      the parent's handle on the process that trains       shell
+    station.py     that process: one device, one meter, one data set    shell
+    device.py      which device, its memory and its lock                shell
+    meter/         what reads joules                                    shell
+    run.py         ONE run: the meter around the training generator     shell
+    cadence.py     when to evaluate next                                core
+    energy.py      readings -> joules by phase, or why not              core
+    stopping.py    go on, or end with an outcome                        core
+    objective.py   what was spent -> values and the constraint          core
+    trial.py       outcome, ledger, curve, crossing, record             core
+    records.py     records.jsonl                                        shell
+    front.py       Pareto front and hypervolume                         core
+    report/        the report: data and figures (core), page (shell)
+    recipe.py      best.yaml                                            shell
+    provenance.py  what a number needs beside it to be compared         shell
+    progress.py    what a person sees while a study runs                shell
+    train.py       one configuration alone: python -m search.train      shell
+"""

@@ -1,0 +1,43 @@
+"""When to evaluate next: sparsely far from the target, densely near it, from the losses alone.
+
+The decision reads no clock and no meter, so that a run repeats exactly. Costs are counted in training steps:
+a forward pass costs a third of forward plus backward per token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from model.config import RunConfig
+
+# Go this share of the way to the forecast crossing: a forecast that is late costs joules, one that is early
+# a look.
+UNDERSHOOT = 0.7
+
+
+def evaluation_cost_steps(config: RunConfig, validation_tokens: int) -> float:
+    """An evaluation's cost in training steps (forward only against forward and backward)."""
+    return validation_tokens / (3.0 * config.tokens_per_step)
+
+
+def steps_until_evaluation(
+    curve: Sequence[tuple[int, float]], target_loss: float, longest: int, shortest: int
+) -> int:
+    """Steps to train before the next evaluation, within [shortest, longest].
+
+    The forecast is a straight line in log(step) through the last two evaluations, which overestimates the
+    speed of a curve that bends down late (a decaying learning rate) no worse than by `longest`.
+    """
+    shortest = min(shortest, longest)
+    if len(curve) < 2:
+        return max(shortest, min(longest, 2 * shortest))
+    (step_a, loss_a), (step_b, loss_b) = curve[-2], curve[-1]
+    if not (math.isfinite(loss_a) and math.isfinite(loss_b)) or loss_b >= loss_a or step_a < 1:
+        return longest
+    slope = (loss_b - loss_a) / math.log(step_b / step_a)
+    exponent = (target_loss - loss_b) / slope
+    if exponent > math.log(1e6):
+        return longest
+    gap = step_b * (math.exp(exponent) - 1.0) * UNDERSHOOT
+    return int(max(shortest, min(longest, gap)))

@@ -1,0 +1,228 @@
+"""The schema of a study: every key that a person can set, its type, its default, and what it may hold.
+
+Composition (Hydra) fills `StudyConfig`; `check` says in one line what cannot be meant. Defaults live in
+`conf/`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from model.config import (
+    ConfigError,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+from model.data import DATASETS
+from search.objective import OBJECTIVES
+from search.space import SEARCHABLE, Space, parse_space
+from search.stopping import Limits
+from search.trial import CountedPhases
+
+SAMPLERS = ("tpe", "nsgaii", "random")
+METERS = ("auto", "nvml", "cpu_time", "simulated")
+DEVICES = ("auto", "cpu", "cuda")
+NAME_LENGTH = 120
+
+
+@dataclass
+class StudySection:
+    """`name` is also the folder under `reports/`. The same `seed` gives the same study."""
+
+    name: str = MISSING
+    seed: int = 0
+    description: str = ""
+
+
+@dataclass
+class BudgetSection:
+    """What the study and each run may spend; null is no limit. `n_trials` counts every trial, failed ones
+    too.
+
+    `hang_s`: a worker that says nothing for so long is replaced, and its trial is CRASHED.
+    """
+
+    n_trials: int = 20
+    study_energy_j: float | None = None
+    run_energy_j: float | None = None
+    run_time_s: float | None = None
+    run_tokens: int | None = None
+    hang_s: float = 600.0
+
+
+@dataclass
+class MeterSection:
+    """`name` auto takes the best that works here. `counted_phases`: compile_train, train or gross.
+
+    `watts_per_core` and `static_w` are the coefficients of `cpu_time`; `simulated_w` is what `simulated`
+    draws.
+    """
+
+    name: str = "auto"
+    counted_phases: str = "compile_train"
+    watts_per_core: float = 3.75
+    static_w: float = 1.0
+    simulated_w: float = 50.0
+    idle_s: float = 2.0
+
+
+@dataclass
+class DeviceSection:
+    """`id`: a CUDA index or a UUID, null for the first. `threads`: of torch on a CPU; one makes runs repeat
+    exactly.
+
+    `wait`: wait for a device that another study holds; false fails at once.
+    """
+
+    name: str = "auto"
+    id: str | None = None
+    threads: int = 1
+    wait: bool = True
+
+
+@dataclass
+class ObjectiveSection:
+    names: list[str] = field(default_factory=lambda: ["energy_to_target_j", "time_to_target_s"])
+
+
+@dataclass
+class SamplerSection:
+    """`n_startup_trials` are drawn at random before the sampler trusts what it has seen."""
+
+    name: str = "tpe"
+    n_startup_trials: int = 10
+
+
+@dataclass
+class StudyConfig:
+    """The whole. `model`, `optimizer`, `schedule` and `train` are the baseline; `space` says what may
+    vary."""
+
+    study: StudySection = field(default_factory=StudySection)
+    target_loss: float = 1.905
+    budget: BudgetSection = field(default_factory=BudgetSection)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    seed: int = 1337
+    space: dict[str, Any] = field(default_factory=dict)
+    objective: ObjectiveSection = field(default_factory=ObjectiveSection)
+    sampler: SamplerSection = field(default_factory=SamplerSection)
+    meter: MeterSection = field(default_factory=MeterSection)
+    device: DeviceSection = field(default_factory=DeviceSection)
+    storage: str = "auto"
+    recipe: str | None = None
+    output: str | None = None
+
+    def run_values(self) -> dict[str, Any]:
+        """The baseline's RunConfig as nested plain values."""
+        parts = {part: asdict(getattr(self, part)) for part in (*SEARCHABLE, "evaluation")}
+        return parts | {"seed": self.seed}
+
+    def run_config(self) -> RunConfig:
+        return RunConfig.from_mapping(self.run_values())
+
+    def limits(self) -> Limits:
+        return Limits(self.budget.run_energy_j, self.budget.run_time_s, self.budget.run_tokens)
+
+    def parsed_space(self) -> Space:
+        return parse_space(self.space, self.run_values())
+
+    @property
+    def counted_phases(self) -> CountedPhases:
+        return CountedPhases(self.meter.counted_phases)
+
+
+def check_run(config: StudyConfig) -> None:
+    """Raises ConfigError for whatever one run needs and is not so."""
+    _number("target_loss", config.target_loss, above=0)
+    _choice("data", config.data.name, DATASETS)
+    _choice("meter.name", config.meter.name, METERS)
+    _choice("meter.counted_phases", config.meter.counted_phases, [policy.value for policy in CountedPhases])
+    _number("meter.watts_per_core", config.meter.watts_per_core, above=0)
+    _number("meter.static_w", config.meter.static_w, at_least=0)
+    _number("meter.simulated_w", config.meter.simulated_w, above=0)
+    _number("meter.idle_s", config.meter.idle_s, at_least=0)
+    _choice("device.name", config.device.name, DEVICES)
+    _number("device.threads", config.device.threads, at_least=1)
+    _number("budget.hang_s", config.budget.hang_s, above=0)
+    for name in ("run_energy_j", "run_time_s", "run_tokens", "study_energy_j"):
+        value = getattr(config.budget, name)
+        if value is not None:
+            _number(f"budget.{name}", value, above=0)
+    _number("seed", config.seed, at_least=0)
+    config.run_config()
+
+
+def check_study(config: StudyConfig) -> Space:
+    """`check_run`, and everything that a study adds; returns its space. Raises ConfigError."""
+    check_run(config)
+    check_name(config.study.name)
+    _number("study.seed", config.study.seed, at_least=0)
+    _number("budget.n_trials", config.budget.n_trials, at_least=1)
+    _choice("sampler.name", config.sampler.name, SAMPLERS)
+    _number("sampler.n_startup_trials", config.sampler.n_startup_trials, at_least=1)
+    if not config.objective.names:
+        raise ConfigError(f"objective.names must name one objective or more of {', '.join(OBJECTIVES)}")
+    for name in config.objective.names:
+        _choice("objective.names", name, OBJECTIVES)
+    if len(set(config.objective.names)) < len(config.objective.names):
+        raise ConfigError(f"objective.names names one twice: {', '.join(config.objective.names)}")
+    if not config.space:
+        raise ConfigError("the study has no space: nothing varies; see conf/space/demo.yaml for one")
+    return config.parsed_space()
+
+
+def check_name(name: str) -> None:
+    """A study's name may hold any text that can be read on one line."""
+    if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
+        raise ConfigError(f"study.name must be 1 to {NAME_LENGTH} printable characters, got {name!r}")
+    if len(folder_name(name).encode()) > 240:
+        raise ConfigError("study.name is too long for a folder's name; use fewer than 240 bytes")
+
+
+def folder_name(name: str) -> str:
+    """The study's folder: its name, with what a file name cannot hold (and a leading dot) percent-encoded."""
+    quoted = name.replace("%", "%25").replace("/", "%2F")
+    return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """'path: theirs -> ours' for every leaf that differs, in order."""
+    lines = []
+    for key in sorted(set(ours) | set(theirs)):
+        path, a, b = f"{prefix}{key}", ours.get(key), theirs.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differences(a, b, f"{path}.")
+        elif a != b:
+            lines.append(f"{path}: {b!r} -> {a!r}")
+    return lines
+
+
+def _number(path: str, value: float, above: float | None = None, at_least: float | None = None) -> None:
+    expected = f"above {above:g}" if above is not None else f"{at_least:g} or more"
+    holds = value > above if above is not None else at_least is None or value >= at_least
+    if not math.isfinite(value) or not holds:
+        raise ConfigError(f"{path} must be a finite number {expected}, got {value}")
+
+
+def _choice(path: str, value: str, choices: Iterable[str]) -> None:
+    choices = tuple(choices)
+    if value not in choices:
+        near = difflib.get_close_matches(value, choices, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{path} must be one of {', '.join(choices)}, got {value!r}{hint}")

@@ -1,0 +1,163 @@
+"""The device that a run uses: which one, what it can do, its memory, and the lock that keeps others off
+it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from model.config import ConfigError
+from model.variants import Capabilities, find_compiler
+from search.config import DeviceSection
+
+
+@dataclass(frozen=True)
+class Device:
+    """`type` is torch's ("cpu", "cuda"). `gpu` is a logical CUDA index or a UUID, None on a CPU."""
+
+    type: str
+    name: str
+    gpu: str | None = None
+    index: int = 0
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.type, self.index) if self.type == "cuda" else torch.device("cpu")
+
+    @property
+    def lock_name(self) -> str:
+        return "cpu" if self.gpu is None else self.uuid
+
+    @property
+    def uuid(self) -> str:
+        if self.type != "cuda":
+            return "cpu"
+        return f"GPU-{torch.cuda.get_device_properties(self.index).uuid}"
+
+    def synchronize(self) -> None:
+        if self.type == "cuda":
+            torch.cuda.synchronize(self.index)
+
+    def capabilities(self) -> Capabilities:
+        bf16 = torch.cuda.is_bf16_supported() if self.type == "cuda" else True
+        return Capabilities(self.type, self.name, torch.__version__, bf16, find_compiler())
+
+    def reset_peak_memory(self) -> bool:
+        """Start counting the peak anew; False where the platform cannot."""
+        if self.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.index)
+            return True
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return False
+        return True
+
+    def peak_memory_bytes(self) -> int | None:
+        """Since the reset. On a CPU the peak resident set of the process, the interpreter included."""
+        if self.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.index))
+        try:
+            status = Path("/proc/self/status").read_text()
+        except OSError:
+            return None
+        peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
+        return int(peak.split()[1]) * 1024 if peak else None
+
+    def describe(self) -> dict[str, Any]:
+        """For provenance: what makes two numbers comparable."""
+        described: dict[str, Any] = {
+            "device": self.name,
+            "device_uuid": self.uuid,
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "system": f"{platform.system()} {platform.release()}",
+        }
+        if self.type == "cuda":
+            properties = torch.cuda.get_device_properties(self.index)
+            described["gpu_memory_bytes"] = int(properties.total_memory)
+            described["compute_capability"] = f"{properties.major}.{properties.minor}"
+        return described
+
+
+def resolve(section: DeviceSection) -> Device:
+    """The device that a configuration asks for. Sets torch's threads. Raises ConfigError where there is
+    none."""
+    torch.set_num_threads(section.threads)
+    kind = section.name
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cpu":
+        return Device("cpu", cpu_name())
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "device=cuda, but torch sees no GPU here; type device=cpu, or install a CUDA build of torch"
+        )
+    index = _cuda_index(section.id)
+    return Device("cuda", torch.cuda.get_device_name(index), section.id or "0", index)
+
+
+def _cuda_index(wanted: str | None) -> int:
+    count = torch.cuda.device_count()
+    uuids = [f"GPU-{torch.cuda.get_device_properties(index).uuid}" for index in range(count)]
+    for index, uuid in enumerate(uuids):
+        if wanted is None or wanted == str(index) or (wanted.startswith("GPU-") and uuid.startswith(wanted)):
+            return index
+    raise ConfigError(
+        f"device.id must be an index below {count} or a UUID of {', '.join(uuids)}, got {wanted!r}"
+    )
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
+
+
+class DeviceBusy(Exception):
+    """Another study holds the device. The text is one line."""
+
+
+@contextmanager
+def exclusive(
+    lock_name: str, holder: str, wait: bool, on_wait: Callable[[str], None] = lambda by: None
+) -> Iterator[None]:
+    """Hold the device for one run. The kernel lets go when the process dies.
+
+    While another holds it, `on_wait` is told by whom every few seconds. Raises DeviceBusy if told not to
+    wait.
+    """
+    folder = Path(tempfile.gettempdir()) / f"joulesearch-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock(folder / f"{lock_name}.lock")
+    who = folder / f"{lock_name}.holder"
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=2.0 if wait else 0.0)
+        except Timeout as error:
+            by = who.read_text() if who.exists() else "another process"
+            if not wait:
+                raise DeviceBusy(
+                    f"{lock_name} is held by {by}; end that first, or type device.wait=true"
+                ) from error
+            on_wait(by)
+    try:
+        who.write_text(holder)
+        yield
+    finally:
+        lock.release()

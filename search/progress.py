@@ -1,0 +1,178 @@
+"""What a person sees while a study runs: a live line on a terminal, a line a trial anywhere else."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from model.data import Corpus
+from model.data.ngram import NgramLoss
+from search.paths import shown
+from search.report.console import cost_line, front_table
+from search.run import RunRequest
+from search.trial import Outcome, Record
+from search.worker import Hello
+
+
+class Watcher:
+    """Prints to `console`; everything that comes from a configuration is escaped."""
+
+    def __init__(self, console: Console, name: str, n_trials: int) -> None:
+        self._console = console
+        self._name = name
+        self._n_trials = n_trials
+        self._live: Progress | None = None
+        self._task = TaskID(0)
+        self._trial = ""
+        self._done: list[float] = []
+        self._best: Record | None = None
+        self._baseline: Record | None = None
+        self._began_s = 0.0
+
+    def say(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+    def problem(self, corpus: Corpus, ngram: NgramLoss, target_loss: float, validation_tokens: int) -> None:
+        self.say(
+            f"[bold]{escape(self._name)}[/]: {escape(corpus.name)}, {len(corpus.train):,} training tokens, "
+            f"{corpus.vocab_size} symbols; target {target_loss:g} nats/token on "
+            f"{validation_tokens:,} validation tokens"
+        )
+        self.say(f"counting {ngram.order}-grams reaches {ngram.loss:.3f} nats/token on the same tokens")
+        if target_loss >= ngram.loss:
+            self.say(
+                f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it does "
+                "not need a language model; a claim needs a lower target"
+            )
+
+    def ready(self, hello: Hello, left_out: Sequence[str]) -> None:
+        meter = hello.meter
+        idle = "" if hello.idle_power_w is None else f"; idle {hello.idle_power_w:.1f} W"
+        self.say(
+            f"{escape(str(hello.hardware['device']))}, meter {escape(meter.name)} "
+            f"([bold]{meter.kind.value}[/]{idle}): {escape(meter.chosen_because)}"
+        )
+        for line in left_out:
+            self.say(f"left out of the space: {escape(line)}")
+
+    @contextmanager
+    def watching(self, records: Sequence[Record]) -> Iterator[None]:
+        """Live while the study runs."""
+        for record in records:
+            self._remember(record)
+        if records:
+            self.say(f"going on after {len(records)} finished trials")
+        self._began_s = time.monotonic()
+        if not self._console.is_terminal:
+            yield
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+        live = Progress(*columns, TextColumn("{task.fields[left]}"), console=self._console, transient=True)
+        with live:
+            self._live = live
+            self._task = live.add_task("starting", total=self._n_trials, completed=len(records), left="")
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def begin(self, run: RunRequest) -> None:
+        self._trial = f"trial {run.trial}" + (" (baseline)" if run.role == "baseline" else "")
+        self._show(self._trial)
+
+    def progress(self, partial: Record) -> None:
+        spent = "? J" if partial.counted_energy_j is None else f"{partial.counted_energy_j:.1f} J"
+        best = self._best
+        against = (
+            ""
+            if best is None
+            else f" (best {best.values['energy_to_target_j']:.1f} J)"
+            if ("energy_to_target_j" in best.values)
+            else ""
+        )
+        loss = "-" if not partial.curve else f"{partial.curve[-1].loss:.3f}"
+        kind = partial.meter.kind.value
+        self._show(f"{self._trial}: step {partial.steps}, loss {loss}, {spent} {kind}{against}")
+
+    def waiting(self, by: str) -> None:
+        self._show(f"{self._trial}: waiting for the device, held by {escape(by)}")
+
+    def finished(self, record: Record) -> None:
+        self._remember(record)
+        self._done.append(time.monotonic())
+        who = "baseline" if record.role == "baseline" else "search"
+        if record.outcome is Outcome.REACHED:
+            values = ", ".join(f"{name} {value:.4g}" for name, value in record.values.items())
+            told = f"{values} ({record.meter.kind.value})"
+        else:
+            told = record.reason
+        flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""
+        self.say(
+            f"trial {record.trial} ({who}) {record.outcome}: {escape(told)}"
+            f"{self._against_baseline(record)}{flags}"
+        )
+        if self._live is not None:
+            self._live.update(self._task, advance=1, left=self._time_left(record.trial + 1))
+
+    def stopping(self) -> None:
+        self.say("[yellow]finishing the running trial, then the report; Ctrl-C again stops now[/]")
+
+    def stopped_now(self, folder: Path) -> None:
+        self.say(
+            f"stopped; nothing finished is lost. The same command goes on; python -m search.report "
+            f"{escape(shown(folder))} draws what there is"
+        )
+
+    def budget_spent(self, spent_j: float, limit_j: float) -> None:
+        self.say(f"the study's energy budget is spent: {spent_j:.1f} J of {limit_j:g} J")
+
+    def exhausted(self) -> None:
+        self.say("every configuration of the space that could be found was tried: the study ends here")
+
+    def baseline_failed(self, record: Record) -> None:
+        self.say(f"[red]the baseline has no result, so nothing can be compared:[/] {escape(record.reason)}")
+
+    def worker_log(self, log: Path) -> None:
+        """Where something unforeseen went wrong, what the worker printed may say why."""
+        text = log.read_text(errors="replace").strip() if log.exists() else ""
+        if text:
+            self.say(f"the worker's last lines:\n{escape(chr(10).join(text.splitlines()[-15:]))}")
+
+    def report(self, folder: Path, page: Path) -> None:
+        """The end of a sitting: front beside baseline, what the search cost, where the report is."""
+        summary = json.loads((folder / "summary.json").read_text())
+        self._console.print(front_table(summary))
+        self.say(escape(cost_line(summary)))
+        self._console.print(f"report: {escape(shown(page))}", highlight=False, soft_wrap=True)
+
+    def _show(self, description: str) -> None:
+        if self._live is not None:
+            self._live.update(self._task, description=description)
+
+    def _remember(self, record: Record) -> None:
+        if record.role == "baseline" and not record.interrupted:
+            self._baseline = record
+        if record.feasible and (self._best is None or _first(record) < _first(self._best)):
+            self._best = record
+
+    def _against_baseline(self, record: Record) -> str:
+        baseline = self._baseline
+        if baseline is None or baseline is record or not (baseline.feasible and record.feasible):
+            return ""
+        return f", {_first(record) / _first(baseline):.2f} of the baseline's"
+
+    def _time_left(self, done: int) -> str:
+        each_s = (time.monotonic() - self._began_s) / max(1, len(self._done))
+        left_s = each_s * max(0, self._n_trials - done)
+        return f"about {left_s / 60:.0f} min left" if left_s > 90 else f"about {left_s:.0f} s left"
+
+
+def _first(record: Record) -> float:
+    return next(iter(record.values.values()))

@@ -1,0 +1,102 @@
+"""What to try next: a pure function of the finished trials, the study's seed and the place in the sequence.
+
+A fresh sampler, seeded by (study seed, index), looks at a copy of the history in memory. So an interrupted
+study goes on exactly as it would have, and asking costs no storage. No configuration is proposed twice.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, Trial
+
+from search.config import SamplerSection
+from search.space import Params, Space, config_key
+
+# How often the sampler is asked again when it repeats itself, and how often chance is, before the space
+# counts as exhausted.
+SAMPLER_ATTEMPTS = 10
+RANDOM_ATTEMPTS = 500
+
+
+def _tpe(section: SamplerSection, seed: int) -> BaseSampler:
+    return TPESampler(n_startup_trials=section.n_startup_trials, multivariate=True, group=True, seed=seed)
+
+
+def _nsgaii(section: SamplerSection, seed: int) -> BaseSampler:
+    return NSGAIISampler(population_size=max(2, section.n_startup_trials), seed=seed)
+
+
+def _random(section: SamplerSection, seed: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+SAMPLERS: dict[str, Callable[[SamplerSection, int], BaseSampler]] = {
+    "tpe": _tpe,
+    "nsgaii": _nsgaii,
+    "random": _random,
+}
+
+
+def propose(
+    space: Space,
+    section: SamplerSection,
+    study_seed: int,
+    index: int,
+    history: Sequence[FrozenTrial],
+    n_objectives: int,
+    visited: Collection[str],
+) -> Params | None:
+    """Parameters whose configuration is not in `visited` (see `config_key`), or None where the space is
+    exhausted.
+
+    `index` counts proposals, so that a configuration tried again after a crash does not move those after it.
+    """
+    for attempt in range(SAMPLER_ATTEMPTS + RANDOM_ATTEMPTS):
+        seed = derived_seed(study_seed, index, attempt)
+        sampler = (
+            SAMPLERS[section.name](section, seed) if attempt < SAMPLER_ATTEMPTS else RandomSampler(seed=seed)
+        )
+        usable = history if attempt < SAMPLER_ATTEMPTS else ()
+        params = _ask(space, sampler, usable, n_objectives)
+        if config_key(space.config(params)) not in visited:
+            return params
+    return None
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed of 31 bits that differs for every sequence of non-negative numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0] >> 1)
+
+
+def suggest_with(trial: Trial) -> Callable[[str, BaseDistribution], Any]:
+    """`Space.sample`'s way to ask an Optuna trial."""
+
+    def suggest(path: str, distribution: BaseDistribution) -> Any:
+        if isinstance(distribution, CategoricalDistribution):
+            return trial.suggest_categorical(path, distribution.choices)
+        if isinstance(distribution, IntDistribution):
+            return trial.suggest_int(
+                path, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        assert isinstance(distribution, FloatDistribution)
+        return trial.suggest_float(
+            path, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+
+    return suggest
+
+
+def _ask(space: Space, sampler: BaseSampler, history: Sequence[FrozenTrial], n_objectives: int) -> Params:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        scratch = optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
+        scratch.add_trials(history)
+        return space.sample(suggest_with(scratch.ask()))

@@ -1,0 +1,150 @@
+"""`records.jsonl`: one line a finished run, appended and fsynced, and never rewritten.
+
+The lines are strict JSON, so a number that JSON does not have (the loss of a run that diverged) is written as
+`{"float": "nan"}`, `{"float": "inf"}` or `{"float": "-inf"}`, and comes back as that number.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from search.trial import Record
+
+_BLOCK = 1 << 16
+_NOT_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+class RecordsError(ValueError):
+    """A records file that cannot be read. The text is one line and names the file and the line."""
+
+
+def read_records(path: Path) -> tuple[list[Record], int]:
+    """The records of a file, and the byte length of the part of it that holds them.
+
+    A last line that is not JSON is the trace of a process that died while writing it: it is left out, and
+    lies beyond the returned length. Raises RecordsError where any other line is not a record, and OSError
+    where the file cannot be read.
+    """
+    data = path.read_bytes()
+    records: list[Record] = []
+    start = 0
+    number = 0
+    while start < len(data):
+        number += 1
+        newline = data.find(b"\n", start)
+        end = len(data) if newline < 0 else newline + 1
+        line = data[start:end]
+        if line.strip():
+            try:
+                records.append(_parse(line))
+            except json.JSONDecodeError as error:
+                if end == len(data):
+                    return records, start
+                raise RecordsError(f"{path}, line {number}: expected a JSON record, got {error}") from error
+            except ValueError as error:
+                raise RecordsError(f"{path}, line {number}: {error}") from error
+        start = end
+    return records, len(data)
+
+
+def append_record(path: Path, record: Record) -> None:
+    """Add one line and return when it is on the disk. The folder must exist; the file need not.
+
+    A torn last line is cut off first. Raises TypeError where the record holds what JSON cannot, before the
+    file is touched, and OSError where the disk is full: the file is then as it was.
+    """
+    line = json.dumps(_encode(record.to_dict()), allow_nan=False).encode() + b"\n"
+    created = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        # Another process that appends now must neither see its half-written line cut off nor cut off ours.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        end, separator = _valid_end(descriptor)
+        os.ftruncate(descriptor, end)
+        _write_whole(descriptor, separator + line, end)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if created:
+        _sync_folder(path.parent)
+
+
+def _parse(line: bytes) -> Record:
+    data = json.loads(_text(line), object_hook=_decode)
+    if not isinstance(data, dict):
+        raise ValueError(f"expected a record, got {type(data).__name__}")
+    return Record.from_dict(data)
+
+
+def _text(line: bytes) -> str:
+    """Bytes that are no UTF-8 are no JSON either: one kind of error for both."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise json.JSONDecodeError("bytes that are not UTF-8", "", error.start) from error
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(_text(line))
+    except json.JSONDecodeError:
+        return False
+    return True
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(float(value))}
+    if isinstance(value, dict):
+        return {key: _encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(item) for item in value]
+    return value
+
+
+def _decode(value: dict[str, Any]) -> Any:
+    if value.keys() == {"float"} and value["float"] in _NOT_JSON:
+        return _NOT_JSON[value["float"]]
+    return value
+
+
+def _valid_end(descriptor: int) -> tuple[int, bytes]:
+    """Where the next line goes, and what must stand before it: a newline where a whole line lacks its own."""
+    size = os.fstat(descriptor).st_size
+    last = _last_line(descriptor, size)
+    if last.strip() and not _is_json(last):
+        return size - len(last), b""
+    return size, b"\n" if last and not last.endswith(b"\n") else b""
+
+
+def _last_line(descriptor: int, size: int) -> bytes:
+    """The last line with its newline, if it has one: read backwards: a study's file grows to tens of MB."""
+    tail = b""
+    while len(tail) < size and b"\n" not in tail[:-1]:
+        start = max(0, size - len(tail) - _BLOCK)
+        tail = os.pread(descriptor, size - len(tail) - start, start) + tail
+    return tail[tail.rfind(b"\n", 0, max(0, len(tail) - 1)) + 1 :]
+
+
+def _write_whole(descriptor: int, data: bytes, end: int) -> None:
+    try:
+        written = os.write(descriptor, data)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise
+    if written != len(data):
+        os.ftruncate(descriptor, end)
+        raise OSError(f"wrote {written} of {len(data)} bytes of a record: is the disk full?")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

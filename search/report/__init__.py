@@ -1,0 +1,36 @@
+"""What a study found, for people (`report.html`), for scripts (`summary.json`) and for the terminal.
+
+Values first, then drawings: `study_view` makes of the records everything that is said; the rest only says it.
+
+- `data`, `cost`: records -> `StudyView`, `summary`           core
+- `importance`: which parameters mattered                      core
+- `values`: nested values, flat and compared                   core
+- `words`, `style`: numbers, sentences, looks                  core
+- `pareto`, `figures`, `table`: infos, figures and rows        core
+- `page`: the files                                            shell
+- `console`: tables for the terminal                           core
+"""
+
+from search.report.console import cost_line, front_table
+from search.report.cost import Accounting, SearchCost
+from search.report.data import Problem, ReportError, StudyView, study_view, summary
+from search.report.importance import Importance, parameter_importance
+from search.report.page import render, write_report
+from search.report.table import trials_frame
+
+__all__ = [
+    "Accounting",
+    "Importance",
+    "Problem",
+    "ReportError",
+    "SearchCost",
+    "StudyView",
+    "cost_line",
+    "front_table",
+    "parameter_importance",
+    "render",
+    "study_view",
+    "summary",
+    "trials_frame",
+    "write_report",
+]

@@ -1,0 +1,89 @@
+"""`python -m search.report reports/demo`: draw the report of a study again from its records."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from yaml import YAMLError
+
+from search.records import RecordsError, read_records
+from search.report import cost_line, front_table, study_view, summary, write_report
+from search.report.data import ReportError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 2 with one line on stderr where there is nothing that can be drawn."""
+    folder: Path = _parser().parse_args(arguments).folder
+    try:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no folder {folder}: expected the report folder of a study")
+        records_path = folder / "records.jsonl"
+        if not records_path.is_file():
+            raise FileNotFoundError(f"no records.jsonl in {folder}: expected the report folder of a study")
+        records, _ = read_records(records_path)
+        config = read_config(folder / "config.yaml")
+        page = write_report(folder, records, config)
+    except (RecordsError, ReportError, OSError) as error:
+        print(f"python -m search.report: {error}", file=sys.stderr)
+        return 2
+    content = summary(study_view(records, config))
+    console = Console()
+    console.print(front_table(content))
+    console.print(cost_line(content), markup=False, highlight=False)
+    console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A study's `config.yaml`, empty where there is none. Raises ReportError where it is no mapping.
+
+    A group with a reference that only resolves while a study runs is kept as it is written.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        config = OmegaConf.load(path)
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ReportError(f"{path}: expected a YAML mapping, got {' '.join(str(error).split())}") from error
+    if not isinstance(config, DictConfig):
+        raise ReportError(f"{path}: expected a YAML mapping, got a list")
+    return {str(key): _group(config, key) for key in config}
+
+
+def _group(config: DictConfig, key: Any) -> Any:
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    try:
+        value = config[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException:
+        return plain[key]
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line; argparse would put its usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; for example: {self.prog} reports/demo\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineParser(
+        prog="python -m search.report",
+        description="Draw the report of a study again from its records: "
+        "report.html, summary.json, trials.csv and best.yaml are replaced, nothing else is touched.",
+        epilog="example: python -m search.report reports/demo",
+    )
+    parser.add_argument("folder", type=Path, help="a study's report folder, the one with records.jsonl in it")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,289 @@
+"""What a study's records say, as values: the baseline, the front, the problem, and `summary.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.front import pareto_front
+from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
+from search.report.values import flat, plain_value
+from search.trial import MeterInfo, Outcome, Record
+
+DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
+_RANKED_ROLES = ("search", "single")
+
+
+class ReportError(ValueError):
+    """Records that cannot be reported together. The text is one line."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What had to be learned. A field is None where no record says it."""
+
+    dataset: str | None
+    dataset_sha256: str | None
+    target_loss: float | None
+    ngram_loss: float | None
+    ngram_order: int | None
+
+    @property
+    def counting_reaches_target(self) -> bool:
+        """Whether counting n-grams already gets to the target, so that no language model is needed."""
+        known = self.target_loss is not None and self.ngram_loss is not None
+        return known and self.target_loss >= self.ngram_loss  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """Everything that the report, the summary and the console say about a study.
+
+    `feasible` are the runs that can rank (target reached, every objective known), `front` those of them that
+    no other dominates, by the first objective. Replicates rank nowhere: the luckiest of several seeds would
+    win. `best` is the feasible run with the least of the first objective, the baseline aside.
+    """
+
+    study: str
+    meter: MeterInfo | None
+    problem: Problem
+    objectives: tuple[str, ...]
+    records: tuple[Record, ...]
+    baseline: Record | None
+    feasible: tuple[Record, ...]
+    front: tuple[Record, ...]
+    best: Record | None
+    outcomes: Mapping[str, int]
+    cost: SearchCost
+    accountings: tuple[Accounting, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def shown(self) -> tuple[Record, ...]:
+        """The baseline, and then the front without it: the runs that figures and tables set side by side."""
+        head = () if self.baseline is None else (self.baseline,)
+        return head + tuple(record for record in self.front if record is not self.baseline)
+
+    @property
+    def baseline_reached(self) -> bool:
+        return self.baseline is not None and self.baseline in self.feasible
+
+    def values(self, record: Record) -> tuple[float, ...]:
+        """A ranked record's objectives, in the order of `objectives`."""
+        return tuple(float(record.values[name]) for name in self.objectives)
+
+    def params(self, record: Record) -> Mapping[str, Any]:
+        """A run's parameters. One that was not sampled (the baseline) has them in its configuration."""
+        if record.params:
+            return record.params
+        config = flat(record.config)
+        paths = dict.fromkeys(path for other in self.records for path in flat(other.params))
+        return {path: config[path] for path in paths if path in config}
+
+    def ratio(self, record: Record, objective: str) -> float | None:
+        """Candidate over baseline, or None where either is not a value to the target."""
+        if not self.baseline_reached or self.baseline is None or record not in self.feasible:
+            return None
+        return ratio_of(record.values[objective], self.baseline.values[objective])
+
+
+def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyView:
+    """Raises ReportError where records cannot share a front: see `refuse_mixed`."""
+    refuse_mixed(records)
+    objectives = _objectives(records, config)
+    baseline = _baseline(records)
+    feasible = tuple(
+        record
+        for record in records
+        if (record is baseline or record.role in _RANKED_ROLES) and _can_rank(record, objectives)
+    )
+    points = [[float(record.values[name]) for name in objectives] for record in feasible]
+    front = sorted((feasible[i] for i in pareto_front(points)), key=lambda r: r.values[objectives[0]])
+    challengers = [record for record in feasible if record is not baseline]
+    best = min(challengers, key=lambda r: r.values[objectives[0]], default=None)
+    reached_baseline = baseline if baseline in feasible else None
+    shown = ([] if baseline is None else [baseline]) + [record for record in front if record is not baseline]
+    return StudyView(
+        study=_study_name(records, config),
+        meter=records[0].meter if records else None,
+        problem=_problem(records, config),
+        objectives=objectives,
+        records=tuple(records),
+        baseline=baseline,
+        feasible=feasible,
+        front=tuple(front),
+        best=best,
+        outcomes=_outcomes(records),
+        cost=search_cost(records, reached_baseline, challengers),
+        accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
+        notes=_notes(records, baseline, objectives),
+    )
+
+
+def refuse_mixed(records: Sequence[Record]) -> None:
+    """Raise ReportError unless the records share a meter, a counting policy, a target and a data set."""
+    _one_of("meters", [_meter_words(record) for record in records])
+    _one_of("target losses", [f"{record.target_loss:g}" for record in records])
+    _one_of("data sets", [str(_data(r)["sha256"]) for r in records if _data(r).get("sha256")])
+
+
+def _one_of(what: str, values: Sequence[str]) -> None:
+    distinct = sorted(set(values))
+    if len(distinct) > 1:
+        raise ReportError(
+            f"expected records that can share a front, got {len(distinct)} {what} ({' | '.join(distinct)}); "
+            "report each of them from a folder of its own"
+        )
+
+
+def _meter_words(record: Record) -> str:
+    meter = record.meter
+    settings = json.dumps(meter.settings, sort_keys=True, default=str)
+    return f"{meter.name}, {meter.kind.value}, counted {meter.counted_phases.value}, settings {settings}"
+
+
+def _data(record: Record) -> Mapping[str, Any]:
+    data = record.provenance.get("data")
+    return data if isinstance(data, Mapping) else {}
+
+
+def _objectives(records: Sequence[Record], config: Mapping[str, Any]) -> tuple[str, ...]:
+    group = config.get("objective")
+    names = group.get("names") if isinstance(group, Mapping) else None
+    if names:
+        return tuple(str(name) for name in names)
+    return next((tuple(record.values) for record in records if record.values), DEFAULT_OBJECTIVES)
+
+
+def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:
+    if records:
+        return records[0].study
+    study = config.get("study")
+    name = study.get("name") if isinstance(study, Mapping) else study
+    return name if isinstance(name, str) else ""
+
+
+def _baseline(records: Sequence[Record]) -> Record | None:
+    """The first baseline run that completed; else the first that was not killed."""
+    runs = [record for record in records if record.role == "baseline" and not record.interrupted]
+    completed = [record for record in runs if record.outcome.completes]
+    return next(iter(completed or runs), None)
+
+
+def _can_rank(record: Record, objectives: Sequence[str]) -> bool:
+    if not record.feasible or record.interrupted:
+        return False
+    return all(math.isfinite(record.values.get(name, math.nan)) for name in objectives)
+
+
+def _problem(records: Sequence[Record], config: Mapping[str, Any]) -> Problem:
+    data = next((_data(record) for record in records if _data(record)), {})
+    target = records[0].target_loss if records else config.get("target_loss")
+    ngram = data.get("ngram_loss")
+    return Problem(
+        dataset=data.get("dataset"),
+        dataset_sha256=data.get("sha256"),
+        target_loss=float(target) if isinstance(target, int | float) else None,
+        ngram_loss=None if ngram is None else float(ngram),
+        ngram_order=data.get("ngram_order"),
+    )
+
+
+def _outcomes(records: Sequence[Record]) -> dict[str, int]:
+    counts = Counter(record.outcome for record in records)
+    return {outcome.value: counts[outcome] for outcome in Outcome}
+
+
+def _notes(records: Sequence[Record], baseline: Record | None, objectives: Sequence[str]) -> tuple[str, ...]:
+    """What a reader must know before comparing: machines or code that differ, runs that cannot rank."""
+    notes = [note for part in ("hardware", "software", "code") if (note := _differing(records, part))]
+    if any(_part(record, "code").get("git_dirty") for record in records):
+        notes.append("Some runs were made by code with uncommitted changes, which its commit does not name.")
+    unranked = [r for r in records if r.feasible and not r.interrupted and not _can_rank(r, objectives)]
+    if unranked:
+        named = ", ".join(str(record.trial) for record in unranked)
+        notes.append(
+            f"Reached the target without a value of every objective, and so cannot rank: trial {named}."
+        )
+    if records and baseline is None:
+        notes.append("No baseline run has finished, so there is nothing to compare the trials with.")
+    return tuple(notes)
+
+
+def _part(record: Record, part: str) -> Mapping[str, Any]:
+    value = record.provenance.get(part)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _differing(records: Sequence[Record], part: str) -> str:
+    known = [_part(record, part) for record in records if _part(record, part)]
+    keys = dict.fromkeys(key for mapping in known for key in mapping)
+    differing = [key for key in keys if not _all_same([mapping.get(key) for mapping in known])]
+    return f"The runs do not share one {part}; these differ: {', '.join(differing)}." if differing else ""
+
+
+def _all_same(values: Sequence[Any]) -> bool:
+    return all(value == values[0] for value in values)
+
+
+def summary(view: StudyView) -> dict[str, Any]:
+    """The content of `summary.json`, schema 1: builtin types only, and no NaN or infinity."""
+    problem, meter = view.problem, view.meter
+    content = {
+        "schema": 1,
+        "study": view.study,
+        "meter": {
+            "name": None if meter is None else meter.name,
+            "kind": None if meter is None else meter.kind.value,
+            "counted_phases": [] if meter is None else list(meter.counted_phases.phases),
+        },
+        "problem": {
+            "dataset": problem.dataset,
+            "dataset_sha256": problem.dataset_sha256,
+            "target_loss": problem.target_loss,
+            "ngram_loss": problem.ngram_loss,
+        },
+        "objectives": list(view.objectives),
+        "outcomes": view.outcomes,
+        "baseline": _baseline_summary(view),
+        "front": [_front_summary(view, record) for record in view.front],
+        "best": None if view.best is None else view.best.trial,
+        "search_cost": dataclasses.asdict(view.cost),
+        "notes": list(view.notes),
+        "verdict": None,
+    }
+    plain: dict[str, Any] = plain_value(content)
+    return plain
+
+
+def _baseline_summary(view: StudyView) -> dict[str, Any]:
+    record = view.baseline
+    if record is None:
+        return {"trial": None, "outcome": None, "params": {}, "values": {}, "phases_j": {}, "flags": []}
+    return {
+        "trial": record.trial,
+        "outcome": record.outcome.value,
+        "params": view.params(record),
+        "values": {name: record.values[name] for name in view.objectives if name in record.values},
+        "phases_j": {} if record.ledger is None else record.ledger.energy_j,
+        "flags": list(record.flags),
+    }
+
+
+def _front_summary(view: StudyView, record: Record) -> dict[str, Any]:
+    return {
+        "trial": record.trial,
+        "role": record.role,
+        "seed": record.seed,
+        "params": view.params(record),
+        "values": dict(zip(view.objectives, view.values(record), strict=True)),
+        "ratios": {name: view.ratio(record, name) for name in view.objectives},
+        "phases_j": {} if record.ledger is None else record.ledger.energy_j,
+        "flags": list(record.flags),
+        "confirmed": False,
+    }

@@ -1,0 +1,105 @@
+"""Which parameters tell the good trials from the rest, for the first objective (PED-ANOVA, by Optuna).
+
+PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255) compares, one parameter at a time, how the values of the
+best quarter of trials are spread with how those of all trials are. It needs no scikit-learn and says nothing
+of how parameters act together.
+
+- Only trials that REACHED the target count: where it was not reached the values are lower bounds, so an
+  importance over them would mix what a run costs with when it was stopped. What is said is therefore "among
+  the trials that reached it". Baseline and replicates are left out: no sampler proposed them.
+- Only parameters that all of these trials have count, and only those that vary among them.
+- The distributions are rebuilt from the values seen (the records are all that a report has): numbers span
+  their observed range, on a log scale from a factor of ten; anything else is a category.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+
+from search.report.data import StudyView
+from search.report.values import plain_value
+from search.trial import Record
+
+_BEST_SHARE = 0.25
+MIN_TRIALS = 8  # so that the best quarter is at least two trials
+_LOG_FROM = 10.0
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Shares that add up to 1, the largest first; empty where there is nothing to say: `note` says why."""
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    trials: int = 0
+    note: str = ""
+
+
+def parameter_importance(view: StudyView) -> Importance:
+    """Importance of every varying parameter for the first objective, among trials that reached the target."""
+    records = [record for record in view.feasible if record is not view.baseline]
+    if len(records) < MIN_TRIALS:
+        reached = f"{len(records)} trial{'' if len(records) == 1 else 's'} reached the target"
+        return Importance(trials=len(records), note=f"Not computed: {reached}, and it takes {MIN_TRIALS}.")
+    values = [float(record.values[view.objectives[0]]) for record in records]
+    if len(set(values)) == 1:
+        return Importance(trials=len(records), note="Not computed: these trials all cost the same.")
+    columns = _varying_columns(records)
+    if not columns:
+        return Importance(trials=len(records), note="Not computed: no parameter varies among these trials.")
+    return Importance(_ped_anova(columns, values), len(records), _note(len(records)))
+
+
+def _note(trials: int) -> str:
+    return (
+        f"From {trials} trials that reached the target: a hint at where to look, not a measurement. "
+        "One parameter at a time; how parameters act together is not seen."
+    )
+
+
+def _varying_columns(records: Sequence[Record]) -> dict[str, list[Any]]:
+    """Values by parameter, for the parameters that every record has and that vary among them."""
+    names = [name for name in records[0].params if all(name in record.params for record in records)]
+    columns = {name: _comparable([record.params[name] for record in records]) for name in names}
+    return {name: column for name, column in columns.items() if len(set(column)) > 1}
+
+
+def _comparable(values: Sequence[Any]) -> list[Any]:
+    """Numbers as they are, anything else (a list, None, a mixture) as its text: Optuna's categories."""
+    plain = [plain_value(value) for value in values]
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in plain)
+    return plain if numbers else [str(value) for value in plain]
+
+
+def _distribution(column: Sequence[Any]) -> BaseDistribution:
+    if any(isinstance(value, str) for value in column):
+        return CategoricalDistribution(sorted(set(column)))
+    low, high = min(column), max(column)
+    log = low > 0 and high >= _LOG_FROM * low
+    if all(isinstance(value, int) for value in column):
+        return IntDistribution(low, high, log=log)
+    return FloatDistribution(low, high, log=log)
+
+
+def _ped_anova(columns: Mapping[str, Sequence[Any]], values: Sequence[float]) -> dict[str, float]:
+    distributions = {name: _distribution(column) for name, column in columns.items()}
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the study below is an intermediate, not news
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study = optuna.create_study()
+            for row, value in enumerate(values):
+                params = {name: column[row] for name, column in columns.items()}
+                study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=value))
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BEST_SHARE)
+            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    return {name: float(share) for name, share in shares.items()}

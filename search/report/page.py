@@ -1,0 +1,219 @@
+"""`report.html`, `summary.json`, `trials.csv` and `best.yaml`: the files that a study leaves for people."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from search.report import words
+from search.report.data import StudyView, study_view, summary
+from search.report.figures import (
+    curves_figure,
+    curves_info,
+    importance_figure,
+    outcomes_figure,
+    outcomes_info,
+    phases_figure,
+    phases_info,
+)
+from search.report.importance import Importance, parameter_importance
+from search.report.pareto import pareto_figure, pareto_info
+from search.report.table import runs_table, trials_frame
+from search.report.values import brief_names, differing_params, flat, plain_value
+from search.trial import CountedPhases, Kind, Outcome, Record
+
+
+def write_report(directory: Path, records: Sequence[Record], config: Mapping[str, Any]) -> Path:
+    """Write the report of a study into `directory` and return the path of `report.html`.
+
+    Each file is replaced as a whole, so a reader never sees half of one. `best.yaml` is written where a
+    trial reached the target. Raises ReportError, before anything is written, where the records cannot share a
+    front.
+    """
+    view = study_view(records, config)
+    contents = {
+        "summary.json": json.dumps(summary(view), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
+        "trials.csv": trials_frame(view).to_csv(index=False, lineterminator="\n"),
+        "report.html": render(view, config, directory.resolve().name),
+    }
+    if view.best is not None:
+        contents["best.yaml"] = best_yaml(view.best, config)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        _replace(directory / name, content)
+    return directory / "report.html"
+
+
+def _replace(path: Path, content: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def best_yaml(record: Record, config: Mapping[str, Any]) -> str:
+    """One run's configuration with the study's target, data, device and meter, as `recipe=` reads it.
+
+    Passwords in URLs are masked.
+    """
+    recipe = dict(record.config) | {"target_loss": record.target_loss}
+    recipe |= {part: config[part] for part in ("data", "meter") if part in config}
+    device = config.get("device")
+    if isinstance(device, Mapping):
+        recipe["device"] = {key: device[key] for key in ("name", "threads") if key in device}
+    return words.redacted(yaml.safe_dump(plain_value(recipe), sort_keys=False, allow_unicode=True))
+
+
+def render(view: StudyView, config: Mapping[str, Any], folder: str) -> str:
+    """The page as one self-contained HTML text. `folder` is the name of the study's folder under `reports/`.
+
+    Its content security policy allows no request, and of scripts only the two that are written here.
+    """
+    plotly_js, page_js = get_plotlyjs(), _asset("page.js")
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "number": words.number,
+        "ratio": words.ratio,
+        "nats": words.nats,
+        "joules": lambda value: words.quantity(value, "J"),
+        "seconds": lambda value: words.quantity(value, "s"),
+        "duration": words.duration,
+    }
+    template = environment.from_string(_asset("page.html.j2"))
+    return template.render(
+        _context(view, config, folder),
+        words=words,
+        plotly_js=Markup(plotly_js),
+        page_js=Markup(page_js),
+        page_css=Markup(_asset("page.css")),
+        script_hashes=[_csp_hash(plotly_js), _csp_hash(page_js)],
+    )
+
+
+def _asset(name: str) -> str:
+    return files("search.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _csp_hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    columns, rows = runs_table(view)
+    importance = parameter_importance(view)
+    recipe = shlex.quote(f"recipe=reports/{folder}/best.yaml")
+    return {
+        "view": view,
+        "headline": words.headline(view),
+        "kind": None if view.meter is None else view.meter.kind.value,
+        "figures": _figures(view, importance),
+        "importance": importance,
+        "pareto_note": pareto_info(view).note,
+        "front_rows": _front_rows(view),
+        "policies": list(CountedPhases),
+        "columns": columns,
+        "rows": rows,
+        "best_yaml": None if view.best is None else best_yaml(view.best, config),
+        "best_command": f"python -m search.train {recipe} seed=7",
+        "provenance": _provenance(view),
+        "outcomes": list(Outcome),
+        "kinds": list(Kind),
+    }
+
+
+def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
+    """Each figure that has something in it, as JSON that can stand in a script element."""
+    drawn: dict[str, go.Figure] = {}
+    if (pareto := pareto_info(view)).groups:
+        drawn["pareto"] = pareto_figure(pareto)
+    if (curves := curves_info(view)).curves:
+        drawn["curves"] = curves_figure(curves)
+    if (phases := phases_info(view)).names:
+        drawn["phases"] = phases_figure(phases)
+    if (outcomes := outcomes_info(view)).runs:
+        drawn["outcomes"] = outcomes_figure(outcomes)
+    if importance.shares:
+        drawn["importance"] = importance_figure(importance)
+    return {name: _embedded(figure) for name, figure in drawn.items()}
+
+
+def _embedded(figure: go.Figure) -> Markup:
+    """JSON without `<`, `>` and `&`, so that no text in it can end the script element around it."""
+    text = json.dumps(json.loads(figure.to_json()), allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _front_rows(view: StudyView) -> list[dict[str, Any]]:
+    names = brief_names(differing_params([view.params(record) for record in view.shown]))
+    return [
+        {
+            "record": record,
+            "name": words.name_of(view, record),
+            "reached": any(record is other for other in view.feasible),
+            "params": [
+                (path, names[path], words.parameter(value))
+                for path, value in flat(view.params(record)).items()
+                if path in names
+            ],
+        }
+        for record in view.shown
+    ]
+
+
+def _provenance(view: StudyView) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Sections of (name, value): the meter, then the provenance of the baseline, or the first known."""
+    if view.meter is None:
+        return []
+    meter = {
+        "name": view.meter.name,
+        "kind": view.meter.kind.value,
+        "counted phases": ", ".join(view.meter.counted_phases.phases),
+        "chosen because": view.meter.chosen_because,
+        **view.meter.settings,
+    }
+    sources = ([] if view.baseline is None else [view.baseline]) + list(view.records)
+    known: Mapping[str, Any] = next((r.provenance for r in sources if r.provenance), {})
+    times = [time for record in view.records for time in (record.started_at, record.ended_at) if time]
+    parts: dict[str, Any] = {"meter": meter, **known}
+    if times:
+        parts["runs"] = {"first started": min(times), "last ended": max(times)}
+    return [
+        (
+            name,
+            [
+                (path, words.redacted("none" if value is None else str(value)))
+                for path, value in _flat_part(part).items()
+            ],
+        )
+        for name, part in parts.items()
+    ]
+
+
+def _flat_part(part: Any) -> dict[str, Any]:
+    return flat(part) if isinstance(part, Mapping) else {"": part}

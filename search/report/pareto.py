@@ -1,0 +1,183 @@
+"""The Pareto front as a figure: `pareto_info` computes plain values, `pareto_figure` only draws them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from search.report import style, words
+from search.report.data import StudyView
+from search.trial import Outcome, Record
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One run in the plane of two objectives. The lows are where its crossing's interval begins."""
+
+    trial: int
+    x: float
+    y: float
+    x_low: float
+    y_low: float
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ParetoInfo:
+    """Runs by what they are: `front`, `feasible`, `replicate`, `baseline`, or an outcome short of it."""
+
+    x_objective: str
+    y_objective: str
+    groups: Mapping[str, tuple[Mark, ...]]
+    baseline_reached: bool
+    staircase: bool
+    kind: str
+    note: str
+
+    def values(self, which: str) -> list[float]:
+        return [getattr(mark, which) for marks in self.groups.values() for mark in marks]
+
+
+def pareto_info(view: StudyView) -> ParetoInfo:
+    """The first two objectives; with a single one, seconds (or joules) beside it."""
+    first = view.objectives[0]
+    beside = "energy_to_target_j" if first == "time_to_target_s" else "time_to_target_s"
+    second = view.objectives[1] if len(view.objectives) > 1 else beside
+    groups: dict[str, list[Mark]] = {}
+    undrawn = 0
+    for record in view.records:
+        mark = _mark(view, record, first, second)
+        if mark is None or record.interrupted:
+            undrawn += 1
+        else:
+            groups.setdefault(group_of(view, record), []).append(mark)
+    return ParetoInfo(
+        x_objective=first,
+        y_objective=second,
+        groups={name: tuple(sorted(marks, key=lambda mark: mark.x)) for name, marks in groups.items()},
+        baseline_reached=view.baseline_reached,
+        staircase=len(view.objectives) == 2,
+        kind=words.kind_words(view),
+        note=_pareto_note(view, undrawn),
+    )
+
+
+def _pareto_note(view: StudyView, undrawn: int) -> str:
+    notes = []
+    if len(view.objectives) > 2:
+        named = ", ".join(words.label(name) for name in view.objectives)
+        notes.append(
+            f"The front is over {len(view.objectives)} objectives ({named}); the first two are drawn, "
+            "so a front point may look dominated here."
+        )
+    if undrawn:
+        runs = "1 run is" if undrawn == 1 else f"{undrawn} runs are"
+        notes.append(f"{runs} not drawn: killed, crashed, or without an energy that can be trusted.")
+    return " ".join(notes)
+
+
+def group_of(view: StudyView, record: Record) -> str:
+    if record is view.baseline:
+        return "baseline"
+    if any(record is other for other in view.front):
+        return "front"
+    if record.feasible:
+        return "replicate" if record.role == "replicate" else "feasible"
+    return record.outcome.value
+
+
+def _mark(view: StudyView, record: Record, first: str, second: str) -> Mark | None:
+    x, y = _spent(record, first), _spent(record, second)
+    if x is None or y is None:
+        return None
+    name = words.name_of(view, record)
+    x_low, y_low = (_crossing_low(record, name, value) for name, value in ((first, x), (second, y)))
+    return Mark(
+        record.trial, x, y, x_low, y_low, style.describe(record, name, view.objectives, view.params(record))
+    )
+
+
+def _spent(record: Record, objective: str) -> float | None:
+    """What the run cost or, where it did not reach the target, had cost when it ended."""
+    if not record.outcome.completes:
+        return None
+    counted = {"energy_to_target_j": record.counted_energy_j, "time_to_target_s": record.counted_time_s}
+    value = record.values.get(objective, counted.get(objective))
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _crossing_low(record: Record, objective: str, value: float) -> float:
+    if record.crossing is None:
+        return value
+    lows = {
+        "energy_to_target_j": record.crossing.energy_low_j,
+        "time_to_target_s": record.crossing.time_low_s,
+    }
+    return min(value, lows.get(objective, value))
+
+
+# Group -> (legend, symbol, colour, size). Filled: front and baseline. Round: reached the target.
+_MARKERS = {
+    Outcome.DIVERGED.value: ("diverged", "x-thin-open", style.VERMILLION, 10),
+    Outcome.OUT_OF_BUDGET.value: ("out of budget (at least)", "triangle-up-open", style.VERMILLION, 11),
+    Outcome.DOMINATED.value: ("ended as dominated (at least)", "triangle-right-open", style.VERMILLION, 11),
+    "replicate": ("replicate, not ranked", "circle-open-dot", style.GREY, 9),
+    "feasible": ("reached the target, dominated", "circle-open", style.GREY, 9),
+    "front": ("Pareto front", "circle", style.BLUE, 12),
+    "baseline": ("baseline", "star", style.GREEN, 17),
+}
+
+
+def pareto_figure(info: ParetoInfo) -> go.Figure:
+    """Every run in the plane of two objectives; nearer to the lower left corner is better in both."""
+    figure = style.figure(480)
+    both = (info.values("x"), info.values("y"))
+    log = any(map(style.spans_decade, both)) and all(min(values) > 0 for values in both)
+    for group in _MARKERS:
+        if marks := info.groups.get(group):
+            figure.add_trace(_marks_trace(info, group, marks))
+    for which, objective, update in (
+        ("x", info.x_objective, figure.update_xaxes),
+        ("y", info.y_objective, figure.update_yaxes),
+    ):
+        title = f"{words.labelled(objective)}{f', {info.kind}' if words.is_energy(objective) else ''}"
+        update(style.axis(title, info.values(which), log=log, from_zero=True))
+    return figure
+
+
+def _marks_trace(info: ParetoInfo, group: str, marks: Sequence[Mark]) -> go.Scatter:
+    legend, symbol, colour, size = _MARKERS[group]
+    named = group in ("front", "baseline")
+    if group == "baseline" and not info.baseline_reached:
+        legend, symbol = "baseline, target not reached (at least)", "star-open"
+    line = group == "front" and info.staircase
+    return go.Scatter(
+        x=[mark.x for mark in marks],
+        y=[mark.y for mark in marks],
+        name=legend,
+        mode="+".join(["markers", *(["lines"] if line else []), *(["text"] if named else [])]),
+        line={"shape": "hv", "color": colour, "width": 2},
+        marker={"symbol": symbol, "color": colour, "size": size, "line": {"width": 2, "color": colour}},
+        text=["baseline" if group == "baseline" else str(mark.trial) for mark in marks],
+        textposition="bottom right" if group == "baseline" else "bottom left",  # below a front nothing lies
+        error_x=_interval([mark.x - mark.x_low for mark in marks], colour) if named else None,
+        error_y=_interval([mark.y - mark.y_low for mark in marks], colour) if named else None,
+        hovertext=[style.lines(mark.lines) for mark in marks],
+        cliponaxis=False,
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _interval(widths: list[float], colour: str) -> dict[str, object]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [0.0] * len(widths),
+        "arrayminus": widths,
+        "color": colour,
+        "thickness": 1,
+        "width": 3,
+    }

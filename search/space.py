@@ -1,0 +1,360 @@
+"""The search space: entries keyed by configuration path -> distributions -> a trial's configuration.
+
+An entry is a mapping with `type` int, float or categorical:
+
+    model.n_head:   {type: categorical, choices: [2, 4, 8]}
+    model.n_embd:   {type: int, low: 64, high: 256, step: 32, multiple_of: model.n_head}
+    optimizer.lr:   {type: float, low: 1.0e-3, high: 1.0e-1, log: true}
+    schedule.cooldown_fraction: {type: float, low: 0.2, high: 1.0, when: {schedule.name: [trapezoid]}}
+
+`multiple_of` makes a width divide by construction; `when` samples an entry only where another has one of the
+values given. Nested keys (model: {n_head: ...}) mean the same as dotted ones, so that a command line can
+change one number.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from model.config import ConfigError, RunConfig
+from model.variants import Capabilities, missing
+
+# The evaluation is the instrument and the data the problem: neither may be searched.
+SEARCHABLE = ("model", "optimizer", "schedule", "train")
+
+Params = dict[str, Any]
+Suggest = Callable[[str, BaseDistribution], Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One dimension. `low`..`high` for int and float, `choices` for categorical."""
+
+    path: str
+    type: str
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Any, ...] = ()
+    multiple_of: str | None = None
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def needs(self) -> set[str]:
+        return set(self.when) | ({self.multiple_of} if self.multiple_of else set())
+
+    def distribution(self, values: Mapping[str, Any]) -> BaseDistribution | None:
+        """Given the values of every path it needs: None where a `when` does not hold."""
+        if any(values[path] not in allowed for path, allowed in self.when.items()):
+            return None
+        if self.type == "categorical":
+            return CategoricalDistribution(self.choices)
+        assert self.low is not None
+        assert self.high is not None
+        if self.type == "float":
+            return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+        low, high, step = int(self.low), int(self.high), int(self.step or 1)
+        if self.multiple_of:
+            step = math.lcm(step, int(values[self.multiple_of]))
+            low, high = -(-low // step) * step, high // step * step
+            if low > high:
+                raise ConfigError(
+                    f"space.{self.path} has no value from {self.low:g} to {self.high:g} that is a multiple "
+                    f"of {step}, which {self.multiple_of}={values[self.multiple_of]} asks for; widen low..high"
+                )
+        # Optuna rounds `high` down to the grid with a warning; do it here.
+        return IntDistribution(low, low + (high - low) // step * step, log=self.log, step=step)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Entries in an order in which every one comes after those that it needs, over a base configuration."""
+
+    entries: tuple[Entry, ...]
+    base: Mapping[str, Any]
+
+    def sample(self, suggest: Suggest) -> Params:
+        """Ask `suggest(path, distribution)` for every active entry, in order."""
+        params: Params = {}
+        for entry in self.entries:
+            known = {
+                path: params[path] if path in params else get_path(self.base, path) for path in entry.needs
+            }
+            distribution = entry.distribution(known)
+            if distribution is not None:
+                params[entry.path] = suggest(entry.path, distribution)
+        return params
+
+    def config(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The base configuration with `params` in their places."""
+        config = copy.deepcopy(dict(self.base))
+        for path, value in params.items():
+            set_path(config, path, value)
+        return config
+
+    def base_params(self) -> Params | None:
+        """The base configuration as a point of the space, or None where it lies outside."""
+        outside = False
+
+        def suggest(path: str, distribution: BaseDistribution) -> Any:
+            nonlocal outside
+            value = get_path(self.base, path)
+            outside = outside or not _holds(distribution, value)
+            return value
+
+        params = self.sample(suggest)
+        return None if outside else params
+
+    def distributions(self, params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+        """The distributions that `params` were drawn from."""
+        drawn: dict[str, BaseDistribution] = {}
+
+        def suggest(path: str, distribution: BaseDistribution) -> Any:
+            drawn[path] = distribution
+            return params[path]
+
+        self.sample(suggest)
+        return drawn
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that change exactly when the space does."""
+        return {entry.path: _plain(entry) for entry in self.entries}
+
+
+def config_key(config: Mapping[str, Any]) -> str:
+    """Equal for configurations that train the same thing; the seed and the instrument do not count."""
+    return json.dumps({part: config[part] for part in SEARCHABLE}, sort_keys=True)
+
+
+def parse_space(raw: Mapping[str, Any], base: Mapping[str, Any]) -> Space:
+    """Check a study's space against its base configuration. Raises ConfigError with one line."""
+    entries = {path: _entry(path, dict(item), base) for path, item in _flatten(raw)}
+    for entry in entries.values():
+        for path in entry.needs:
+            _check_path(path, base, f"space.{entry.path} refers to {path}")
+    graph = {entry.path: {path for path in entry.needs if path in entries} for entry in entries.values()}
+    try:
+        order = tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise ConfigError(
+            f"space entries need each other in a circle: {' -> '.join(error.args[1])}"
+        ) from error
+    space = Space(tuple(entries[path] for path in order), base)
+    _check_corners(space)
+    return space
+
+
+def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]:
+    """The space without choices that this device cannot run, and a line for each that was left out.
+
+    An entry left with a single choice stays, as a constant. Raises ConfigError where nothing is left.
+    """
+    kept, left_out = [], []
+    for entry in space.entries:
+        reasons = {choice: missing(entry.path, choice, capabilities) for choice in entry.choices}
+        left_out += [reason for reason in reasons.values() if reason]
+        choices = tuple(choice for choice in entry.choices if not reasons[choice])
+        if entry.choices and not choices:
+            raise ConfigError(f"space.{entry.path} has no choice that runs here: {'; '.join(left_out)}")
+        kept.append(Entry(**(_fields(entry) | {"choices": choices})))
+    return Space(tuple(kept), space.base), left_out
+
+
+def get_path(config: Mapping[str, Any], path: str) -> Any:
+    node: Any = config
+    for part in path.split("."):
+        node = node[part]
+    return node
+
+
+def set_path(config: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        config = config[part]
+    config[last] = value
+
+
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if not distribution.low <= value <= distribution.high:
+        return False
+    return distribution.step is None or math.isclose(
+        math.remainder(value - distribution.low, distribution.step), 0, abs_tol=1e-9
+    )
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    return {item.name: getattr(entry, item.name) for item in fields(entry)}
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    plain = {name: value for name, value in _fields(entry).items() if value not in (None, (), {}, False)}
+    del plain["path"]
+    if entry.choices:
+        plain["choices"] = list(entry.choices)
+    if entry.when:
+        plain["when"] = {path: list(values) for path, values in entry.when.items()}
+    return plain
+
+
+def _flatten(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, value in raw.items():
+        path = f"{prefix}{key}"
+        if not isinstance(value, Mapping):
+            raise ConfigError(
+                f"space.{path} must be an entry like {{type: int, low: 1, high: 8}}, got {value!r}"
+            )
+        if "type" in value or not value:
+            yield path, value
+        elif not any(isinstance(item, Mapping) for item in value.values()):
+            raise ConfigError(f"space.{path} needs a type: int, float or categorical")
+        else:
+            yield from _flatten(value, f"{path}.")
+
+
+_KEYS = {
+    "int": {"type", "low", "high", "log", "step", "multiple_of", "when"},
+    "float": {"type", "low", "high", "log", "step", "when"},
+    "categorical": {"type", "choices", "when"},
+}
+
+
+def _entry(path: str, item: dict[str, Any], base: Mapping[str, Any]) -> Entry:
+    where = f"space.{path}"
+    kind = item.get("type")
+    if kind not in _KEYS:
+        raise ConfigError(f"{where}.type must be int, float or categorical, got {kind!r}")
+    for key in item:
+        if key not in _KEYS[kind]:
+            raise ConfigError(
+                f"{where} has an unknown key {key!r}; {kind} takes {', '.join(sorted(_KEYS[kind]))}"
+            )
+    _check_path(path, base, f"{where} names a path that cannot be searched")
+    when = {
+        other: tuple(_as_list(f"{where}.when.{other}", allowed))
+        for other, allowed in item.get("when", {}).items()
+    }
+    if kind == "categorical":
+        choices = tuple(_as_list(f"{where}.choices", item.get("choices")))
+        if len(set(map(repr, choices))) < len(choices):
+            raise ConfigError(f"{where}.choices names a value twice: {list(choices)}")
+        for choice in choices:
+            _check_type(f"{where}.choices", get_path(base, path), choice)
+        return Entry(path, kind, choices=choices, when=when)
+    _check_range(where, kind, item, get_path(base, path))
+    return Entry(
+        path,
+        kind,
+        low=item["low"],
+        high=item["high"],
+        log=bool(item.get("log", False)),
+        step=item.get("step"),
+        multiple_of=item.get("multiple_of"),
+        when=when,
+    )
+
+
+def _check_range(where: str, kind: str, item: Mapping[str, Any], current: Any) -> None:
+    for key in ("low", "high"):
+        value = item.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ConfigError(f"{where}.{key} must be a number, got {value!r}")
+        if kind == "int" and value != int(value):
+            raise ConfigError(f"{where}.{key} must be a whole number, got {value}")
+    if isinstance(current, str | bool):
+        raise ConfigError(
+            f"{where} is {kind}, but {where.removeprefix('space.')} holds {current!r}; use categorical"
+        )
+    if kind == "float" and isinstance(current, int) and not isinstance(current, bool):
+        raise ConfigError(
+            f"{where} is float, but {where.removeprefix('space.')} is a whole number; use type: int"
+        )
+    low, high, step = item["low"], item["high"], item.get("step")
+    if low > high:
+        raise ConfigError(f"{where} is empty: low={low:g} is above high={high:g}; swap them")
+    if not isinstance(item.get("log", False), bool):
+        raise ConfigError(f"{where}.log must be true or false, got {item['log']!r}")
+    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or step <= 0):
+        raise ConfigError(f"{where}.step must be a number above 0, got {step!r}")
+    if kind == "int" and step is not None and step != int(step):
+        raise ConfigError(f"{where}.step must be a whole number, got {step}")
+    if item.get("log") and low <= 0:
+        raise ConfigError(f"{where} is logarithmic, so low must be above 0, got {low:g}")
+    if item.get("log") and (step is not None or item.get("multiple_of")):
+        raise ConfigError(f"{where} cannot have log with step or multiple_of; drop one")
+
+
+def _check_type(where: str, current: Any, choice: Any) -> None:
+    if current is None or choice is None:
+        return
+    numbers = (int, float)
+    same = (
+        isinstance(choice, bool) == isinstance(current, bool)
+        and isinstance(choice, numbers) == isinstance(current, numbers)
+        and not (isinstance(current, int) and not isinstance(current, bool) and choice != int(choice))
+    )
+    if not same:
+        raise ConfigError(f"{where} must hold values like {current!r} (the configured one), got {choice!r}")
+
+
+def _as_list(where: str, value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple) or not value:
+        raise ConfigError(f"{where} must be a list of one or more values, got {value!r}")
+    return list(value)
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _check_path(path: str, base: Mapping[str, Any], problem: str) -> None:
+    known = [leaf for part in SEARCHABLE for leaf in _leaves(base[part], f"{part}.")]
+    if path not in known:
+        near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"paths start with {', '.join(SEARCHABLE)}"
+        raise ConfigError(f"{problem}, and there is no {path}; {hint}")
+
+
+def _check_corners(space: Space) -> None:
+    """Build the configurations at every choice and both ends of every range, others drawn at random."""
+    generator = random.Random(0)
+    for entry in space.entries:
+        for forced in entry.choices or ("low", "high"):
+
+            def suggest(
+                path: str, distribution: BaseDistribution, entry: Entry = entry, forced: Any = forced
+            ) -> Any:
+                if isinstance(distribution, CategoricalDistribution):
+                    return forced if path == entry.path else generator.choice(distribution.choices)
+                assert isinstance(distribution, IntDistribution | FloatDistribution)
+                end = forced if path == entry.path else generator.choice(("low", "high"))
+                return getattr(distribution, end)
+
+            try:
+                RunConfig.from_mapping(space.config(space.sample(suggest)))
+            except ConfigError as error:
+                raise ConfigError(
+                    f"space.{entry.path} leads to a configuration that cannot be: {error}"
+                ) from error

@@ -1,0 +1,147 @@
+"""Optuna's storage: how it is opened, and the few places where its private corners must be touched.
+
+`Trial._trial_id` is private and the heartbeat needs it; optuna-dashboard reads constraints under another key
+than Optuna writes. Both are kept here, and tested.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import sqlalchemy
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage, fail_stale_trials
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from search.compose import UserError
+from search.objective import CONSTRAINT
+
+HEARTBEAT_S = 10
+GRACE_S = 60
+_DASHBOARD_CONSTRAINTS = "constraints"
+_OWNER = "owner"
+
+
+def open_storage(url: str, folder: Path) -> RDBStorage:
+    """`auto` is SQLite in the study's folder. Raises UserError, without any password, where it cannot be
+    opened."""
+    default = url == "auto"
+    try:
+        parsed = make_url(f"sqlite:///{folder / 'study.db'}" if default else url)
+    except ArgumentError as error:
+        raise UserError(
+            f"storage must be auto or an SQLAlchemy URL like sqlite:///file.db, got {without_secret(url)!r}"
+        ) from error
+    sqlite = parsed.get_backend_name() == "sqlite"
+    arguments = {"timeout": 60} if sqlite else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            storage = RDBStorage(
+                parsed.render_as_string(hide_password=False),
+                engine_kwargs={"connect_args": arguments},
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S,
+            )
+        if sqlite:
+            with storage.engine.connect() as connection:
+                connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
+    except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
+        detail = " ".join(str(getattr(error, "orig", error)).split())[:200]
+        raise UserError(
+            f"the storage {without_secret(url)} cannot be opened: {scrub(detail, url)}"
+        ) from error
+    return storage
+
+
+def without_secret(url: str) -> str:
+    """The URL with *** for its password, also where it does not parse."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", url)
+
+
+def scrub(text: str, url: str) -> str:
+    """`text` without the password that `url` holds."""
+    try:
+        password = make_url(url).password
+    except ArgumentError:
+        return text
+    return text.replace(str(password), "***") if password else text
+
+
+def open_study(storage: RDBStorage, name: str, objectives: Sequence[str]) -> optuna.Study:
+    """Create or load; every objective is minimised and named, for optuna-dashboard."""
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=["minimize"] * len(objectives),
+        sampler=optuna.samplers.RandomSampler(),
+        load_if_exists=True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names(list(objectives))
+    return study
+
+
+def set_constraint(trial: Trial, gap: float) -> None:
+    """Optuna's own constraint, and the key that optuna-dashboard reads. Both on every COMPLETE trial."""
+    if CONSTRAINT not in trial.storage.get_trial(trial._trial_id).constraints:  # told before, then killed
+        trial.set_constraint(CONSTRAINT, float(gap))
+    trial.storage.set_trial_system_attr(trial._trial_id, _DASHBOARD_CONSTRAINTS, [float(gap)])
+
+
+def beat(storage: RDBStorage, trial: Trial) -> None:
+    """Say that this trial's run is alive."""
+    storage.record_heartbeat(trial._trial_id)
+
+
+def reopen(study: optuna.Study, frozen: FrozenTrial) -> Trial:
+    """A handle on a trial that another process left RUNNING."""
+    return Trial(study, frozen._trial_id)
+
+
+def claim(trial: Trial) -> None:
+    """Write down which process runs this trial, so that a later one can tell whether it still does."""
+    me = psutil.Process()
+    trial.set_user_attr(_OWNER, {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()})
+
+
+def abandoned(study: optuna.Study, local: bool) -> list[FrozenTrial]:
+    """RUNNING trials whose process is gone, of this machine.
+
+    `local`: no other machine can use the storage, so that a trial without an owner belongs to a process that
+    died before it could claim it. Trials of other machines are failed once their heartbeat is stale.
+    """
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    gone = [trial for trial in running if _is_gone(trial.user_attrs.get(_OWNER), local)]
+    if len(gone) < len(running):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            fail_stale_trials(study)
+    return gone
+
+
+def _is_gone(owner: Mapping[str, Any] | None, local: bool) -> bool:
+    if owner is None:
+        return local
+    if owner["host"] != socket.gethostname():
+        return False
+    if owner["pid"] == os.getpid():
+        return False
+    try:
+        return abs(psutil.Process(owner["pid"]).create_time() - float(owner["started"])) > 1.0
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,144 @@
+"""`python -m search.train [key=value ...]`: one configuration to the target, metered as in a study; prints
+its ledger.
+
+`recipe=reports/NAME/best.yaml` starts from a study's winner; what stands on the command line wins over it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from search.compose import UserError, absolute, run, to_config
+from search.config import StudyConfig, check_run
+from search.recipe import read_recipe
+from search.trial import PHASES, Record
+
+
+def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
+    """The recipe over the defaults, and the command line's own assignments over both."""
+    if composed.recipe is None:
+        return composed
+    recipe = read_recipe(absolute(composed.recipe))
+    typed = [text for text in overrides if not text.lstrip("+").startswith(("recipe=", "study="))]
+    merged = OmegaConf.merge(composed, OmegaConf.create(recipe))
+    assert isinstance(merged, DictConfig)
+    with open_dict(merged):
+        for text in typed:
+            path = text.lstrip("+").partition("=")[0]
+            if "/" not in path and OmegaConf.select(merged, path) is not None:
+                OmegaConf.update(merged, path, OmegaConf.select(composed, path))
+    return merged
+
+
+def task(composed: DictConfig) -> int:
+    from hydra.core.hydra_config import HydraConfig
+
+    config = to_config(with_recipe(composed, list(HydraConfig.get().overrides.task)))
+    check_run(config)
+    console = Console()
+    with console.status("opening the device and its meter"):
+        record = train_one(config, console)
+    _print(record, console)
+    if config.output is not None:
+        from search.records import append_record
+
+        append_record(absolute(config.output), record)
+    return 0 if record.outcome.completes else 1
+
+
+def train_one(config: StudyConfig, console: Console) -> Record:
+    """One run in this process, by the same code that a study's worker runs."""
+    from search import provenance
+    from search.paths import cache_dir
+    from search.run import RunRequest, Seen
+    from search.station import Station
+    from search.study import load_problem
+    from search.worker import StationSetup
+
+    if config.output is not None and not absolute(config.output).parent.is_dir():
+        raise UserError(f"output={config.output} lies in a folder that does not exist")
+    problem = load_problem(config)
+    setup = StationSetup(
+        "train", asdict(config.data), asdict(config.device), asdict(config.meter), str(cache_dir())
+    )
+    station = Station.open(setup)
+    hello = station.hello()
+    console.print(
+        f"{escape(station.device.name)}, meter {station.info.name} ({station.info.kind.value}): "
+        f"{escape(station.info.chosen_because)}",
+        highlight=False,
+    )
+    request = RunRequest(
+        study="train",
+        trial=0,
+        run_id=uuid.uuid4().hex,
+        role="single",
+        params={},
+        config=config.run_values(),
+        target_loss=config.target_loss,
+        objectives=tuple(config.objective.names),
+        vocab_size=problem.corpus.vocab_size,
+        limits=config.limits(),
+        provenance={
+            "code": provenance.code(),
+            "hardware": hello["hardware"],
+            "software": hello["software"],
+            "data": provenance.data(problem.corpus, problem.ngram, problem.validation_tokens),
+        },
+    )
+
+    def report(seen: Seen) -> None:
+        if seen.progress.loss is not None:
+            energy_j, time_s = seen.counted
+            joules = "unknown" if energy_j is None else f"{energy_j:10.2f} J"
+            console.print(
+                f"step {seen.progress.step:6d}  loss {seen.progress.loss!r}  {joules}  {time_s:8.2f} s",
+                highlight=False,
+            )
+
+    return station.run(
+        request, report, lambda by: console.print(f"waiting for the device, held by {escape(by)}")
+    )
+
+
+def _print(record: Record, console: Console) -> None:
+    kind = record.meter.kind.value
+    console.print(f"{record.outcome}: {escape(record.reason)}", highlight=False)
+    if record.ledger is None:
+        console.print(f"no energy: {escape(record.reason)}")
+        return
+    table = Table(title=f"ledger ({kind} by {record.meter.name})")
+    for name in ("phase", "energy / J", "time / s", "counted"):
+        table.add_column(name, justify="left" if name in ("phase", "counted") else "right")
+    counted = record.meter.counted_phases.phases
+    for phase in PHASES:
+        energy_j, time_s = record.ledger.energy_j[phase], record.ledger.time_s[phase]
+        table.add_row(phase, f"{energy_j:.3f}", f"{time_s:.3f}", "yes" if phase in counted else "")
+    table.add_section()
+    table.add_row("gross", f"{record.ledger.gross_energy_j:.3f}", f"{record.ledger.gross_time_s:.3f}", "")
+    if record.counted_energy_j is not None and record.counted_time_s is not None:
+        table.add_row("counted", f"{record.counted_energy_j:.3f}", f"{record.counted_time_s:.3f}", "yes")
+    console.print(table)
+    if record.crossing is not None:
+        low, high = record.crossing.energy_low_j, record.crossing.energy_j
+        console.print(
+            f"target {record.target_loss:g} crossed between {low:.3f} J and {high:.3f} J "
+            f"({record.crossing.relative_interval:.1%} of the counted joules); {high:.3f} J counts",
+            highlight=False,
+        )
+    if record.flags:
+        console.print(f"flags: {', '.join(record.flags)}", highlight=False)
+
+
+def main() -> None:
+    run(task, "config")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The parent's handle on the process that trains: start it, give it a run, hear of it, replace it when it
+dies.
+
+This side imports no torch. A worker that dies or hangs past its limit costs one trial, not the study.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from model.variants import Capabilities
+from search.compose import UserError
+from search.paths import root
+from search.run import RunRequest, unmetered_record
+from search.trial import CountedPhases, Kind, MeterInfo, Record
+
+START_LIMIT_S = 300.0
+STOP_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class StationSetup:
+    """What a station is opened with: plain values, from a checked configuration."""
+
+    study: str
+    data: Mapping[str, Any]
+    device: Mapping[str, Any]
+    meter: Mapping[str, Any]
+    cache_dir: str
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a worker says of itself when it is ready."""
+
+    capabilities: Capabilities
+    meter: MeterInfo
+    hardware: Mapping[str, Any]
+    software: Mapping[str, Any]
+    idle_power_w: float | None
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Hello:
+        meter = dict(data["meter"])
+        meter |= {"kind": Kind(meter["kind"]), "counted_phases": CountedPhases(meter["counted_phases"])}
+        return Hello(
+            capabilities=Capabilities(**data["capabilities"]),
+            meter=MeterInfo(**meter),
+            hardware=data["hardware"],
+            software=data["software"],
+            idle_power_w=data["idle_power_w"],
+        )
+
+
+class Worker:
+    """One device's process, of the parent's process group: what ends the group ends it too.
+
+    `log` gets whatever it prints; `hang_s` is the longest silence during a run."""
+
+    def __init__(self, setup: StationSetup, log: Path, hang_s: float) -> None:
+        self._setup = setup
+        self._log = log
+        self._hang_s = hang_s
+        self._process: subprocess.Popen[str] | None = None
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._hello: Hello | None = None
+
+    def start(self) -> Hello:
+        """Start the process where none runs; returns what it says of itself. Raises UserError if it
+        refuses."""
+        if self._process is not None and self._hello is not None:
+            return self._hello
+        self._spawn()
+        self._send(asdict(self._setup))
+        event = self._next(START_LIMIT_S)
+        if event is None:
+            self.kill()
+            raise UserError(f"the worker process did not start; its output is in {self._log}")
+        if event["event"] == "refused":
+            self.kill()
+            raise UserError(event["message"])
+        self._hello = Hello.from_dict(event["hello"])
+        return self._hello
+
+    def run(
+        self,
+        request: RunRequest,
+        on_progress: Callable[[Record], None],
+        on_wait: Callable[[str], None] = lambda by: None,
+    ) -> Record:
+        """One run to its end. Never raises for the run: a lost worker gives a CRASHED record with what is
+        known."""
+        hello = self.start()
+        last: Record | None = None
+        with suppress(OSError):  # it died between runs: the missing event will say so
+            self._send(asdict(request))
+        while True:
+            event = self._next(self._hang_s)
+            if event is None:
+                return self._lost(request, hello, last)
+            if event["event"] == "progress":
+                last = Record.from_dict(event["record"])
+                on_progress(last)
+            elif event["event"] == "waiting":
+                on_wait(event["by"])
+            elif event["event"] == "failed":
+                return unmetered_record(request, hello.meter, event["message"])
+            else:
+                record = Record.from_dict(event["record"])
+                if request.config["train"]["compile"]:
+                    self.stop()  # the next run must not find a warm compiler
+                return record
+
+    def stop(self) -> None:
+        """End the process in good order; it has nothing to lose between runs."""
+        process = self._process
+        if process is None:
+            return
+        assert process.stdin is not None
+        with suppress(OSError, subprocess.TimeoutExpired):
+            process.stdin.close()
+            process.wait(STOP_LIMIT_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process and all that it started, now."""
+        process, self._process, self._hello = self._process, None, None
+        if process is None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        process.kill()
+        process.wait()
+
+    def _spawn(self) -> None:
+        threads = str(self._setup.device["threads"])
+        self._events = queue.Queue()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "search.station"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                bufsize=1,
+                cwd=root(),
+                env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+            )
+        threading.Thread(target=_pump, args=(self._process, self._events), daemon=True).start()
+
+    def _send(self, body: Mapping[str, Any]) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(body) + "\n")
+        self._process.stdin.flush()
+
+    def _next(self, limit_s: float) -> dict[str, Any] | None:
+        """The next event; None where the process has ended or was silent for too long."""
+        try:
+            return self._events.get(timeout=limit_s)
+        except queue.Empty:
+            return None
+
+    def _lost(self, request: RunRequest, hello: Hello, last: Record | None) -> Record:
+        process = self._process
+        assert process is not None
+        status = process.poll()
+        if status is None:
+            with suppress(subprocess.TimeoutExpired):  # where its output ended, it is about to end too
+                status = process.wait(1.0)
+        self.kill()
+        if status is None:
+            reason = f"the worker said nothing for {self._hang_s:g} s and was ended"
+        elif status < 0:
+            reason = f"the worker was killed by {signal.Signals(-status).name} (out of memory?)"
+        else:
+            reason = f"the worker ended with status {status}; its output is in {self._log.name}"
+        if last is None:
+            return unmetered_record(request, hello.meter, reason)
+        return replace(
+            last, reason=reason, interrupted=False, flags=(*last.flags, "energy_until_last_report")
+        )
+
+
+def _pump(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        try:
+            events.put(json.loads(line))
+        except ValueError:  # a line cut off by the process' death
+            break
+    events.put(None)

@@ -1,0 +1,178 @@
+"""The report as a person meets it: opened from the disk in a real browser, without a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from records_factory import make_study, study_config
+from selenium.webdriver import Chrome
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import alert_is_present
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from search.report import write_report
+from search.trial import Record
+
+pytestmark = pytest.mark.browser
+
+DRIVER = "/usr/bin/chromedriver"
+NAME = "<script>alert(1)</script>"
+FIGURES = 5
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None or not Path(DRIVER).exists():
+        reason = f"needs Chromium and {DRIVER} (Debian: apt-get install chromium chromium-driver)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    options = Options()
+    options.binary_location = found
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for argument in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--no-first-run", "--window-size=1280,1000",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(argument)
+    driver = Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def hostile_study() -> list[Record]:
+    """The usual study under a name, and with parameters, that would run if anything were not escaped."""
+    note = {"model.note": NAME}
+    return [
+        dataclasses.replace(
+            record, study=NAME, params=dict(record.params) | note, config=dict(record.config) | note
+        )
+        for record in make_study()
+    ]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, hostile_study: list[Record]) -> Path:
+    return write_report(tmp_path_factory.mktemp("report") / "demo", hostile_study, study_config())
+
+
+@pytest.fixture
+def page(browser: Chrome, report: Path) -> Chrome:
+    """The report, freshly opened and with its figures drawn."""
+    browser.get_log("browser")
+    browser.get(report.as_uri())
+    drawn = "return document.querySelectorAll('[data-figure] .main-svg').length"
+    WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(drawn) >= FIGURES)
+    return browser
+
+
+def shown_trials(page: Chrome) -> list[int]:
+    rows = page.find_elements(By.CSS_SELECTOR, "#runs tbody tr")
+    return [int(row.find_element(By.CSS_SELECTOR, "th").text) for row in rows if row.is_displayed()]
+
+
+def heading(page: Chrome, text: str) -> WebElement:
+    return next(
+        th for th in page.find_elements(By.CSS_SELECTOR, "#runs thead th") if th.text.startswith(text)
+    )
+
+
+def column(page: Chrome, text: str) -> list[str]:
+    headings = page.find_elements(By.CSS_SELECTOR, "#runs thead th")
+    index = next(i for i, th in enumerate(headings) if th.text.startswith(text))
+    rows = page.find_elements(By.CSS_SELECTOR, "#runs tbody tr")
+    return [row.find_elements(By.CSS_SELECTOR, "th, td")[index].text for row in rows]
+
+
+def test_every_figure_is_drawn(page: Chrome) -> None:
+    plots = page.find_elements(By.CSS_SELECTOR, "[data-figure]")
+    assert len(plots) == FIGURES
+    for plot in plots:
+        assert plot.find_elements(By.CSS_SELECTOR, ".main-svg .trace, .main-svg .bars, .main-svg .point")
+
+
+def test_the_console_has_no_complaint(page: Chrome) -> None:
+    assert page.get_log("browser") == []
+
+
+def test_nothing_is_requested_but_the_page_itself(page: Chrome) -> None:
+    assert (
+        page.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+        == []
+    )
+
+
+def test_a_name_with_a_script_is_shown_as_text_and_nothing_runs(page: Chrome) -> None:
+    assert page.find_element(By.TAG_NAME, "h1").text == NAME
+    assert NAME in page.find_element(By.ID, "best-yaml").text
+    assert not alert_is_present()(page)
+
+
+def test_a_hover_shows_parameters_as_text(page: Chrome) -> None:
+    page.execute_script(
+        "const plot = document.querySelector('[data-figure=figure-pareto]');"
+        "const front = plot.data.findIndex((trace) => trace.name === 'Pareto front');"
+        "Plotly.Fx.hover(plot, [{curveNumber: front, pointNumber: 0}]);"
+    )
+    hover = WebDriverWait(page, 10).until(lambda d: d.find_element(By.CSS_SELECTOR, ".hoverlayer .hovertext"))
+    assert f"model.note = {NAME}" in hover.get_property("textContent")
+
+
+def test_a_heading_sorts_by_number_and_again_the_other_way_round(page: Chrome) -> None:
+    button = heading(page, "gross").find_element(By.TAG_NAME, "button")
+    button.click()
+    known = [float(text) for text in column(page, "gross") if text != "unknown"]
+    assert known == sorted(known)
+    assert column(page, "gross")[-1] == "unknown"
+    assert heading(page, "gross").get_attribute("aria-sort") == "ascending"
+    button.click()
+    known = [float(text) for text in column(page, "gross") if text != "unknown"]
+    assert known == sorted(known, reverse=True)
+    assert column(page, "gross")[-1] == "unknown"
+    assert heading(page, "gross").get_attribute("aria-sort") == "descending"
+
+
+def test_the_keyboard_sorts_too_and_only_one_heading_is_marked(page: Chrome) -> None:
+    heading(page, "gross").find_element(By.TAG_NAME, "button").click()
+    heading(page, "outcome").find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert column(page, "outcome") == sorted(column(page, "outcome"))
+    assert len(page.find_elements(By.CSS_SELECTOR, "#runs th[aria-sort]")) == 1
+
+
+def test_rows_are_filtered_by_text_and_by_outcome(page: Chrome) -> None:
+    assert len(shown_trials(page)) == 17
+    page.find_element(By.ID, "filter-text").send_keys("FOREIGN cpu")
+    assert shown_trials(page) == [12]
+    assert page.find_element(By.ID, "filter-count").text == "1 of 17 runs"
+    page.find_element(By.ID, "filter-text").clear()
+    Select(page.find_element(By.ID, "filter-outcome")).select_by_visible_text("DOMINATED")
+    assert shown_trials(page) == [5, 11]
+    page.find_element(By.ID, "filter-text").send_keys("rmsnorm")
+    assert shown_trials(page) == [5]
+
+
+def test_the_page_does_not_scroll_sideways(page: Chrome) -> None:
+    assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_figures_take_the_colours_of_the_dark_look(page: Chrome) -> None:
+    look = "return document.querySelector('[data-figure]')._fullLayout.font.color"
+    light = page.execute_script(look)
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    try:
+        WebDriverWait(page, 10).until(lambda driver: driver.execute_script(look) != light)
+    finally:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

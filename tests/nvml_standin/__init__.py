@@ -1,0 +1,50 @@
+"""A stand-in for libnvidia-ml.so.1: a GPU whose counter is a clock times watts, with faults to order.
+
+`build` compiles `nvml_standin.c` once; a process that has the folder in LD_LIBRARY_PATH from its start gets
+it as NVML. It is steered by environment variables, read at every call, so that a test may change them while
+it runs:
+
+    STANDIN_NVML_GPUS            how many GPUs (1)
+    STANDIN_NVML_NAMES           their names, separated by ';'; the last one repeats ("Stand-in GPU")
+    STANDIN_NVML_WATTS           power of each GPU, a constant (70); the counter is CLOCK_MONOTONIC times it
+    STANDIN_NVML_TICK_MS         how often the counter moves (20; 0: always)
+    STANDIN_NVML_FAULT           no_counter, zero, frozen, reset, lost, mig, no_driver, no_side_readings
+    STANDIN_NVML_FAULT_GPU       the index that has the fault (all)
+    STANDIN_NVML_RESET_AFTER     with reset: the counter starts again after so many reads (1)
+    STANDIN_NVML_PIDS            processes on each GPU, separated by ','; "self" is the caller ("")
+    STANDIN_NVML_EVENT_REASONS   the clocks event reasons, a number (0)
+    STANDIN_NVML_LIMIT_W, STANDIN_NVML_DEFAULT_LIMIT_W  (both 100)
+    STANDIN_NVML_TEMPERATURE_C   of GPU 0; each further one is a degree warmer (40)
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("nvml_standin.c")
+
+
+def compiler() -> str | None:
+    """The C compiler of this machine, or None."""
+    return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+
+
+def build(folder: Path) -> Path:
+    """Compiles the stand-in into `folder` and returns `folder`, for LD_LIBRARY_PATH. Raises RuntimeError
+    where there is no compiler or it fails."""
+    cc = compiler()
+    if cc is None:
+        raise RuntimeError("no C compiler (cc, gcc, clang) to build the NVML stand-in with")
+    library = folder / "libnvidia-ml.so.1"
+    command = [cc, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-o", str(library), str(SOURCE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
+    return folder
+
+
+def uuid(index: int) -> str:
+    """The UUID of the stand-in's GPU number `index`."""
+    return f"GPU-{index:08d}-57a9-4d11-b000-000000000000"

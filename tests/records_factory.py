@@ -1,0 +1,263 @@
+"""Plausible records without a training run: a power-law loss curve at constant power."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from search.trial import (
+    PHASES,
+    CountedPhases,
+    CurvePoint,
+    Kind,
+    Ledger,
+    MeterInfo,
+    Outcome,
+    Record,
+    find_crossing,
+)
+
+TARGET = 2.30
+METER = MeterInfo(
+    name="cpu_time",
+    kind=Kind.ESTIMATED,
+    counted_phases=CountedPhases.COMPILE_TRAIN,
+    chosen_because="no powercap domain and no NVIDIA GPU on this machine",
+    settings={"watts_per_core": 6.0, "static_watts": 3.0},
+)
+PROVENANCE: dict[str, Any] = {
+    "data": {
+        "dataset": "shakespeare_char",
+        "sha256": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        "ngram_loss": 2.41,
+        "ngram_order": 5,
+        "validation_tokens": 111540,
+        "tokenizer": "characters",
+        "vocab_size": 65,
+        "bytes_per_token": 1.0,
+    },
+    "code": {"version": "0.1.0", "git_commit": "4f1c9d2", "git_dirty": False},
+    "hardware": {"cpu": "Xeon Platinum 8481C", "cores": 2, "memory_bytes": 16 * 2**30, "gpu": None},
+    "software": {"python": "3.11.2", "torch": "2.11.0", "optuna": "5.0.0"},
+}
+BASELINE_PARAMS: dict[str, Any] = {
+    "optimizer.name": "adamw",
+    "optimizer.lr": 1e-3,
+    "model.n_layer": 4,
+    "model.norm": "layernorm",
+    "train.batch_size": 12,
+    "train.compile": False,
+}
+
+
+def make_curve(
+    *, steps: int, final_loss: float, power_w: float, seconds: float, evaluations: int = 12
+) -> tuple[CurvePoint, ...]:
+    """A loss that falls from ln 65 to `final_loss` like a power of the step."""
+    start = math.log(65)
+    exponent = math.log(start / final_loss) / math.log(steps + 1) if steps else 0.0
+    points = []
+    for index in range(evaluations + 1):
+        step = round(steps * index / evaluations)
+        time_s = seconds * index / evaluations
+        points.append(
+            CurvePoint(
+                step=step,
+                tokens=step * 768,
+                loss=start * (step + 1) ** -exponent,
+                loss_stderr=0.004,
+                energy_j=power_w * time_s,
+                time_s=time_s,
+            )
+        )
+    return tuple(points)
+
+
+def make_config(params: dict[str, Any]) -> dict[str, Any]:
+    """A composed configuration: the parameters under their paths, among settings that no space varies."""
+    config: dict[str, Any] = {"model": {"n_embd": 128}, "optimizer": {"weight_decay": 0.1}, "train": {}}
+    for path, value in params.items():
+        group, _, name = path.partition(".")
+        config.setdefault(group, {})[name] = value
+    return config
+
+
+def make_record(
+    trial: int = 1,
+    *,
+    energy_j: float = 20.0,
+    time_s: float = 8.0,
+    outcome: Outcome = Outcome.REACHED,
+    final_loss: float | None = None,
+    steps: int = 400,
+    compile_j: float = 0.0,
+    params: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Record:
+    """A run that spent `energy_j` and `time_s` in counted phases. Further fields replace the record's."""
+    if final_loss is None:
+        final_loss = {Outcome.REACHED: TARGET - 0.01, Outcome.DIVERGED: 3.9}.get(outcome, TARGET + 0.15)
+    curve = make_curve(steps=steps, final_loss=final_loss, power_w=energy_j / time_s, seconds=time_s)
+    trained = outcome not in (Outcome.CRASHED, Outcome.UNMEASURED)
+    ledger = make_ledger(energy_j=energy_j, time_s=time_s, compile_j=compile_j)
+    record = Record(
+        study="demo",
+        trial=trial,
+        run_id=f"run-{trial:04d}",
+        role="baseline" if trial == 0 else "search",
+        seed=1000 + trial,
+        params=dict(BASELINE_PARAMS) if params is None else params,
+        config=make_config(BASELINE_PARAMS if params is None else params),
+        outcome=outcome,
+        reason="" if outcome is Outcome.REACHED else outcome.advice,
+        target_loss=TARGET,
+        loss_gap=final_loss - TARGET if trained else None,
+        best_loss=final_loss if trained else None,
+        steps=steps,
+        tokens=steps * 768,
+        parameters=804_096,
+        meter=METER,
+        gross_energy_j=ledger.gross_energy_j,
+        net_energy_j=ledger.gross_energy_j - 1.1 * ledger.gross_time_s,
+        idle_power_w=1.1,
+        ledger=ledger,
+        counted_energy_j=energy_j if trained else None,
+        counted_time_s=time_s,
+        curve=curve if trained else (),
+        crossing=find_crossing(curve, TARGET) if outcome is Outcome.REACHED else None,
+        values={"energy_to_target_j": energy_j, "time_to_target_s": time_s} if trained else {},
+        peak_memory_bytes=412 * 2**20,
+        started_at=f"2026-03-01T10:{trial % 60:02d}:00+00:00",
+        ended_at=f"2026-03-01T10:{trial % 60:02d}:40+00:00",
+        provenance=PROVENANCE,
+        extra={"max_steps": 2000},
+    )
+    return dataclasses.replace(record, **fields)
+
+
+def make_ledger(*, energy_j: float, time_s: float, compile_j: float = 0.0) -> Ledger:
+    """Counted joules split into compile and train, and setup, eval and checkpoint beside them."""
+    joules = {
+        "setup": 0.6,
+        "compile": compile_j,
+        "train": energy_j - compile_j,
+        "eval": 0.2 * energy_j,
+        "checkpoint": 0.1,
+    }
+    power_w = energy_j / time_s
+    return Ledger(energy_j=joules, time_s={phase: joules[phase] / power_w for phase in PHASES})
+
+
+def unmeasured(trial: int, reason: str) -> Record:
+    """A run whose meter could not be trusted: it has no energy at all."""
+    return make_record(
+        trial,
+        outcome=Outcome.UNMEASURED,
+        reason=reason,
+        gross_energy_j=None,
+        net_energy_j=None,
+        ledger=None,
+        counted_energy_j=None,
+        counted_time_s=None,
+    )
+
+
+def make_study() -> list[Record]:
+    """A baseline that was killed once, fourteen trials of every outcome, and a replicate."""
+
+    def params(*values: Any, compiled: bool = False) -> dict[str, Any]:
+        return dict(zip(BASELINE_PARAMS, (*values, compiled), strict=True))
+
+    killed = make_record(0, energy_j=17.2, time_s=6.1, outcome=Outcome.CRASHED, steps=240, interrupted=True)
+    rows = [
+        make_record(0, energy_j=58.1, time_s=19.6, steps=1650),
+        make_record(
+            1, energy_j=41.7, time_s=14.9, steps=900, params=params("adamw", 2e-3, 4, "layernorm", 16)
+        ),
+        make_record(
+            2,
+            energy_j=64.0,
+            time_s=22.4,
+            outcome=Outcome.OUT_OF_BUDGET,
+            steps=2000,
+            params=params("adamw", 1e-4, 6, "layernorm", 12),
+        ),
+        make_record(
+            3,
+            energy_j=6.3,
+            time_s=2.4,
+            outcome=Outcome.DIVERGED,
+            steps=90,
+            best_loss=3.9,
+            loss_gap=1.6,
+            params=params("adamw", 3e-2, 4, "rmsnorm", 12),
+        ),
+        make_record(4, energy_j=24.9, time_s=9.1, steps=610, params=params("muon", 1e-2, 4, "layernorm", 16)),
+        make_record(
+            5,
+            energy_j=25.3,
+            time_s=9.2,
+            outcome=Outcome.DOMINATED,
+            steps=420,
+            params=params("adamw", 7e-4, 3, "rmsnorm", 24),
+        ),
+        make_record(6, energy_j=16.8, time_s=8.2, steps=430, params=params("muon", 2e-2, 3, "rmsnorm", 16)),
+        make_record(7, energy_j=12.3, time_s=4.9, steps=300, params=params("muon", 3e-2, 2, "rmsnorm", 16)),
+        make_record(
+            8,
+            outcome=Outcome.CRASHED,
+            energy_j=1.4,
+            time_s=0.7,
+            steps=0,
+            reason="RuntimeError: shape '[16, 64, 5, 25]' is invalid for input of size 131072",
+            params=params("muon", 2e-2, 2, "rmsnorm", 16),
+        ),
+        unmeasured(9, "the counter did not move for 4.1 s of work"),
+        make_record(
+            10,
+            energy_j=12.9,
+            time_s=4.2,
+            steps=280,
+            compile_j=3.1,
+            params=params("muon", 3e-2, 2, "rmsnorm", 24, compiled=True),
+        ),
+        make_record(
+            11,
+            energy_j=13.1,
+            time_s=5.1,
+            outcome=Outcome.DOMINATED,
+            steps=260,
+            params=params("muon", 1.2e-2, 2, "layernorm", 24),
+        ),
+        make_record(
+            12,
+            energy_j=15.9,
+            time_s=3.6,
+            steps=240,
+            params=params("muon", 3.4e-2, 2, "rmsnorm", 32),
+            flags=("foreign CPU load 0.31 cores",),
+        ),
+        make_record(
+            13, energy_j=19.5, time_s=6.0, steps=350, params=params("muon", 1.7e-2, 3, "rmsnorm", 24)
+        ),
+        make_record(
+            14, energy_j=14.6, time_s=5.6, steps=330, params=params("muon", 2.6e-2, 2, "layernorm", 16)
+        ),
+        make_record(
+            15,
+            energy_j=12.8,
+            time_s=5.0,
+            steps=310,
+            params=params("muon", 3e-2, 2, "rmsnorm", 16),
+            role="replicate",
+        ),
+    ]
+    return [killed, *rows]
+
+
+def study_config(*names: str) -> dict[str, Any]:
+    return {
+        "study": {"name": "demo"},
+        "objective": {"names": list(names or ("energy_to_target_j", "time_to_target_s"))},
+    }

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+from records_factory import make_record, make_study, study_config, unmeasured
+from rich.console import Console
+
+from search.report.console import cost_line, front_table
+from search.report.data import study_view, summary
+from search.trial import Outcome, Record
+
+BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
+CHEAP = make_record(1, energy_j=12.0, time_s=5.0, params={"optimizer.lr": 0.01, "optimizer.name": "muon"})
+
+
+def drawn(records: Sequence[Record]) -> str:
+    console = Console(width=160, record=True, color_system=None, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(front_table(summary(study_view(records, study_config()))))
+    console.file.close()
+    return console.export_text()
+
+
+def cost_of(*records: Record) -> str:
+    return cost_line(summary(study_view(records, study_config())))
+
+
+def row(text: str, name: str) -> str:
+    return next(line for line in text.splitlines() if line.lstrip("│ ").startswith(name))
+
+
+def test_the_table_shows_the_baseline_first_and_then_the_front() -> None:
+    lines = drawn(make_study()).splitlines()
+    starts = [line.lstrip("│ ").split(" ")[0] for line in lines if line.startswith("│") and " J " in line]
+    assert starts == ["0", "7", "10", "12"]
+
+
+def test_objectives_have_units_and_ratios_to_the_baseline() -> None:
+    line = row(drawn([BASELINE, CHEAP]), "1 ")
+    assert [cell.strip() for cell in line.split("│")[1:6]] == ["1", "12.0 J", "0.20", "5.00 s", "0.25"]
+
+
+def test_the_title_says_the_kind_of_energy() -> None:
+    assert "estimated by cpu_time" in drawn([BASELINE, CHEAP])
+
+
+def test_only_params_that_differ_are_shown_in_brief() -> None:
+    other = make_record(2, energy_j=20.0, time_s=4.0, params={"optimizer.lr": 0.02, "optimizer.name": "muon"})
+    text = drawn([CHEAP, other])
+    assert "lr=0.01" in text
+    assert "lr=0.02" in text
+    assert "muon" not in text
+
+
+def test_a_baseline_short_of_the_target_has_no_ratio_and_shows_a_lower_bound() -> None:
+    short = make_record(0, energy_j=60.0, time_s=20.0, outcome=Outcome.OUT_OF_BUDGET)
+    text = drawn([short, CHEAP])
+    assert "≥ 60.0 J" in text
+    assert row(text, "1 ").split("│")[3].strip() == "-"
+    assert "baseline did not reach the target" in text
+
+
+def test_a_baseline_on_the_front_is_listed_once() -> None:
+    text = drawn([make_record(0, energy_j=60.0, time_s=1.0), CHEAP])
+    assert text.count("(baseline)") == 1
+    assert sum(" J " in line for line in text.splitlines()) == 2
+
+
+def test_an_empty_study_says_so() -> None:
+    assert "No run has reached the target" in drawn([])
+
+
+def test_names_are_text_and_not_markup() -> None:
+    named = dataclasses.replace(CHEAP, study="[red]x[/red]", params={"a": "[bold]y[/bold]"})
+    other = dataclasses.replace(make_record(2, energy_j=20.0, time_s=1.0), params={"a": "z"})
+    text = drawn([named, other])
+    assert "[red]x[/red]" in text
+    assert "a=[bold]y[/bold]" in text
+
+
+def test_flags_are_shown() -> None:
+    assert "flags: hot" in drawn([dataclasses.replace(CHEAP, flags=("hot",))])
+
+
+def test_the_cost_line_says_joules_kind_and_number_of_runs() -> None:
+    line = cost_of(BASELINE, CHEAP)
+    assert line.startswith(
+        "The search cost 87.8 J (estimated) over 2 runs; it pays for itself after 1.83 runs"
+    )
+
+
+def test_the_cost_of_runs_without_energy_is_a_lower_bound() -> None:
+    line = cost_of(BASELINE, CHEAP, unmeasured(2, "x"))
+    assert "at least 87.8 J" in line
+    assert "1 of them of unknown energy" in line
+    assert "after at least 1.83 runs" in line
+
+
+def test_an_unknown_cost_is_not_zero() -> None:
+    assert cost_of(unmeasured(2, "x")) == "The search cost an unknown energy: none of its 1 runs has one."
+
+
+def test_no_runs_have_cost_nothing_yet() -> None:
+    assert "nothing yet" in cost_of()
+
+
+@pytest.mark.parametrize(("steps", "said"), [(400, True), (0, False)])
+def test_what_stopping_saved_is_said_to_be_an_estimate_and_at_most(steps: int, said: bool) -> None:
+    dominated = make_record(2, outcome=Outcome.DOMINATED, steps=steps)
+    assert ("saved an estimated 80.0 J at most" in cost_of(CHEAP, dominated)) is said

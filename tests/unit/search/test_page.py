@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from records_factory import METER, PROVENANCE, make_record, make_study, study_config, unmeasured
+
+from search.records import append_record
+from search.report.__main__ import main
+from search.report.data import ReportError, study_view
+from search.report.page import write_report
+from search.report.table import trials_frame
+from search.report.values import brief_names
+from search.trial import Outcome, Record
+
+ATTACK = "</script><script>alert(1)</script>"
+BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
+CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
+
+
+class Page(HTMLParser):
+    """Elements with their attributes and the text in them, scripts and styles apart."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.text = re.sub(r"\s+", " ", "".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._open.append(tag)
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "script":
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = (attributes, text + data)
+        elif not self._open or self._open[-1] != "style":
+            self.words.append(data)
+
+    def with_id(self, name: str) -> list[str]:
+        return [tag for tag, attributes in self.elements if attributes.get("id") == name]
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            str(attributes["id"]): json.loads(text)
+            for attributes, text in self.scripts
+            if attributes.get("type") == "application/json"
+        }
+
+
+def page_of(tmp_path: Path, *records: Record) -> Page:
+    return Page(write_report(tmp_path / "demo", records, study_config()).read_text())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(tmp_path_factory.mktemp("report") / "demo", make_study(), study_config()).parent
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Page:
+    return Page((folder / "report.html").read_text())
+
+
+def test_the_page_loads_nothing(page: Page) -> None:
+    links = [
+        (tag, name, value)
+        for tag, attributes in page.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "action", "data", "poster")
+    ]
+    assert links == []
+    assert not {"link", "iframe", "object", "embed", "img", "base"} & {tag for tag, _ in page.elements}
+
+
+def test_the_style_sheet_loads_nothing(folder: Path) -> None:
+    html = (folder / "report.html").read_text()
+    (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_security_policy_allows_no_request_and_only_the_two_scripts_of_the_page(page: Page) -> None:
+    (policy,) = [
+        attributes["content"] or ""
+        for tag, attributes in page.elements
+        if tag == "meta" and "http-equiv" in attributes
+    ]
+    assert "default-src 'none'" in policy
+    assert policy.count("'sha256-") == 2
+    (scripts,) = re.findall(r"script-src ([^;]*)", policy)
+    assert "unsafe" not in scripts
+    assert "http" not in policy
+
+
+def test_the_plotting_library_is_embedded_exactly_once(page: Page) -> None:
+    code = [text for attributes, text in page.scripts if "type" not in attributes]
+    assert [text.startswith("/**\n* plotly.js") for text in code] == [True, False]
+    assert "MathJax.js" not in code[1]
+
+
+def test_every_drawing_has_its_data(page: Page) -> None:
+    wanted = [attributes["data-figure"] for _, attributes in page.elements if "data-figure" in attributes]
+    assert wanted == [f"figure-{name}" for name in ("pareto", "curves", "outcomes", "phases", "importance")]
+    assert sorted(page.figures()) == sorted(str(name) for name in wanted)
+    assert all(figure["data"] for figure in page.figures().values())
+
+
+def test_the_headline_its_caveat_and_the_kind_are_on_the_page(page: Page) -> None:
+    assert "Trial 7 reached 2.30 nats with 0.21 of the baseline's energy (12.3 J against 58.1 J" in page.text
+    assert "not yet confirmed with fresh seeds" in page.text
+    badges = [a for tag, a in page.elements if tag == "span" and "badge-estimated" in (a.get("class") or "")]
+    assert len(badges) >= 6
+
+
+def test_what_the_search_cost_is_on_the_page(page: Page) -> None:
+    for text in ("at least 439 J", "17 runs, 1 of unknown energy, 1 killed", "≤ 183 J", "at least 9.59 runs"):
+        assert text in page.text
+
+
+def test_every_outcome_is_explained(page: Page) -> None:
+    for outcome in Outcome:
+        assert outcome.advice[1:] in page.text
+
+
+def test_the_best_configuration_and_the_command_that_trains_it_are_there(page: Page, folder: Path) -> None:
+    assert "python -m search.train recipe=reports/demo/best.yaml seed=7" in page.text
+    best = next(record for record in make_study() if record.trial == 7)
+    assert yaml.safe_load((folder / "best.yaml").read_text()) == dict(best.config) | {"target_loss": 2.3}
+
+
+def test_the_best_configuration_keeps_what_the_study_sets_for_all_of_its_runs(tmp_path: Path) -> None:
+    shared = {
+        "data": {"name": "shakespeare"},
+        "meter": {"name": "auto"},
+        "device": {"name": "cpu", "lock": "x"},
+    }
+    write_report(tmp_path, [CHEAP], study_config() | shared | {"storage": "sqlite:///study.db"})
+    recipe = yaml.safe_load((tmp_path / "best.yaml").read_text())
+    assert recipe == dict(CHEAP.config) | {"target_loss": 2.3} | shared | {"device": {"name": "cpu"}}
+
+
+def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path) -> None:
+    html = write_report(tmp_path / "my study", [CHEAP], study_config()).read_text()
+    assert "'recipe=reports/my study/best.yaml'" in Page(html).text
+
+
+def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -> None:
+    plain = page_of(tmp_path, BASELINE, CHEAP)
+    hostile = dataclasses.replace(
+        CHEAP,
+        study=ATTACK,
+        params={ATTACK: ATTACK},
+        config={"name": ATTACK},
+        reason=ATTACK,
+        flags=(ATTACK,),
+        meter=dataclasses.replace(METER, name=ATTACK, chosen_because=ATTACK),
+        provenance={"data": PROVENANCE["data"] | {"dataset": ATTACK}, ATTACK: {ATTACK: ATTACK}},
+    )
+    baseline = dataclasses.replace(hostile, trial=0, role="baseline", params={}, curve=BASELINE.curve)
+    attacked = page_of(tmp_path, baseline, hostile)
+    assert len(attacked.scripts) == len(plain.scripts)
+    assert ATTACK in attacked.text
+    assert json.loads((tmp_path / "demo" / "summary.json").read_text())["study"] == ATTACK
+    for figure in attacked.figures().values():
+        assert "<script" not in json.dumps(figure)
+
+
+def test_the_warning_stands_where_counting_reaches_the_target(tmp_path: Path) -> None:
+    easy = PROVENANCE | {"data": PROVENANCE["data"] | {"ngram_loss": 1.67}}
+    warned = page_of(tmp_path, dataclasses.replace(CHEAP, provenance=easy))
+    assert warned.with_id("ngram-warning")
+    assert "Counting n-grams reaches 1.67 nats" in warned.text
+
+
+def test_no_warning_stands_where_the_target_lies_below_the_ngram(page: Page) -> None:
+    assert not page.with_id("ngram-warning")
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([], "No run has finished yet."),
+        ([BASELINE], "Only the baseline reached"),
+        ([CHEAP], "there is no baseline to compare"),
+        ([make_record(1, outcome=Outcome.DOMINATED)], "Nothing reached 2.30 nats"),
+        ([unmeasured(1, "stood still")], "unknowngross energy of 1 run, 1 of unknown energy"),
+        ([make_record(1, outcome=Outcome.CRASHED, interrupted=True, ledger=None)], "Nothing reached"),
+    ],
+    ids=["nothing", "baseline", "no baseline", "not reached", "unmeasured", "killed"],
+)
+def test_a_study_without_a_finding_has_a_page_that_says_so(
+    tmp_path: Path, records: list[Record], says: str
+) -> None:
+    assert says in page_of(tmp_path, *records).text
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([BASELINE, make_record(1, energy_j=66.0)], "no trial saved energy over the baseline"),
+        ([CHEAP], "what a run saves is not known"),
+        (
+            [make_record(0, energy_j=60.0, outcome=Outcome.OUT_OF_BUDGET), CHEAP],
+            "what a run saves is not known",
+        ),
+    ],
+    ids=["dearer", "no baseline", "baseline short of the target"],
+)
+def test_why_the_search_does_not_break_even_is_said(tmp_path: Path, records: list[Record], says: str) -> None:
+    assert says in page_of(tmp_path, *records).text
+
+
+def test_the_runs_table_can_be_sorted_by_a_button_in_every_heading(page: Page, folder: Path) -> None:
+    html = (folder / "report.html").read_text()
+    table = html[html.index('<table id="runs">') :]
+    head = table[: table.index("</thead>")]
+    assert head.count("<th ") == head.count("<button")
+    body = table[table.index("<tbody>") : table.index("</tbody>")]
+    assert body.count("<tr") == len(make_study())
+    assert body.count("data-sort=") == len(make_study()) * head.count("<th ")
+
+
+def test_the_csv_has_a_row_a_record_and_its_values_round_trip(folder: Path) -> None:
+    with (folder / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    records = make_study()
+    assert [row["run_id"] for row in rows] == [record.run_id for record in records]
+    for row, record in zip(rows, records, strict=True):
+        for column, value in (
+            ("gross_energy_j", record.gross_energy_j),
+            ("net_energy_j", record.net_energy_j),
+            ("energy_to_target_j", record.values.get("energy_to_target_j")),
+            ("energy_train_j", None if record.ledger is None else record.ledger.energy_j["train"]),
+            ("best_loss", record.best_loss),
+            ("params.optimizer.lr", record.params["optimizer.lr"]),
+        ):
+            assert (float(row[column]) if row[column] else None) == value, (record.trial, column)
+    assert [row["gross_energy_j"] for row in rows if row["outcome"] == "UNMEASURED"] == [""]
+
+
+def test_texts_with_commas_quotes_and_newlines_survive_the_csv() -> None:
+    reason = 'RuntimeError: "a", b\nand c'
+    frame = trials_frame(study_view([dataclasses.replace(CHEAP, reason=reason, params={"l": [1, 2]})], {}))
+    back = pd.read_csv(io.StringIO(frame.to_csv(index=False)))
+    assert back["reason"][0] == reason
+    assert json.loads(back["params.l"][0]) == [1, 2]
+
+
+def test_a_csv_without_runs_has_its_heading() -> None:
+    assert (
+        trials_frame(study_view([], study_config()))
+        .to_csv(index=False)
+        .startswith("trial,run_id,role,outcome")
+    )
+
+
+def test_passwords_of_urls_reach_no_file(tmp_path: Path) -> None:
+    url = "postgresql://me:hunter2@db.example/optuna"
+    leaky = dataclasses.replace(
+        CHEAP,
+        config={"storage": {"url": url}},
+        reason=f"cannot reach {url}",
+        provenance={"software": {"db": url}},
+    )
+    write_report(tmp_path, [leaky], study_config())
+    for path in tmp_path.iterdir():
+        assert "hunter2" not in path.read_text(), path.name
+    assert "postgresql://me:***@db.example/optuna" in (tmp_path / "best.yaml").read_text()
+
+
+def test_names_of_parameters_are_brief_but_never_the_same() -> None:
+    assert brief_names(["optimizer.name", "optimizer.lr", "head.lr", "model.n_layer"]) == {
+        "optimizer.name": "optimizer.name",
+        "optimizer.lr": "optimizer.lr",
+        "head.lr": "head.lr",
+        "model.n_layer": "n_layer",
+    }
+
+
+def test_drawing_again_replaces_the_files_and_leaves_no_drafts(tmp_path: Path) -> None:
+    write_report(tmp_path, [CHEAP], study_config())
+    write_report(tmp_path, [BASELINE, CHEAP], study_config())
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "report.html",
+        "summary.json",
+        "trials.csv",
+        "best.yaml",
+    }
+    assert json.loads((tmp_path / "summary.json").read_text())["baseline"]["trial"] == 0
+
+
+def test_records_that_mix_meters_write_nothing(tmp_path: Path) -> None:
+    other = dataclasses.replace(CHEAP, trial=2, meter=dataclasses.replace(METER, name="nvml"))
+    with pytest.raises(ReportError):
+        write_report(tmp_path / "demo", [CHEAP, other], study_config())
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.fixture
+def study_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    for record in (BASELINE, CHEAP):
+        append_record(folder / "records.jsonl", record)
+    return folder
+
+
+def test_the_command_draws_the_report_of_a_folder_with_its_configuration(
+    study_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (study_folder / "config.yaml").write_text(
+        "names: [time_to_target_s]\nobjective:\n  names: ${names}\nrun: ${nowhere:x}\n"
+    )
+    assert main([str(study_folder)]) == 0
+    assert "Report: " in capsys.readouterr().out
+    assert (study_folder / "report.html").is_file()
+    assert json.loads((study_folder / "summary.json").read_text())["objectives"] == ["time_to_target_s"]
+
+
+def test_the_command_tolerates_a_torn_last_line_and_a_missing_configuration(study_folder: Path) -> None:
+    with (study_folder / "records.jsonl").open("a") as file:
+        file.write('{"schema": 1, "stu')
+    assert main([str(study_folder)]) == 0
+    assert json.loads((study_folder / "summary.json").read_text())["search_cost"]["runs"] == 2
+
+
+def mistyped(study_folder: Path, mistake: str) -> list[str]:
+    if mistake == "no argument":
+        return []
+    if mistake == "no folder":
+        return [str(study_folder / "nowhere")]
+    if mistake == "no records":
+        (study_folder / "records.jsonl").unlink()
+    if mistake == "corrupt line":
+        text = (study_folder / "records.jsonl").read_text()
+        (study_folder / "records.jsonl").write_text("garbage\n" + text)
+    if mistake == "mixed meters":
+        other = dataclasses.replace(CHEAP, meter=dataclasses.replace(METER, name="nvml"))
+        append_record(study_folder / "records.jsonl", other)
+    if mistake == "broken configuration":
+        (study_folder / "config.yaml").write_text("a: [1\nb: }")
+    return [str(study_folder)]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        ("no argument", "arguments are required: folder"),
+        ("no folder", "no folder"),
+        ("no records", "no records.jsonl in"),
+        ("corrupt line", "line 1"),
+        ("mixed meters", "2 meters"),
+        ("broken configuration", "config.yaml: expected a YAML mapping"),
+    ],
+)
+def test_a_mistake_is_one_line_on_stderr_exit_status_2_and_creates_nothing(
+    study_folder: Path, capsys: pytest.CaptureFixture[str], mistake: str, says: str
+) -> None:
+    arguments = mistyped(study_folder, mistake)
+    before = sorted(study_folder.parent.rglob("*"))
+    try:
+        status = main(arguments)
+    except SystemExit as exit_:
+        status = int(exit_.code or 0)
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert says in err
+    assert sorted(study_folder.parent.rglob("*")) == before
+
+
+def test_the_command_runs_as_a_module(study_folder: Path) -> None:
+    shutil.rmtree(study_folder)
+    ran = subprocess.run(
+        [sys.executable, "-m", "search.report", str(study_folder)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "python -m search.report: no folder" in ran.stderr

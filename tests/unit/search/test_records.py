@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records_factory import make_record, make_study
+
+from search.records import RecordsError, append_record, read_records
+from search.trial import Record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "records.jsonl"
+
+
+def append_all(path: Path, records: list[Record]) -> None:
+    for record in records:
+        append_record(path, record)
+
+
+def test_records_come_back_as_they_were_appended(path: Path) -> None:
+    records = make_study()
+    append_all(path, records)
+    assert read_records(path) == (records, path.stat().st_size)
+
+
+def test_every_record_is_one_line_of_strict_json(path: Path) -> None:
+    append_all(path, [make_record(1, best_loss=math.nan, loss_gap=math.inf), make_record(2, reason="a\nb")])
+    lines = path.read_text().split("\n")
+    assert lines[-1] == ""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert [json.loads(line, parse_constant=refuse)["trial"] for line in lines[:-1]] == [1, 2]
+
+
+@pytest.mark.parametrize("loss", [math.inf, -math.inf, math.nan])
+def test_a_loss_that_is_no_number_comes_back_as_it_was(path: Path, loss: float) -> None:
+    append_record(path, make_record(1, best_loss=loss))
+    ((record,), _) = read_records(path)
+    assert record.best_loss is not None
+    assert str(record.best_loss) == str(loss)
+
+
+def test_a_torn_last_line_is_left_out_and_lies_beyond_the_valid_length(path: Path) -> None:
+    append_all(path, [make_record(1), make_record(2)])
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    path.write_bytes(whole[:-40])
+    assert read_records(path) == ([make_record(1)], first)
+
+
+def test_appending_after_a_torn_line_cuts_it_off(path: Path) -> None:
+    append_record(path, make_record(1))
+    with path.open("ab") as file:
+        file.write(b'{"schema": 1, "stu')
+    append_record(path, make_record(2))
+    assert read_records(path) == ([make_record(1), make_record(2)], path.stat().st_size)
+
+
+@given(cut=st.integers(min_value=0, max_value=20_000))
+def test_wherever_a_write_was_cut_the_next_append_loses_no_earlier_record(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("cut") / "records.jsonl"
+    append_all(path, [make_record(1), make_record(2)])
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    kept = max(first, min(len(whole), first + cut))
+    path.write_bytes(whole[:kept])
+    append_record(path, make_record(3))
+    trials = [record.trial for record in read_records(path)[0]]
+    assert trials == ([1, 2, 3] if kept >= len(whole) - 1 else [1, 3])
+
+
+def test_a_whole_last_line_without_its_newline_is_kept(path: Path) -> None:
+    append_record(path, make_record(1))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert [record.trial for record in read_records(path)[0]] == [1]
+    append_record(path, make_record(2))
+    assert [record.trial for record in read_records(path)[0]] == [1, 2]
+
+
+def test_a_torn_line_longer_than_one_read_is_found(path: Path) -> None:
+    append_record(path, make_record(1))
+    with path.open("ab") as file:
+        file.write(b'{"reason": "' + b"x" * 200_000)
+    append_record(path, make_record(2))
+    assert [record.trial for record in read_records(path)[0]] == [1, 2]
+
+
+@pytest.mark.parametrize("garbage", [b"\0" * 512, b"\xff\xfe{", b'{"schema": 1,\n'])
+def test_a_last_line_that_is_not_json_counts_as_torn(path: Path, garbage: bytes) -> None:
+    append_record(path, make_record(1))
+    valid = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(garbage)
+    assert read_records(path) == ([make_record(1)], valid)
+    append_record(path, make_record(2))
+    assert [record.trial for record in read_records(path)[0]] == [1, 2]
+
+
+def test_a_corrupt_line_in_the_middle_is_an_error_that_names_it(path: Path) -> None:
+    append_all(path, [make_record(1), make_record(2), make_record(3)])
+    lines = path.read_bytes().split(b"\n")
+    lines[1] = lines[1][:100]
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(RecordsError, match=r"records\.jsonl, line 2: expected a JSON record"):
+        read_records(path)
+
+
+@pytest.mark.parametrize("line", ['{"schema": 2}', "[1]", '{"schema": 1}'])
+def test_a_last_line_of_another_schema_is_an_error_and_not_a_torn_line(path: Path, line: str) -> None:
+    append_record(path, make_record(1))
+    with path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(RecordsError, match="line 2"):
+        read_records(path)
+
+
+def test_a_record_that_json_cannot_hold_leaves_the_file_as_it_was(path: Path) -> None:
+    append_record(path, make_record(1))
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        append_record(path, make_record(2, params={"x": object()}))
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_holds_no_records(path: Path) -> None:
+    path.touch()
+    assert read_records(path) == ([], 0)
