@@ -1,17 +1,14 @@
-"""best.yaml: a study's winner as a file that `python -m search.train recipe=...` trains again."""
+"""Reading best.yaml: a study's winner, which `python -m search.train recipe=...` trains again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from model.config import ConfigError
-from search.config import StudyConfig
-from search.trial import Record
 
 PARTS = (
     "model",
@@ -25,29 +22,6 @@ PARTS = (
     "device",
     "meter",
 )
-
-
-def best_record(records: Sequence[Record]) -> Record | None:
-    """The feasible record with the least of the first objective, the baseline only where nothing beats it."""
-    feasible = [record for record in records if record.feasible and record.values]
-    return min(feasible, key=lambda record: next(iter(record.values.values())), default=None)
-
-
-def recipe_yaml(record: Record, config: StudyConfig) -> str:
-    """The record's configuration, its seed, target, data, device and meter, and what it gave."""
-    whole = asdict(config)
-    device = {"name": whole["device"]["name"], "threads": whole["device"]["threads"]}
-    recipe = dict(record.config) | {
-        "target_loss": record.target_loss,
-        "data": whole["data"],
-        "device": device,
-        "meter": whole["meter"],
-    }
-    kind = record.meter.kind.value
-    values = "\n".join(f"#   {name}: {value:.6g} ({kind})" for name, value in record.values.items())
-    head = f"# Trial {record.trial} of study {config.study.name!r}:\n{values}\n"
-    head += "# python -m search.train recipe=THIS_FILE\n"
-    return head + yaml.safe_dump(recipe, sort_keys=False)
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from search.compose import UserError
@@ -37,7 +37,7 @@ def open_storage(url: str, folder: Path) -> RDBStorage:
     opened."""
     default = url == "auto"
     try:
-        parsed = make_url(f"sqlite:///{folder / 'study.db'}" if default else url)
+        parsed = URL.create("sqlite", database=str(folder / "study.db")) if default else make_url(url)
     except ArgumentError as error:
         raise UserError(
             f"storage must be auto or an SQLAlchemy URL like sqlite:///file.db, got {without_secret(url)!r}"
@@ -62,6 +62,11 @@ def open_storage(url: str, folder: Path) -> RDBStorage:
             f"the storage {without_secret(url)} cannot be opened: {scrub(detail, url)}"
         ) from error
     return storage
+
+
+def is_local(backend: RDBStorage) -> bool:
+    """Whether only this machine can use the storage: SQLite does not cross machines."""
+    return backend.engine.dialect.name == "sqlite"
 
 
 def without_secret(url: str) -> str:

@@ -34,7 +34,6 @@ from search.config import StudyConfig, check_study, differences
 from search.paths import cache_dir, shown, study_dir
 from search.progress import Watcher
 from search.proposal import derived_seed, propose, suggest_with
-from search.recipe import best_record, recipe_yaml
 from search.records import append_record, read_records
 from search.report.page import write_report
 from search.run import RunRequest, unmetered_record
@@ -119,7 +118,7 @@ class Session:
     records: list[Record] = field(default_factory=list)
 
     def baseline_done(self) -> bool:
-        return any(record.role == "baseline" and not record.interrupted for record in self.records)
+        return any(record.role == "baseline" and record.outcome.completes for record in self.records)
 
     def spent_j(self) -> float:
         return sum(record.gross_energy_j or 0.0 for record in self.records)
@@ -138,6 +137,8 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
     problem = load_problem(config)
     watcher.problem(problem.corpus, problem.ngram, config.target_loss, problem.validation_tokens)
     stop = Stop(on_request=watcher.stopping)
+    if config.storage != "auto":  # a wrong URL is found before anything is created
+        storage.open_storage(config.storage, folder).engine.dispose()
     with tempfile.TemporaryDirectory(prefix="joulesearch-") as scratch:
         log = Path(scratch) / "worker.log"
         worker = Worker(_station_setup(config), log, config.budget.hang_s)
@@ -265,9 +266,6 @@ def _sit(session: Session) -> int:
 def report(session: Session) -> None:
     """Draw report.html, summary.json, trials.csv and best.yaml from the records, and say where they are."""
     path = write_report(session.folder, session.records, _shown_config(session.config))
-    best = best_record(session.records)
-    if best is not None:
-        write_atomically(session.folder / "best.yaml", recipe_yaml(best, session.config))
     session.watcher.report(session.folder, path)
 
 
@@ -336,8 +334,8 @@ def _ask(session: Session, run: RunRequest) -> tuple[Trial, RunRequest]:
     """A trial of Optuna's with the run's parameters. The run is on the disk before the trial exists."""
     _leave(session, unmetered_record(run, session.hello.meter, KILLED, interrupted=True))
     trial = session.study.ask()
-    storage.claim(trial)
     storage.beat(session.backend, trial)
+    storage.claim(trial)
     run = replace(run, trial=trial.number)
     _leave(session, unmetered_record(run, session.hello.meter, KILLED, interrupted=True))
     if run.params:
@@ -440,8 +438,7 @@ def _reconcile(session: Session) -> None:
     if path.exists():
         session.records, _ = read_records(path)
     by_trial = {record.trial: record for record in session.records}
-    local = session.config.storage == "auto"
-    for frozen in storage.abandoned(session.study, local):
+    for frozen in storage.abandoned(session.study, local=storage.is_local(session.backend)):
         trial = storage.reopen(session.study, frozen)
         record = by_trial.get(frozen.number)
         if record is not None:

@@ -39,6 +39,8 @@ def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
 def task(composed: DictConfig) -> int:
     from hydra.core.hydra_config import HydraConfig
 
+    if OmegaConf.is_missing(composed.study, "name"):
+        composed.study.name = "train"
     config = to_config(with_recipe(composed, list(HydraConfig.get().overrides.task)))
     check_run(config)
     console = Console()

@@ -158,10 +158,10 @@ def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
         drawn["outcomes"] = outcomes_figure(outcomes)
     if importance.shares:
         drawn["importance"] = importance_figure(importance)
-    return {name: _embedded(figure) for name, figure in drawn.items()}
+    return {name: embedded(figure) for name, figure in drawn.items()}
 
 
-def _embedded(figure: go.Figure) -> Markup:
+def embedded(figure: go.Figure) -> Markup:
     """JSON without `<`, `>` and `&`, so that no text in it can end the script element around it."""
     text = json.dumps(json.loads(figure.to_json()), allow_nan=False, separators=(",", ":"))
     for character in "<>&":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 import yaml
 from records_factory import METER, PROVENANCE, make_record, make_study, study_config, unmeasured
@@ -20,7 +21,7 @@ from records_factory import METER, PROVENANCE, make_record, make_study, study_co
 from search.records import append_record
 from search.report.__main__ import main
 from search.report.data import ReportError, study_view
-from search.report.page import write_report
+from search.report.page import embedded, write_report
 from search.report.table import trials_frame
 from search.report.values import brief_names
 from search.trial import Outcome, Record
@@ -186,6 +187,12 @@ def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -
     assert json.loads((tmp_path / "demo" / "summary.json").read_text())["study"] == ATTACK
     for figure in attacked.figures().values():
         assert "<script" not in json.dumps(figure)
+
+
+def test_no_text_of_a_figure_can_end_the_script_element_around_it() -> None:
+    text = embedded(go.Figure(layout={"title": {"text": f"{ATTACK} <!-- & -->"}}))
+    assert not set("<>&") & set(text)
+    assert json.loads(text)["layout"]["title"]["text"] == f"{ATTACK} <!-- & -->"
 
 
 def test_the_warning_stands_where_counting_reaches_the_target(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything else builds on the same .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench slow gpu clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "joulesearch needs Python 3.11 or newer; type: make PYTHON=python3.12 demo"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check torch
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,dashboard]'
+	@touch $@
+
+demo: $(STAMP)  ## search, train to target, meter, rank and report: about two minutes
+	$(BIN)/python -m search +study=demo
+
+test: check  ## lint, types, layering and tests
+	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
+
+check: $(STAMP)  ## lint, format, types and layering only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(STAMP)  ## put the code in its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## benchmarks: they print ratios
+	$(BIN)/python -m pytest -q -s -m bench tests/bench
+
+slow: $(STAMP)  ## tests of minutes; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
+	$(BIN)/python -m pytest -q -m slow
+
+gpu: $(STAMP)  ## tests that need an NVIDIA GPU
+	$(BIN)/python -m pytest -q -m gpu
+
+clean:  ## remove the environment and the caches, not the reports
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,102 @@
+"""A person's mistake costs one line that says what to type, exit status 2, and leaves nothing behind."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import run
+
+from search.paths import root, study_dir
+
+MISTAKES = {
+    "no study": ([], "+study=demo"),
+    "a misspelt study": (["+study=dmeo"], "type: +study=demo"),
+    "a study without its plus": (["study=demo"], "type: python -m search +study=demo"),
+    "an unknown key": (["+study=demo", "optimzer.lr=1"], "did you mean optimizer.lr?"),
+    "an unknown added key": (["+study=demo", "+model.n_layers=2"], "did you mean model.n_layer?"),
+    "a wrong type": (["+study=demo", "budget.n_trials=many"], "budget.n_trials must be a whole number"),
+    "an impossible value": (["+study=demo", "model.n_layer=0"], "model.n_layer must be 1 or more"),
+    "a width that heads do not divide": (["+study=demo", "model.n_embd=130"], "multiple of model.n_head"),
+    "an empty range": (["+study=demo", "space.optimizer.lr.low=1"], "is above high"),
+    "a space over a path that does not exist": (
+        ["+study=demo", "+space.model.depth={type: int, low: 1, high: 2}"],
+        "there is no model.depth",
+    ),
+    "a range that holds no multiple": (
+        ["+study=demo", "space.model.n_embd.low=97", "space.model.n_embd.high=100"],
+        "widen low..high",
+    ),
+    "an unknown group option": (["+study=demo", "meter=watts"], "nvml"),
+    "no text": (["+study=demo", "data=text"], "type data.path=FILE"),
+    "a text that is not there": (["+study=demo", "data=text", "data.path=/no/such.txt"], "/no/such.txt"),
+    "more validation than there is": (["+study=demo", "evaluation.tokens=99999999"], "evaluation.tokens"),
+    "a storage that is no URL": (["+study=demo", "storage=nonsense"], "sqlite:///"),
+    "a name that is no name": (["+study=demo", "study.name=' '"], "study.name"),
+    "train's key for a study": (["+study=demo", "recipe=x.yaml"], "search.train"),
+    "broken syntax": (["+study=demo", "model.n_layer=[1"], "joulesearch: "),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_costs_one_line_and_creates_nothing(name: str, study_name: str) -> None:
+    arguments, said = MISTAKES[name]
+    if "+study=demo" in arguments and not any("study.name" in argument for argument in arguments):
+        arguments = [*arguments, f"study.name={study_name}"]
+    before = set(root().iterdir()) | set((root() / "reports").iterdir())
+    done = run([sys.executable, "-m", "search", *arguments])
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1, done.stderr
+    assert said in lines[0]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not study_dir(study_name).exists()
+    assert set(root().iterdir()) | set((root() / "reports").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["recipe=/no/such.yaml"], "cannot be read"),
+        (["model.n_layer=-1"], "model.n_layer"),
+        (["output=/no/such/folder/x.jsonl"], "output="),
+    ],
+)
+def test_train_says_mistakes_in_one_line_too(arguments: list[str], said: str) -> None:
+    done = run([sys.executable, "-m", "search.train", *arguments])
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert said in done.stderr
+
+
+def test_a_recipe_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
+    recipe = tmp_path / "best.yaml"
+    recipe.write_text("optimiser: {lr: 1}\n")
+    done = run([sys.executable, "-m", "search.train", f"recipe={recipe}"])
+    assert done.returncode == 2
+    assert "unknown part 'optimiser'" in done.stderr
+
+
+def test_a_password_in_a_storage_url_is_never_printed(study_name: str) -> None:
+    done = run(
+        [
+            *(sys.executable, "-m", "search", "+study=demo", f"study.name={study_name}"),
+            "storage=postgresql+psycopg://someone:hunter2@127.0.0.1:1/none",
+        ]
+    )
+    assert done.returncode == 2
+    assert "hunter2" not in done.stdout + done.stderr
+    assert not study_dir(study_name).exists()
+
+
+def test_help_names_the_product_and_the_studies() -> None:
+    done = run([sys.executable, "-m", "search", "--help"])
+    assert done.returncode == 0
+    assert "joulesearch" in done.stdout
+    assert "study: demo" in done.stdout
+    assert "__main__" not in done.stdout
+
+
+def test_cfg_job_prints_the_composed_configuration() -> None:
+    done = run([sys.executable, "-m", "search", "+study=demo", "study.seed=3", "--cfg", "job"])
+    assert done.returncode == 0
+    assert "seed: 3" in done.stdout
+    assert "target_loss: 2.45" in done.stdout

@@ -1,0 +1,323 @@
+"""A study as a person runs it: tiny runs, real processes, a real storage."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from conftest import run
+from optuna.trial import TrialState
+
+from search.paths import root, study_dir
+from search.records import read_records
+from search.trial import Outcome, Record
+
+Tiny = Callable[..., list[str]]
+
+
+def records_of(name: str) -> list[Record]:
+    return read_records(study_dir(name) / "records.jsonl")[0]
+
+
+def trials_of(name: str) -> list[optuna.trial.FrozenTrial]:
+    storage = f"sqlite:///{study_dir(name) / 'study.db'}"
+    return optuna.load_study(study_name=name, storage=storage).get_trials()
+
+
+def summary_of(name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads((study_dir(name) / "summary.json").read_text())
+    return found
+
+
+def test_a_study_leaves_what_it_promises(tiny: Tiny, study_name: str) -> None:
+    done = run(tiny())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "n-gram" in done.stdout or "-grams reaches" in done.stdout
+    names = {path.name for path in study_dir(study_name).iterdir() if not path.name.startswith(".")}
+    assert {"report.html", "summary.json", "trials.csv", "records.jsonl", "config.yaml", "best.yaml"} <= names
+    assert "running.json" not in names
+
+    records, trials = records_of(study_name), trials_of(study_name)
+    assert [record.trial for record in records] == [trial.number for trial in trials] == list(range(6))
+    assert [record.role for record in records] == ["baseline", *["search"] * 5]
+    assert records[0].outcome is Outcome.REACHED
+    for record, trial in zip(records, trials, strict=True):
+        assert trial.state is (TrialState.COMPLETE if record.outcome.completes else TrialState.FAIL)
+        assert trial.values == list(record.values.values())
+        assert trial.constraints["loss_gap"] == record.loss_gap
+        assert (record.loss_gap <= 0) is record.feasible
+        assert record.ledger is not None
+        assert sum(record.ledger.energy_j.values()) == pytest.approx(record.gross_energy_j)
+
+    cost = summary_of(study_name)["search_cost"]
+    assert cost["energy_j"] == pytest.approx(sum(record.gross_energy_j for record in records))
+    assert len({json.dumps(record.config, sort_keys=True) for record in records}) == 6
+
+
+def test_going_on_repeats_nothing_and_adds_what_is_asked(tiny: Tiny, study_name: str) -> None:
+    assert run(tiny("budget.n_trials=3")).returncode == 0
+    first = (study_dir(study_name) / "records.jsonl").read_bytes()
+    assert run(tiny("budget.n_trials=3")).returncode == 0
+    assert (study_dir(study_name) / "records.jsonl").read_bytes() == first
+    assert run(tiny("budget.n_trials=5")).returncode == 0
+    now = (study_dir(study_name) / "records.jsonl").read_bytes()
+    assert now.startswith(first)
+    assert [record.trial for record in records_of(study_name)] == list(range(5))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("target_loss=2.9", "target_loss: 3.25 -> 2.9"),
+        ("space.optimizer.lr.high=0.02", "space.optimizer.lr.high: 0.01 -> 0.02"),
+        ("meter.watts_per_core=4.5", "meter.settings.watts_per_core: 3.75 -> 4.5"),
+    ],
+)
+def test_going_on_with_other_settings_is_refused_with_a_diff(
+    tiny: Tiny, study_name: str, change: str, said: str
+) -> None:
+    assert run(tiny("budget.n_trials=1")).returncode == 0
+    before = (study_dir(study_name) / "config.yaml").read_bytes()
+    done = run(tiny("budget.n_trials=2", change))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert (study_dir(study_name) / "config.yaml").read_bytes() == before
+    assert len(records_of(study_name)) == 1
+
+
+def test_the_same_seed_proposes_the_same_configurations_interrupted_or_not(
+    tiny: Tiny, study_name: str
+) -> None:
+    whole = [*tiny("sampler=random", "budget.n_trials=5")]
+    assert run(whole).returncode == 0
+    uninterrupted = [record.config for record in records_of(study_name)]
+    shutil.rmtree(study_dir(study_name))
+    assert run([*whole, "budget.n_trials=2"]).returncode == 0
+    assert run(whole).returncode == 0
+    assert [record.config for record in records_of(study_name)] == uninterrupted
+
+
+def test_kill_9_of_the_whole_group_loses_nothing(tiny: Tiny, study_name: str) -> None:
+    """Killed four times at random moments; each time what was on the disk stays, and no trial stays RUNNING."""
+    generator = random.Random(7)
+    command = tiny("budget.n_trials=14", "train.max_steps=400", "target_loss=2.6")
+    path = study_dir(study_name) / "records.jsonl"
+    kept = b""
+    running = study_dir(study_name) / "running.json"
+    for _ in range(4):
+        left = running.read_bytes() if running.exists() else b""
+        process = subprocess.Popen(
+            command, cwd=root(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        deadline = time.monotonic() + 60
+        while (not running.exists() or running.read_bytes() == left) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(generator.uniform(0.0, 2.5))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        now = path.read_bytes() if path.exists() else b""
+        assert now.startswith(kept)
+        kept = now[: now.rfind(b"\n") + 1]
+    done = run(command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    records, trials = records_of(study_name), trials_of(study_name)
+    assert path.read_bytes().startswith(kept)
+    assert len(trials) == 14
+    assert all(trial.state.is_finished() for trial in trials)
+    assert sorted(record.trial for record in records) == list(range(14))
+    assert len({record.run_id for record in records}) == 14
+    interrupted = [record for record in records if record.interrupted]
+    assert 1 <= len(interrupted) <= 4  # a kill between two runs interrupts none
+    assert all(record.outcome is Outcome.CRASHED for record in interrupted)
+    retried = {record.retry_of for record in records} - {None}
+    assert retried == {record.trial for record in interrupted}
+    known = sum(record.gross_energy_j or 0.0 for record in records)
+    assert summary_of(study_name)["search_cost"]["energy_j"] == pytest.approx(known)
+
+
+def test_ctrl_c_once_finishes_the_trial_and_reports(tiny: Tiny, study_name: str) -> None:
+    process = _started(tiny("budget.n_trials=50", "train.max_steps=400", "target_loss=2.6"), study_name)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Ctrl-C again stops now" in output
+    assert (study_dir(study_name) / "report.html").exists()
+    assert not any(record.interrupted for record in records_of(study_name))
+    assert all(trial.state.is_finished() for trial in trials_of(study_name))
+
+
+def test_ctrl_c_twice_stops_now_and_keeps_the_joules(tiny: Tiny, study_name: str) -> None:
+    slow = ("train.max_steps=100000", "target_loss=0.1", "budget.n_trials=50")
+    process = _started(tiny(*slow), study_name)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    (record,) = records_of(study_name)
+    assert record.interrupted
+    assert record.gross_energy_j is not None
+    assert record.gross_energy_j > 0
+    assert not any(trial.state is TrialState.RUNNING for trial in trials_of(study_name))
+
+
+def _started(command: list[str], name: str) -> subprocess.Popen[str]:
+    """The study in a session of its own, once its first run is under way."""
+    process = subprocess.Popen(
+        command,
+        cwd=root(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    path = study_dir(name) / "running.json"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if path.exists() and json.loads(path.read_text())["gross_energy_j"] is not None:
+            return process
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(process.communicate()[0])
+
+
+def test_a_worker_that_is_killed_costs_one_trial_and_is_replaced(tiny: Tiny, study_name: str) -> None:
+    slow = ("train.max_steps=2000", "target_loss=0.1")
+    process = _started(tiny("budget.n_trials=3", *slow), study_name)
+    (worker,) = [p for p in psutil.Process(process.pid).children() if "search.station" in p.cmdline()]
+    worker.kill()
+    output, _ = process.communicate(timeout=120)
+    records = records_of(study_name)
+    assert "SIGKILL" in records[0].reason, output
+    assert records[0].outcome is Outcome.CRASHED
+    assert records[0].gross_energy_j is not None
+    assert process.returncode == 1  # the baseline has no result
+    assert trials_of(study_name)[0].state is TrialState.FAIL
+    assert run(tiny("budget.n_trials=2", *slow)).returncode == 0
+    assert [record.role for record in records_of(study_name)] == ["baseline", "baseline"]
+    assert records_of(study_name)[1].outcome is Outcome.OUT_OF_BUDGET
+
+
+def test_a_worker_that_hangs_is_ended(tiny: Tiny, study_name: str) -> None:
+    """A limit that no step can keep stands in for a hang."""
+    done = run(tiny("budget.hang_s=0.0001", "budget.n_trials=2"))
+    (record, *_) = records_of(study_name)
+    assert record.outcome is Outcome.CRASHED, done.stdout
+    assert "said nothing for 0.0001 s" in record.reason
+
+
+def test_the_energy_budget_ends_the_study(tiny: Tiny, study_name: str) -> None:
+    done = run(tiny("budget.study_energy_j=0.001", "budget.n_trials=50"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "energy budget is spent" in done.stdout
+    assert [record.role for record in records_of(study_name)] == ["baseline"]
+
+
+def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: str) -> None:
+    process = _started(tiny("train.max_steps=100000", "target_loss=0.1"), study_name)
+    try:
+        done = run(tiny("train.max_steps=100000", "target_loss=0.1"))
+        assert done.returncode == 2
+        assert "is running in another process" in done.stderr
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_a_markup_name_is_text_everywhere(tiny: Tiny) -> None:
+    name = f"<script>alert({random.randrange(10**9)})</script>"
+    try:
+        done = run(tiny(f'study.name="{name}"', "budget.n_trials=2"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        page = (study_dir(name) / "report.html").read_text()
+        assert name not in page
+        assert "&lt;script&gt;alert" in page
+        assert summary_of(name)["study"] == name
+    finally:
+        shutil.rmtree(study_dir(name), ignore_errors=True)
+
+
+def test_the_winner_repeats_its_recorded_curve_to_the_last_digit(
+    tiny: Tiny, study_name: str, tmp_path: Path
+) -> None:
+    assert run(tiny("budget.n_trials=4")).returncode == 0
+    folder = study_dir(study_name)
+    best = summary_of(study_name)["best"]
+    recorded = next(record for record in records_of(study_name) if record.trial == best)
+    output = tmp_path / "again.jsonl"
+    done = run([sys.executable, "-m", "search.train", f"recipe={folder / 'best.yaml'}", f"output={output}"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    ((again,), _) = read_records(output)
+    assert curve(again) == curve(recorded)
+    assert "ledger (estimated by cpu_time)" in done.stdout
+
+    other = tmp_path / "other.jsonl"
+    done = run(
+        [sys.executable, "-m", "search.train", f"recipe={folder / 'best.yaml'}", "seed=7", f"output={other}"]
+    )
+    ((fresh,), _) = read_records(other)
+    assert fresh.seed == 7
+    assert fresh.config == recorded.config | {"seed": 7}
+    assert curve(fresh)[0] != curve(recorded)[0]
+
+
+def curve(record: Record) -> list[tuple[int, int, float]]:
+    return [(point.step, point.tokens, point.loss) for point in record.curve]
+
+
+def test_optuna_dashboard_shows_the_study_with_its_metric_names(tiny: Tiny, study_name: str) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard")
+    assert run(tiny("budget.n_trials=2")).returncode == 0
+    app = dashboard.wsgi(f"sqlite:///{study_dir(study_name) / 'study.db'}")
+    studies = _get(app, "/api/studies")["study_summaries"]
+    (found,) = [study for study in studies if study["study_name"] == study_name]
+    detail = _get(app, f"/api/studies/{found['study_id']}")
+    assert detail["objective_names"] == ["energy_to_target_j", "time_to_target_s"]
+    assert len(detail["trials"]) == 2
+
+
+def _get(app: Callable[..., object], path: str) -> dict[str, object]:
+    from wsgiref.util import setup_testing_defaults
+
+    environ: dict[str, object] = {}
+    setup_testing_defaults(environ)
+    environ |= {"PATH_INFO": path, "REQUEST_METHOD": "GET"}
+    body = app(environ, lambda status, headers, problem=None: None)
+    found: dict[str, object] = json.loads(b"".join(body))
+    return found
+
+
+def test_report_is_drawn_again_from_the_records(tiny: Tiny, study_name: str) -> None:
+    assert run(tiny("budget.n_trials=2")).returncode == 0
+    folder = study_dir(study_name)
+    before = re.sub(r"\s", "", (folder / "summary.json").read_text())
+    for name in ("report.html", "summary.json", "trials.csv"):
+        (folder / name).unlink()
+    done = run([sys.executable, "-m", "search.report", str(folder)])
+    assert done.returncode == 0, done.stderr
+    assert re.sub(r"\s", "", (folder / "summary.json").read_text()) == before
+    assert (folder / "report.html").exists()
+
+
+def test_the_parent_never_imports_torch() -> None:
+    code = "import sys, search.__main__; sys.exit('torch' in sys.modules)"
+    assert run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_simulated_meter_runs_a_study_whose_joules_are_modelled(tiny: Tiny, study_name: str) -> None:
+    assert run(tiny("meter=simulated", "budget.n_trials=2")).returncode == 0
+    assert summary_of(study_name)["meter"]["kind"] == "modelled"
+    for record in records_of(study_name):
+        assert record.gross_energy_j == pytest.approx(50.0 * record.ledger.gross_time_s, rel=0.01, abs=0.1)

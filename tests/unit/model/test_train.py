@@ -1,0 +1,383 @@
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from model.attention import ATTENTION
+from model.config import ConfigError, RunConfig
+from model.data.corpus import Corpus
+from model.evaluate import evaluate, validation_windows
+from model.optim import KERNELS
+from model.schedule import SCHEDULES
+from model.train import train
+from model.variants import find_compiler
+
+CPU = torch.device("cpu")
+WORDS = ["to", "be", "or", "not", "that", "is", "the", "question", "whether", "nobler", "in", "mind"]
+
+
+def generated_corpus():
+    choice = random.Random(0).choice
+    return Corpus.from_text("generated", " ".join(choice(WORDS) for _ in range(1500)))
+
+
+CORPUS = generated_corpus()
+
+
+def small_run(seed=1337, **parts):
+    """A run of some milliseconds a step. `parts` are merged into it, a section each."""
+    small = {
+        "model": {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 16},
+        "schedule": {"warmup_steps": 2},
+        "train": {"batch_size": 4, "max_steps": 10},
+        "evaluation": {"context": 16, "tokens": 160, "interval": 5},
+    }
+    merged = {name: small.get(name, {}) | parts.get(name, {}) for name in {*small, *parts}}
+    return RunConfig.from_mapping({**merged, "seed": seed})
+
+
+def drain(config, next_evaluation=None, corpus=CORPUS):
+    """(everything that training yields, the model that it returns)."""
+    generator = train(config, corpus, CPU, next_evaluation)
+    seen = []
+    try:
+        while True:
+            seen.append(next(generator))
+    except StopIteration as stop:
+        return seen, stop.value
+
+
+def train_losses(progress):
+    return [p.train_loss for p in progress if p.train_loss is not None]
+
+
+def evaluations(progress):
+    return [(p.step, p.loss) for p in progress if p.loss is not None]
+
+
+# --- repeatable
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_the_same_seed_gives_the_same_losses_to_the_last_bit(dropout):
+    config = small_run(model={"dropout": dropout})
+    first, _ = drain(config)
+    torch.rand(7)  # whatever the process drew before is no part of a run
+    second, _ = drain(config)
+    assert first == second
+    assert len(train_losses(first)) == config.train.max_steps
+
+
+def test_another_seed_gives_other_weights_and_other_batches():
+    one, two = (drain(small_run(seed=seed))[0] for seed in (1, 2))
+    assert not set(train_losses(one)) & set(train_losses(two))
+    assert evaluations(one)[-1][1] != evaluations(two)[-1][1]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("attention", ["manual", "sdpa"])
+def test_evaluating_in_between_does_not_change_training(dropout, attention):
+    often, seldom = (
+        drain(
+            small_run(
+                model={"dropout": dropout, "attention": attention},
+                train={"max_steps": 20},
+                evaluation={"interval": interval},
+            )
+        )[0]
+        for interval in (5, 50)
+    )
+    assert [step for step, _ in evaluations(often)] == [5, 10, 15, 20]
+    assert [step for step, _ in evaluations(seldom)] == [20]
+    assert train_losses(often) == train_losses(seldom)
+    assert evaluations(often)[-1] == evaluations(seldom)[-1]
+
+
+# --- what it yields
+
+
+def test_phases_come_in_the_order_of_a_runs_life():
+    progress, _ = drain(small_run(train={"max_steps": 6}, evaluation={"interval": 3}))
+    assert [(p.step, p.phase, p.loss is not None) for p in progress] == [
+        (0, "train", False),  # what came before is the setup
+        (1, "train", False),
+        (2, "train", False),
+        (3, "eval", False),  # resuming this one evaluates
+        (3, "train", True),
+        (4, "train", False),
+        (5, "train", False),
+        (6, "eval", False),
+        (6, "train", True),
+    ]
+
+
+def test_every_evaluation_comes_with_its_standard_error():
+    progress, _ = drain(small_run())
+    assert all((p.loss is None) == (p.loss_stderr is None) for p in progress)
+    assert all(p.loss_stderr > 0 for p in progress if p.loss_stderr is not None)
+
+
+@pytest.mark.parametrize("max_steps", [1, 4, 5, 7])
+def test_it_stops_at_the_last_step_and_evaluates_there_once(max_steps):
+    progress, _ = drain(small_run(train={"max_steps": max_steps}, evaluation={"interval": 5}))
+    assert max(p.step for p in progress) == max_steps
+    assert len(train_losses(progress)) == max_steps
+    steps = [step for step, _ in evaluations(progress)]
+    assert steps == sorted({*range(5, max_steps, 5), max_steps})
+
+
+def test_the_next_evaluation_is_as_many_steps_away_as_the_caller_says():
+    waits = iter([3, 1, 4, 99])
+    curves = []
+
+    def next_evaluation(curve):
+        curves.append(list(curve))
+        return next(waits)
+
+    progress, _ = drain(small_run(train={"max_steps": 10}), next_evaluation)
+    assert [step for step, _ in evaluations(progress)] == [3, 4, 8, 10]
+    assert curves[:4] == [evaluations(progress)[:n] for n in range(4)]
+
+
+def test_a_next_evaluation_of_nought_steps_means_the_next_step():
+    progress, _ = drain(small_run(train={"max_steps": 3}), lambda curve: 0)
+    assert [step for step, _ in evaluations(progress)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("grad_accum", [1, 2, 3])
+def test_tokens_are_counted_over_all_micro_batches(grad_accum):
+    config = small_run(train={"grad_accum": grad_accum, "batch_size": 4, "max_steps": 3})
+    progress, _ = drain(config)
+    assert config.tokens_per_step == 4 * grad_accum * 16
+    assert all(p.tokens == p.step * config.tokens_per_step for p in progress)
+    assert progress[-1].tokens == 3 * 4 * grad_accum * 16
+
+
+def test_two_micro_batches_make_the_step_of_one_batch_twice_as_large():
+    """They draw the same windows, so only rounding differs."""
+    whole = drain(small_run(train={"batch_size": 8}))[1]
+    halves = drain(small_run(train={"batch_size": 4, "grad_accum": 2}))[1]
+    start = drain(small_run(train={"max_steps": 1}, optimizer={"lr": 1e-12}))[1]
+    for name, parameter in whole.state_dict().items():
+        moved = (parameter - start.state_dict()[name]).norm()
+        apart = (parameter - halves.state_dict()[name]).norm()
+        assert float(apart) < 1e-2 * float(moved), name
+
+
+def test_the_generator_returns_the_trained_model_whose_loss_it_yielded_last():
+    config = small_run(train={"precision": "bf16"})
+    progress, model = drain(config)
+    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.evaluation)
+    assert model.training
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert evaluate(model, windows).loss == progress[-1].loss
+
+
+# --- it learns
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_loss_falls(precision):
+    progress, _ = drain(
+        small_run(
+            model={"n_embd": 32},
+            optimizer={"lr": 1e-2},
+            train={"max_steps": 60, "precision": precision},
+            evaluation={"interval": 1},
+        ),
+        lambda curve: 1 if not curve else 100,
+    )
+    [(_, first), (_, last)] = evaluations(progress)
+    assert first == pytest.approx(math.log(CORPUS.vocab_size), abs=0.3)
+    assert last < first - 0.5
+
+
+def test_bf16_trains_close_to_fp32_but_in_bf16():
+    fp32, bf16 = (drain(small_run(train={"precision": p}))[0] for p in ("fp32", "bf16"))
+    assert train_losses(fp32) != train_losses(bf16)
+    assert train_losses(bf16) == pytest.approx(train_losses(fp32), abs=0.02)
+
+
+def test_each_step_takes_the_rate_of_its_schedule():
+    """With a warm-up of w steps the first step of Adam moves a weight by lr / (w + 1)."""
+    start = drain(small_run(train={"max_steps": 1}, optimizer={"lr": 1e-12}))[1].wpe.weight.detach()
+    for warmup_steps in (0, 1, 4):
+        config = small_run(
+            train={"max_steps": 1},
+            optimizer={"lr": 1e-2, "weight_decay": 0.0},
+            schedule={"warmup_steps": warmup_steps, "decay_steps": 100},
+        )
+        moved = float((drain(config)[1].wpe.weight.detach() - start).abs().median())
+        assert moved == pytest.approx(1e-2 / (warmup_steps + 1), rel=0.02)
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for():
+    """Adam does not see the size of its gradients unless `eps` is large beside them: then a tighter clip moves
+    the weights less."""
+
+    def distance(grad_clip):
+        optimizer = {"eps": 1e3, "lr": 1.0, "weight_decay": 0.0, "grad_clip": grad_clip}
+        run = {"train": {"max_steps": 1}, "schedule": {"warmup_steps": 0}}
+        end = drain(small_run(optimizer=optimizer, **run))[1]
+        start = drain(small_run(optimizer=optimizer | {"lr": 1e-12}, **run))[1]
+        squares = [
+            float((a - b).detach().square().sum())
+            for a, b in zip(end.parameters(), start.parameters(), strict=True)
+        ]
+        return math.sqrt(sum(squares))
+
+    assert distance(grad_clip=0.02) == pytest.approx(distance(grad_clip=0.01) * 2, rel=0.01)
+    assert distance(grad_clip=0.02) == pytest.approx(0.02 / 1e3, rel=0.01)
+    assert distance(grad_clip=0.0) == pytest.approx(distance(grad_clip=1e6), rel=1e-6)
+
+
+@pytest.mark.parametrize("block_size", [1, 7])
+def test_batches_are_windows_of_the_training_part_each_target_the_token_after(block_size):
+    """A text that counts upwards: the successor of every token is known, and both ends are drawn."""
+    counting = Corpus(
+        name="counting",
+        sha256="",
+        tokenizer="characters",
+        vocabulary=tuple(map(chr, range(64, 104))),
+        train=np.arange(20, dtype=np.uint16),
+        validation=np.arange(20, 40, dtype=np.uint16),
+        validation_bytes_per_token=1.0,
+    )
+    config = small_run(
+        model={"block_size": block_size, "dropout": 0.0},
+        train={"max_steps": 40, "batch_size": 8},
+        optimizer={"lr": 0.03, "weight_decay": 0.0},
+        evaluation={"context": block_size, "tokens": None},
+    )
+    _, model = drain(config, corpus=counting)
+    model.eval()
+    with torch.no_grad():
+        predicted = model(torch.arange(19)[:, None])[:, 0].argmax(dim=-1)
+    assert predicted.tolist() == list(range(1, 20))
+
+
+COMBINATIONS = random.Random(5).sample(
+    [
+        combination
+        for combination in itertools.product(SCHEDULES, KERNELS, ATTENTION, ["fp32", "bf16"])
+        if "cpu" in KERNELS[combination[1]].devices & ATTENTION[combination[2]].devices
+    ],
+    12,
+)
+
+
+@pytest.mark.parametrize(("schedule", "kernel", "attention", "precision"), COMBINATIONS)
+def test_variants_train_together(schedule, kernel, attention, precision):
+    config = small_run(
+        model={"attention": attention},
+        schedule={"name": schedule, "warmup_steps": 1},
+        optimizer={"kernel": kernel},
+        train={"max_steps": 3, "precision": precision},
+    )
+    progress, _ = drain(config)
+    plain, _ = drain(
+        small_run(
+            model={"attention": "manual"},
+            schedule={"name": schedule, "warmup_steps": 1},
+            train={"max_steps": 3},
+        )
+    )
+    assert train_losses(progress) == pytest.approx(train_losses(plain), abs=0.01)
+
+
+# --- what cannot run
+
+
+def refusal(config, corpus=CORPUS):
+    with pytest.raises(ConfigError) as error:
+        next(train(config, corpus, CPU))
+    [line] = str(error.value).splitlines()
+    return line
+
+
+def test_flash_attention_with_dropout_is_refused_on_a_cpu():
+    line = refusal(small_run(model={"attention": "sdpa_flash", "dropout": 0.1}))
+    assert "model.attention=sdpa_flash" in line
+    assert "model.dropout=0" in line
+
+
+def test_flash_attention_without_dropout_trains_on_a_cpu():
+    progress, _ = drain(small_run(model={"attention": "sdpa_flash"}, train={"max_steps": 1}))
+    assert len(train_losses(progress)) == 1
+
+
+@pytest.mark.parametrize("block_size", [3, 10, 15])
+def test_a_context_that_is_no_multiple_of_a_shorter_block_is_refused(block_size):
+    line = refusal(small_run(model={"block_size": block_size}, evaluation={"context": 16}))
+    assert "evaluation.context=16" in line
+    assert f"model.block_size={block_size}" in line
+
+
+@pytest.mark.parametrize("block_size", [4, 16, 23, 64])
+def test_a_block_that_divides_the_context_or_is_longer_trains(block_size):
+    progress, _ = drain(small_run(model={"block_size": block_size}, train={"max_steps": 1}))
+    assert len(evaluations(progress)) == 1
+
+
+def test_a_validation_part_that_is_too_short_is_refused_before_anything_is_yielded():
+    line = refusal(small_run(evaluation={"tokens": len(CORPUS.validation), "context": 1}, model={"block_size": 1}))
+    assert f"needs {len(CORPUS.validation) + 1}" in line
+
+
+# --- driven from outside
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 6])
+def test_a_caller_may_stop_at_any_value(after):
+    generator = train(small_run(), CORPUS, CPU)
+    for _ in range(after):
+        next(generator)
+    generator.close()
+    assert list(generator) == []
+
+
+def test_a_stopped_run_went_like_the_beginning_of_the_whole_one():
+    config = small_run()
+    whole, _ = drain(config)
+    stopped = list(itertools.islice(train(config, CORPUS, CPU), 8))
+    assert stopped == whole[:8]
+
+
+# --- compiled
+
+
+def recompiles_freely():
+    """Whether a function may be compiled for one shape after another: not so under train's stance."""
+    compiled = torch.compile(lambda x: x + 1, backend="eager", dynamic=False)
+    try:
+        return [compiled(torch.zeros(n)).numel() for n in (2, 3)] == [2, 3]
+    except RuntimeError as error:
+        assert "fail_on_recompile" in str(error)  # noqa: PT017
+        return False
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="torch.compile on a CPU needs a C++ compiler")
+def test_a_compiled_run_compiles_first_then_trains_like_an_eager_one_and_never_recompiles():
+    eager, _ = drain(small_run())
+    assert recompiles_freely()
+
+    generator = train(small_run(train={"compile": True}), CORPUS, CPU)
+    compiled = [next(generator), next(generator)]
+    assert [(p.step, p.phase) for p in compiled] == [(0, "compile"), (0, "train")]
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+    assert not recompiles_freely()
+    compiled += itertools.islice(generator, len(eager) - 1)
+    assert len(counters["graph_break"]) == 0
+
+    assert [(p.step, p.phase) for p in compiled[1:]] == [(p.step, p.phase) for p in eager]
+    assert train_losses(compiled) == pytest.approx(train_losses(eager), rel=1e-4)
+    assert [loss for _, loss in evaluations(compiled)] == pytest.approx(
+        [loss for _, loss in evaluations(eager)], rel=1e-4
+    )
+    generator.close()
+    assert recompiles_freely()
