@@ -22,7 +22,7 @@ from search.objective import Spent, loss_gap, objective_values
 from search.stopping import Ending, Limits, Standing, ending
 from search.trial import CurvePoint, Ledger, MeterInfo, Outcome, Record, find_crossing
 
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from model.config import DataConfig, RunConfig
 from model.data import load
 from model.data.corpus import Corpus
 from model.gpt import count_parameters
-from model.train import train
+from model.train import NextEvaluation, train
 from search.cadence import evaluation_cost_steps, steps_until_evaluation
 from search.compose import ONE_LINE
 from search.config import DeviceSection, MeterSection
@@ -89,12 +89,12 @@ class Station:
         """One run, holding the device."""
         config = request.run_config()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
-        evaluation_tokens = config.evaluation.tokens or len(self.corpus.validation) - 1
-        shortest = max(1, round(evaluation_cost_steps(config, evaluation_tokens)))
-
-        def next_evaluation(curve: Any) -> int:
-            return steps_until_evaluation(curve, request.target_loss, config.evaluation.interval, shortest)
-
+        training = train(
+            config,
+            self.corpus,
+            self.device.torch_device,
+            next_evaluation(config, request.target_loss, self.corpus),
+        )
         wait = DeviceSection(**self.setup.device).wait
         with exclusive(
             self.device.lock_name, f"study {request.study!r} (process {os.getpid()})", wait, on_wait
@@ -102,7 +102,7 @@ class Station:
             self.device.reset_peak_memory()
             return execute(
                 request,
-                train(config, self.corpus, self.device.torch_device, next_evaluation),
+                training,
                 self.meter,
                 self.info,
                 report,
@@ -110,6 +110,13 @@ class Station:
                 idle_power_w=self.idle_power_w,
                 peak_memory=self.device.peak_memory_bytes,
             )
+
+
+def next_evaluation(config: RunConfig, target_loss: float, corpus: Corpus) -> NextEvaluation:
+    """The cadence of one run, for the training generator."""
+    tokens = config.evaluation.tokens or len(corpus.validation) - 1
+    shortest = max(1, round(evaluation_cost_steps(config, tokens)))
+    return lambda curve: steps_until_evaluation(curve, target_loss, config.evaluation.interval, shortest)
 
 
 def _warm_up(device: Device, corpus: Corpus) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -229,8 +229,16 @@ class Record:
         return self.outcome is Outcome.REACHED
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain JSON value: enums become their text, tuples lists. `from_dict` is its inverse."""
-        return {"schema": SCHEMA} | asdict(self)
+        """A JSON value that shares what it can with the record. `from_dict` is its inverse.
+
+        Not `dataclasses.asdict`, which copies the whole configuration: this is called while a run is metered.
+        """
+        whole: dict[str, Any] = {"schema": SCHEMA} | {item.name: getattr(self, item.name) for item in fields(self)}
+        whole["meter"] = vars(self.meter)
+        whole["ledger"] = None if self.ledger is None else vars(self.ledger)
+        whole["curve"] = [vars(point) for point in self.curve]
+        whole["crossing"] = None if self.crossing is None else vars(self.crossing)
+        return whole
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Record:

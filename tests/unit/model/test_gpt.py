@@ -12,6 +12,16 @@ from model.gpt import GPT, count_parameters
 
 ON_CPU = [name for name, row in ATTENTION.items() if "cpu" in row.devices]
 
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads on a busy machine take many times as long for networks as small as these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 configs = st.builds(
     lambda head_width, n_head, **rest: ModelConfig(n_embd=head_width * n_head, n_head=n_head, **rest),
     head_width=st.integers(1, 8),
@@ -205,7 +215,9 @@ def test_training_loss_is_the_mean_cross_entropy_of_every_position():
 
 
 def test_dropout_acts_in_training_and_not_in_evaluation():
-    model = with_random_weights(ModelConfig(n_layer=1, n_embd=16, n_head=2, dropout=0.5, attention="manual"), 13)
+    model = with_random_weights(
+        ModelConfig(n_layer=1, n_embd=16, n_head=2, dropout=0.5, attention="manual"), 13
+    )
     tokens = torch.randint(13, (1, 8))
     assert not torch.equal(model(tokens), model(tokens))
     model.eval()

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -75,7 +76,7 @@ def test_every_schedule_ends_at_its_minimum_and_stays_there(schedule):
 
 @given(schedules())
 def test_every_schedule_reaches_its_minimum_without_a_jump(schedule):
-    config, decay_steps = schedule
+    config, _ = schedule
     at_the_end = SCHEDULES[config.name].load()(1.0, config)
     assert at_the_end == pytest.approx(config.min_lr_ratio, abs=1e-9)
 
@@ -91,7 +92,7 @@ def test_no_rate_is_negative_or_above_the_peak(schedule):
 def test_no_schedule_rises_after_warm_up(schedule):
     config, decay_steps = schedule
     rates = [learning_rate(s, 2.0, config, decay_steps) for s in range(config.warmup_steps, decay_steps + 3)]
-    assert all(later <= earlier + 1e-12 for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(later <= earlier + 1e-12 for earlier, later in itertools.pairwise(rates))
 
 
 @given(name=names, decay_steps=st.integers(1, 50), longer_by=st.integers(0, 50))

@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 import math
 import random
@@ -17,6 +18,17 @@ from model.train import train
 from model.variants import find_compiler
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads on a busy machine take many times as long for networks as small as these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 WORDS = ["to", "be", "or", "not", "that", "is", "the", "question", "whether", "nobler", "in", "mind"]
 
 
@@ -131,7 +143,7 @@ def test_it_stops_at_the_last_step_and_evaluates_there_once(max_steps):
 
 
 def test_the_next_evaluation_is_as_many_steps_away_as_the_caller_says():
-    waits = iter([3, 1, 4, 99])
+    waits = itertools.chain([3, 1, 4], itertools.repeat(99))
     curves = []
 
     def next_evaluation(curve):
@@ -216,8 +228,8 @@ def test_each_step_takes_the_rate_of_its_schedule():
 
 
 def test_gradients_are_clipped_to_the_norm_asked_for():
-    """Adam does not see the size of its gradients unless `eps` is large beside them: then a tighter clip moves
-    the weights less."""
+    """Adam does not see the size of its gradients unless `eps` is large beside them: then a tighter clip
+    moves the weights less."""
 
     def distance(grad_clip):
         optimizer = {"eps": 1e3, "lr": 1.0, "weight_decay": 0.0, "grad_clip": grad_clip}
@@ -237,7 +249,7 @@ def test_gradients_are_clipped_to_the_norm_asked_for():
 
 @pytest.mark.parametrize("block_size", [1, 7])
 def test_batches_are_windows_of_the_training_part_each_target_the_token_after(block_size):
-    """A text that counts upwards: the successor of every token is known, and both ends are drawn."""
+    """A text that counts upwards is learnt to its last token, which needs every window with its targets."""
     counting = Corpus(
         name="counting",
         sha256="",
@@ -249,15 +261,15 @@ def test_batches_are_windows_of_the_training_part_each_target_the_token_after(bl
     )
     config = small_run(
         model={"block_size": block_size, "dropout": 0.0},
-        train={"max_steps": 40, "batch_size": 8},
-        optimizer={"lr": 0.03, "weight_decay": 0.0},
+        train={"max_steps": 200, "batch_size": 8},
+        optimizer={"lr": 0.02, "weight_decay": 0.0},
         evaluation={"context": block_size, "tokens": None},
     )
     _, model = drain(config, corpus=counting)
-    model.eval()
+    windows = torch.arange(20).unfold(0, block_size + 1, 1)
     with torch.no_grad():
-        predicted = model(torch.arange(19)[:, None])[:, 0].argmax(dim=-1)
-    assert predicted.tolist() == list(range(1, 20))
+        predicted = model(windows[:, :-1]).argmax(dim=-1)
+    assert predicted.tolist() == windows[:, 1:].tolist()
 
 
 COMBINATIONS = random.Random(5).sample(
@@ -324,7 +336,9 @@ def test_a_block_that_divides_the_context_or_is_longer_trains(block_size):
 
 
 def test_a_validation_part_that_is_too_short_is_refused_before_anything_is_yielded():
-    line = refusal(small_run(evaluation={"tokens": len(CORPUS.validation), "context": 1}, model={"block_size": 1}))
+    line = refusal(
+        small_run(evaluation={"tokens": len(CORPUS.validation), "context": 1}, model={"block_size": 1})
+    )
     assert f"needs {len(CORPUS.validation) + 1}" in line
 
 
@@ -360,24 +374,27 @@ def recompiles_freely():
         return False
 
 
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+)  # torch's own
 @pytest.mark.skipif(find_compiler() is None, reason="torch.compile on a CPU needs a C++ compiler")
 def test_a_compiled_run_compiles_first_then_trains_like_an_eager_one_and_never_recompiles():
     eager, _ = drain(small_run())
     assert recompiles_freely()
+    counters.clear()
 
-    generator = train(small_run(train={"compile": True}), CORPUS, CPU)
-    compiled = [next(generator), next(generator)]
-    assert [(p.step, p.phase) for p in compiled] == [(0, "compile"), (0, "train")]
-    assert counters["stats"]["unique_graphs"] == 1
-    assert not counters["graph_break"]
-    assert not recompiles_freely()
-    compiled += itertools.islice(generator, len(eager) - 1)
-    assert len(counters["graph_break"]) == 0
+    with contextlib.closing(train(small_run(train={"compile": True}), CORPUS, CPU)) as generator:
+        compiled = [next(generator), next(generator)]
+        assert [(p.step, p.phase) for p in compiled] == [(0, "compile"), (0, "train")]
+        assert not recompiles_freely()
+        compiled += itertools.islice(generator, len(eager) - 1)
+        assert not recompiles_freely()
+        assert counters["stats"]["unique_graphs"] == 1
+        assert not counters["graph_break"]
+    assert recompiles_freely()
 
     assert [(p.step, p.phase) for p in compiled[1:]] == [(p.step, p.phase) for p in eager]
     assert train_losses(compiled) == pytest.approx(train_losses(eager), rel=1e-4)
     assert [loss for _, loss in evaluations(compiled)] == pytest.approx(
         [loss for _, loss in evaluations(eager)], rel=1e-4
     )
-    generator.close()
-    assert recompiles_freely()

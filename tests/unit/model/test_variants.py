@@ -15,6 +15,16 @@ from model.variants import Capabilities, Variant, find_compiler, missing, tables
 
 ROWS = [(path, name) for path, table in tables().items() for name in table]
 
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads on a busy machine take many times as long for networks as small as these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 # --- attention
 
 ATTENTION_ON_CPU = [name for name, row in ATTENTION.items() if "cpu" in row.devices]
@@ -39,9 +49,9 @@ def rms(x):
 def attention_error_ratio(attend, precision, shape):
     """The worst of output and gradients by q, k and v: error against fp64, as a share of what is allowed.
 
-    Allowed is twice (gradients: three times) the error that `manual` makes in the same dtype, and one rounding
-    of that dtype relative to the exact value, which is taken as 0.2 at least (the inputs are of size 1). Errors
-    are root mean squares. Above 1, or infinite where something is not a number, means a wrong kernel.
+    Allowed is twice (gradients: three times) the error that `manual` makes in the same dtype, and the dtype's
+    eps relative to the exact value, which is taken as 0.2 at least (the inputs are of size 1). Errors are
+    root mean squares. Above 1, or infinite where something is not a number, means a wrong kernel.
     """
     dtype, context = PRECISIONS[precision]
     generator = torch.Generator().manual_seed(0)
@@ -246,7 +256,9 @@ def test_compiling_on_a_gpu_needs_no_cpp_compiler():
 def test_bf16_needs_a_device_that_has_it():
     assert missing("train.precision", "bf16", EVERYTHING) is None
     assert missing("train.precision", "fp32", NO_BF16) is None
-    assert missing("train.precision", "bf16", NO_BF16) == "train.precision=bf16 is not supported by an old CPU"
+    assert (
+        missing("train.precision", "bf16", NO_BF16) == "train.precision=bf16 is not supported by an old CPU"
+    )
 
 
 def test_nothing_is_said_of_a_path_that_no_table_knows():

@@ -10,16 +10,16 @@ from model.config import RunConfig
 from search.cadence import evaluation_cost_steps, steps_until_evaluation
 
 losses = st.floats(min_value=0.5, max_value=12.0)
-curves = st.lists(st.tuples(st.integers(0, 100_000), losses), max_size=5, unique_by=lambda p: p[0]).map(sorted)
+curves = st.lists(st.tuples(st.integers(0, 100_000), losses), max_size=5, unique_by=lambda p: p[0]).map(
+    sorted
+)
 
 
 def log_linear(start: float, slope: float, *steps: int) -> list[tuple[int, float]]:
     return [(step, start - slope * math.log(step)) for step in steps]
 
 
-@given(
-    curves, losses, st.integers(1, 500), st.integers(1, 500), st.sampled_from([0.0, math.nan, math.inf])
-)
+@given(curves, losses, st.integers(1, 500), st.integers(1, 500), st.sampled_from([0.0, math.nan, math.inf]))
 def test_the_next_evaluation_comes_within_shortest_and_longest(
     curve: list[tuple[int, float]], target: float, longest: int, shortest: int, last: float
 ) -> None:
@@ -94,5 +94,7 @@ def test_before_there_are_two_evaluations_the_wait_is_short() -> None:
 
 
 def test_an_evaluation_costs_a_third_of_training_on_as_many_tokens() -> None:
-    config = RunConfig.from_mapping({"train": {"batch_size": 10, "grad_accum": 2}, "model": {"block_size": 32}})
+    config = RunConfig.from_mapping(
+        {"train": {"batch_size": 10, "grad_accum": 2}, "model": {"block_size": 32}}
+    )
     assert evaluation_cost_steps(config, validation_tokens=640 * 30) == pytest.approx(10.0)

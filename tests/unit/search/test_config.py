@@ -101,7 +101,9 @@ def refusal(check: Any, config: StudyConfig) -> str:
 
 
 @pytest.mark.parametrize(("key", "value"), RUN_MISTAKES, ids=str)
-def test_a_run_refuses_a_value_that_cannot_be_meant_in_one_line_that_names_its_key(key: str, value: Any) -> None:
+def test_a_run_refuses_a_value_that_cannot_be_meant_in_one_line_that_names_its_key(
+    key: str, value: Any
+) -> None:
     message = refusal(check_run, config_with(**{key: value}))
     assert "\n" not in message
     section, _, name = key.rpartition("__")
@@ -223,7 +225,6 @@ def test_a_section_that_became_a_value_is_one_difference() -> None:
 @given(trees)
 def test_nothing_differs_from_itself(tree: dict[str, Any]) -> None:
     assert differences(tree, copy.deepcopy(tree)) == []
-
 
 
 @given(trees, trees)

@@ -58,7 +58,9 @@ def test_one_unknown_value_makes_all_of_them_unknown(field: str, objective: str,
 
 
 def test_nothing_spent_is_a_known_value() -> None:
-    assert objective_values(["energy_to_target_j"], replace(SPENT, energy_j=0.0)) == {"energy_to_target_j": 0.0}
+    assert objective_values(["energy_to_target_j"], replace(SPENT, energy_j=0.0)) == {
+        "energy_to_target_j": 0.0
+    }
 
 
 def test_the_gap_is_the_best_loss_minus_the_target() -> None:

@@ -53,7 +53,9 @@ def always(**values: Any) -> Suggest:
         name = path.rpartition(".")[2]
         if name in values:
             return values[name]
-        return distribution.choices[0] if isinstance(distribution, CategoricalDistribution) else distribution.low  # type: ignore[attr-defined]
+        return (
+            distribution.choices[0] if isinstance(distribution, CategoricalDistribution) else distribution.low
+        )  # type: ignore[attr-defined]
 
     return suggest
 
@@ -144,7 +146,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         WIDTH,
         "no value from 65 to 66 that is a multiple of 8",
     ),
-    "widths that heads do not divide": ({WIDTH: int_entry(low=126, high=128)}, WIDTH, "a multiple of model.n_head"),
+    "widths that heads do not divide": (
+        {WIDTH: int_entry(low=126, high=128)},
+        WIDTH,
+        "a multiple of model.n_head",
+    ),
     "entries that need themselves": ({WIDTH: int_entry(multiple_of=WIDTH)}, WIDTH, "in a circle"),
     "entries that need each other": (
         {
@@ -182,7 +188,9 @@ def test_a_mistake_costs_one_line_that_names_the_path(raw: dict[str, Any], path:
         pytest.param({LR: float_entry(step=math.nan)}, id="a step that is no number"),
         pytest.param({"train.batch_size": choice_entry(math.inf)}, id="an endless choice"),
         pytest.param({ATTENTION: choice_entry(["sdpa"], "manual")}, id="a choice that is a list"),
-        pytest.param({LAYERS: int_entry(), "model": {"n_layer": int_entry(high=2)}}, id="one path, two spellings"),
+        pytest.param(
+            {LAYERS: int_entry(), "model": {"n_layer": int_entry(high=2)}}, id="one path, two spellings"
+        ),
         pytest.param({LR: float_entry(when={"schedule.name": ["trapezoidd"]})}, id="when never holds"),
         pytest.param({"schedule.decay_steps": float_entry(low=9.5, high=20.5)}, id="fractions of a step"),
         pytest.param(
@@ -209,7 +217,11 @@ def test_a_step_that_does_not_divide_a_float_range_ends_at_the_last_step_below_h
 
 
 def test_nested_and_dotted_keys_mean_the_same() -> None:
-    dotted = {LR: float_entry(log=True), WIDTH: int_entry(low=64, high=128, multiple_of=HEADS), HEADS: choice_entry(2, 4)}
+    dotted = {
+        LR: float_entry(log=True),
+        WIDTH: int_entry(low=64, high=128, multiple_of=HEADS),
+        HEADS: choice_entry(2, 4),
+    }
     nested = {
         "optimizer": {"lr": float_entry(log=True)},
         "model": {"n_embd": int_entry(low=64, high=128, multiple_of=HEADS), "n_head": choice_entry(2, 4)},
@@ -238,10 +250,11 @@ def test_every_width_that_is_drawn_is_divisible_by_its_heads(
 ) -> None:
     grid = {} if step is None else {"step": step}
     raw = {HEADS: choice_entry(*heads), WIDTH: int_entry(low=low, high=low + more, multiple_of=HEADS, **grid)}
+    grids = [math.lcm(count, step or 1) for count in heads]
     try:
         space = parse(raw)
-    except ConfigError as error:
-        assert "is a multiple of" in str(error)
+    except ConfigError:
+        assert any(low // count == (low + more) // count and low % count for count in grids)
         return
     params = space.sample(drawn_from(data.draw))
     assert params[WIDTH] % params[HEADS] == 0
@@ -292,7 +305,10 @@ def test_a_range_is_drawn_as_it_was_written() -> None:
 
 
 DEMO = {
-    "model": {"n_head": choice_entry(2, 4, 8), "n_embd": int_entry(low=96, high=192, step=32, multiple_of=HEADS)},
+    "model": {
+        "n_head": choice_entry(2, 4, 8),
+        "n_embd": int_entry(low=96, high=192, step=32, multiple_of=HEADS),
+    },
     "optimizer": {"lr": float_entry(log=True)},
     "schedule": {
         "name": choice_entry("cosine", "trapezoid"),
@@ -351,13 +367,23 @@ def test_the_base_is_a_point_of_the_space_where_it_lies_inside() -> None:
         {ATTENTION: choice_entry("manual", "sdpa_math")},
         {LR: float_entry(), ATTENTION: choice_entry("manual")},
     ],
-    ids=["below", "above", "off a float's grid", "below, whole", "off the grid", "no such choice", "one of two"],
+    ids=[
+        "below",
+        "above",
+        "off a float's grid",
+        "below, whole",
+        "off the grid",
+        "no such choice",
+        "one of two",
+    ],
 )
 def test_the_base_is_no_point_of_a_space_that_it_lies_outside_of(raw: dict[str, Any]) -> None:
     assert parse(raw).base_params() is None
 
 
-@pytest.mark.parametrize("raw", [{LR: float_entry(low=0.0005, high=0.002, step=0.0005)}, {LAYERS: int_entry(step=3)}])
+@pytest.mark.parametrize(
+    "raw", [{LR: float_entry(low=0.0005, high=0.002, step=0.0005)}, {LAYERS: int_entry(step=3)}]
+)
 def test_the_base_may_lie_on_a_grid(raw: dict[str, Any]) -> None:
     assert parse(raw).base_params() is not None
 

@@ -176,7 +176,9 @@ def test_the_estimate_lies_within_the_interval_and_the_interval_below_what_was_s
 
 # ---- record
 
-plain = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e12, 1e12) | st.text(max_size=8)
+plain = (
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e12, 1e12) | st.text(max_size=8)
+)
 mappings = st.dictionaries(
     st.text(max_size=8), plain | st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=4), plain)
 )

@@ -1,0 +1,131 @@
+"""What measuring costs: the same training driven bare and metered, interleaved, as ratios."""
+
+import json
+import time
+from collections.abc import Callable, Generator
+from dataclasses import asdict
+from statistics import mean, median, stdev
+
+import pytest
+
+from model.config import RunConfig
+from model.progress import Progress
+from model.train import train
+from search.config import DeviceSection, MeterSection
+from search.paths import cache_dir
+from search.run import RunRequest, Seen, execute, to_record
+from search.station import REPORT_EVERY_S, Station, next_evaluation
+from search.stopping import Ending
+from search.trial import Outcome
+from search.worker import StationSetup
+
+PAIRS = 30
+LIMIT = 0.005
+TARGET = 0.01
+CONFIG = RunConfig.from_mapping(
+    {"model": {"n_layer": 2}, "train": {"max_steps": 40}, "evaluation": {"tokens": 4096, "interval": 20}}
+)
+
+pytestmark = pytest.mark.bench
+
+
+@pytest.fixture(scope="module")
+def station() -> Station:
+    data = {"name": "shakespeare", "path": None}
+    device, meter = asdict(DeviceSection(name="cpu")), asdict(MeterSection(name="cpu_time", idle_s=0.0))
+    return Station.open(StationSetup("bench", data, device, meter, str(cache_dir())))
+
+
+def training(station: Station) -> Generator[Progress, None, object]:
+    cadence = next_evaluation(CONFIG, TARGET, station.corpus)
+    return train(CONFIG, station.corpus, station.device.torch_device, cadence)
+
+
+def bare_s(station: Station) -> float:
+    began = time.process_time()
+    for _ in training(station):
+        pass
+    return time.process_time() - began
+
+
+def metered_s(station: Station, steps: Generator[Progress, None, object], burn: float = 0.0) -> float:
+    """Metered as a worker does it: readings, bookkeeping, and a JSON line twice a second.
+
+    `burn` adds that share of the run's own time, as an overhead would.
+    """
+    request = RunRequest(
+        study="bench",
+        trial=0,
+        run_id="bench",
+        role="single",
+        params={},
+        config=asdict(CONFIG),
+        target_loss=TARGET,
+        objectives=("energy_to_target_j", "time_to_target_s"),
+        vocab_size=station.corpus.vocab_size,
+    )
+    last_s = 0.0
+
+    def report(seen: Seen) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= REPORT_EVERY_S or seen.progress.loss is not None:
+            last_s = time.monotonic()
+            json.dumps(to_record(seen, Ending(Outcome.CRASHED, ""), interrupted=True).to_dict())
+
+    began = time.process_time()
+    execute(request, steps, station.meter, station.info, report)
+    spent = time.process_time() - began
+    until = time.process_time() + burn * spent
+    while time.process_time() < until:
+        pass
+    return time.process_time() - began
+
+
+def timed(steps: Generator[Progress, None, object], inside: list[float]) -> Generator[Progress, None, object]:
+    """Adds to `inside[0]` the CPU seconds that the training itself takes."""
+    while True:
+        began = time.process_time()
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            return end.value
+        finally:
+            inside[0] += time.process_time() - began
+        yield progress
+
+
+def test_metering_takes_under_half_a_percent_of_a_run(station: Station) -> None:
+    """Exact within one run: what is not inside the training is the meter and its bookkeeping."""
+    metered_s(station, training(station))
+    shares = []
+    for _ in range(5):
+        inside = [0.0]
+        total = metered_s(station, timed(training(station), inside))
+        shares.append((total - inside[0]) / inside[0])
+    print(f"\nmeasuring / training: median {median(shares):.4%}, all {[f'{share:.4%}' for share in shares]}")
+    assert median(shares) < LIMIT
+
+
+def interleaved(one: Callable[[], float], other: Callable[[], float]) -> tuple[float, float]:
+    """Mean and standard error of ln(other / one) over pairs in alternating order, the extremes left out."""
+    import math
+
+    ratios = []
+    for pair in range(PAIRS):
+        first, second = (one, other) if pair % 2 else (other, one)
+        a, b = first(), second()
+        ratios.append(math.log(b / a if pair % 2 else a / b))
+    kept = sorted(ratios)[PAIRS // 10 : -PAIRS // 10]
+    return mean(kept), stdev(kept) / math.sqrt(len(kept))
+
+
+def test_metered_against_bare_and_against_a_true_overhead(station: Station) -> None:
+    """The ratio as a whole, and the same with 3 % really added, which must show."""
+    bare_s(station)
+    added, error = interleaved(lambda: bare_s(station), lambda: metered_s(station, training(station)))
+    print(f"\nmetered / bare: {1 + added:.4f} +- {error:.4f} ({PAIRS} interleaved pairs)")
+    burnt, burnt_error = interleaved(
+        lambda: bare_s(station), lambda: metered_s(station, training(station), burn=0.03)
+    )
+    print(f"with 3 % added: {1 + burnt:.4f} +- {burnt_error:.4f}")
+    assert burnt - added > 0.01

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from search.compose import (
+    UserError,
+    absolute,
+    explain,
+    missing_study,
+    register,
+    say,
+    studies,
+    to_config,
+)
+from search.config import StudyConfig, check_run, check_study
+from search.paths import config_dir, root
+
+
+@pytest.fixture(autouse=True)
+def hydra_of_its_own() -> Iterator[None]:
+    """Hydra is a global thing: every test gets a fresh one, and leaves none."""
+    GlobalHydra.instance().clear()
+    register()
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        yield
+    GlobalHydra.instance().clear()
+
+
+def composed(*overrides: str) -> DictConfig:
+    return compose("config", overrides=list(overrides))
+
+
+def mistake(*overrides: str) -> str:
+    """What a person reads who typed this."""
+    try:
+        to_config(composed(*overrides))
+    except UserError as error:
+        return str(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        return explain(error, overrides)
+    raise AssertionError(f"nobody minded {overrides}")
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    return sorted(path.name for path in config_dir().iterdir() if path.is_dir())
+
+
+# ---- what ships
+
+
+@pytest.mark.parametrize("name", options("study"))
+def test_every_study_that_ships_composes_and_is_sound(name: str) -> None:
+    config = to_config(composed(f"+study={name}"))
+    assert isinstance(config, StudyConfig)
+    assert check_study(config).entries
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [(group, option) for group in groups() if group != "study" for option in options(group)],
+)
+def test_every_option_of_every_group_composes_into_a_run_that_is_sound(group: str, option: str) -> None:
+    config = to_config(composed("+study=demo", f"{group}={option}"))
+    check_run(config)
+
+
+def test_the_studies_are_the_files_that_ship() -> None:
+    assert studies() == options("study")
+    assert "demo" in studies()
+
+
+def test_the_configuration_without_a_study_is_a_sound_run_in_which_nothing_varies() -> None:
+    config = to_config(composed("study.name=x"))
+    check_run(config)
+    assert config.space == {}
+
+
+def test_an_override_wins_over_the_study() -> None:
+    config = to_config(composed("+study=demo", "budget.n_trials=3", "optimizer.lr=0.002", "study.seed=5"))
+    assert (config.budget.n_trials, config.optimizer.lr, config.study.seed) == (3, 0.002, 5)
+
+
+def test_an_override_reaches_into_the_space_and_one_may_be_added() -> None:
+    config = to_config(
+        composed(
+            "+study=demo",
+            "space.model.n_layer.high=9",
+            "+space.optimizer.beta2={type: float, low: 0.9, high: 0.99}",
+        )
+    )
+    entries = {entry.path: entry for entry in check_study(config).entries}
+    assert entries["model.n_layer"].high == 9
+    assert entries["optimizer.beta2"].low == 0.9
+
+
+# ---- what a person reads
+
+
+MISTAKES = {
+    "+study=dmo": "type: +study=demo",
+    "+study=zzzzzz": "there is no study 'zzzzzz' (there is: ",
+    "study=demo": "type: python -m search +study=demo",
+    "meter=nvlm": "there is no meter 'nvlm' (there is: auto, cpu_time, nvml, simulated); type: meter=nvml",
+    "space=deno": "type: space=demo",
+    "budget.n_trals=3": "there is no key 'budget.n_trals'; did you mean budget.n_trials?",
+    "budgt.n_trials=3": "there is no key 'budgt.n_trials'; did you mean budget.n_trials?",
+    "+optimizer.learning=1": "there is no key 'optimizer.learning'",
+    "+foo=1": "there is no key 'foo'",
+    "+model.deep.er=1": "there is no key 'model.deep'",
+    "budget.n_trials=many": "budget.n_trials must be a whole number, got 'many'",
+    "budget.n_trials=2.5": "budget.n_trials must be a whole number, got '2.5'",
+    "target_loss=low": "target_loss must be a number, got 'low'",
+    "model.n_layer=[1,2]": "model.n_layer",
+    "a#b": "see python -m search --help",
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_a_mistake_is_one_line_that_says_what_to_type(override: str) -> None:
+    study = [] if "study=" in override else ["+study=demo"]
+    line = mistake(*study, override)
+    assert "\n" not in line
+    assert MISTAKES[override] in line
+
+
+@pytest.mark.xfail(reason="Hydra's words instead", strict=True)
+def test_a_value_that_is_no_bool_is_told_so() -> None:
+    assert mistake("+study=demo", "device.wait=perhaps") == "device.wait must be true or false, got 'perhaps'"
+
+
+@pytest.mark.xfail(reason="OmegaConf's words instead", strict=True)
+@pytest.mark.parametrize("overrides", [[], ["+study=demo", "study.name=???"]], ids=str)
+def test_a_study_without_a_name_is_told_what_to_type(overrides: list[str]) -> None:
+    assert mistake(*overrides) == missing_study()
+
+
+@pytest.mark.parametrize("override", ["+budget.foo=3", "+optimizer.lrr=1", "+seeds=1", "+evaluation.x.y=1"])
+def test_a_plus_does_not_smuggle_in_a_key_that_the_schema_lacks(override: str) -> None:
+    with pytest.raises(UserError, match="there is no key"):
+        to_config(composed("+study=demo", override))
+
+
+def test_an_error_that_nobody_foresaw_is_cut_to_one_readable_line() -> None:
+    line = explain(ValueError("first\nsecond " + "x" * 1000), [])
+    assert line.startswith("first second xxx")
+    assert line.endswith("(see python -m search --help)")
+    assert len(line) < 400
+
+
+@pytest.mark.xfail(reason="what Hydra cannot read is shown as it was typed", strict=True)
+@pytest.mark.parametrize("password", ["hunter2,", "hunter2#", "hunter2'", 'hunter2"'])
+def test_a_storage_that_hydra_cannot_read_is_shown_without_its_password(password: str) -> None:
+    assert "hunter2" not in mistake("+study=demo", f"storage=postgresql://someone:{password}@host/db")
+
+
+def test_whoever_named_no_study_is_told_how_and_which() -> None:
+    line = missing_study()
+    assert "type: python -m search +study=" in line
+    assert all(name in line for name in studies())
+
+
+def test_a_line_for_the_user_goes_to_standard_error_and_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("two\n  lines\t of   words")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "joulesearch: two lines of words\n"
+
+
+def test_a_typed_path_may_start_at_home_or_here() -> None:
+    assert absolute("~/x").is_absolute()
+    assert "~" not in str(absolute("~/x"))
+    assert absolute("x").is_absolute()
+
+
+def test_the_configuration_that_ships_lies_in_the_repository() -> None:
+    assert (config_dir() / "config.yaml").is_file()
+    assert config_dir().is_relative_to(root())
