@@ -24,6 +24,7 @@ from search.meter.base import MeterUnavailable
 from search.paths import config_dir, root
 
 USAGE_ERROR = 2
+INTERRUPTED = 130
 
 
 class UserError(Exception):
@@ -87,6 +88,9 @@ def run(task: Callable[[DictConfig], int], config_name: str, argv: Sequence[str]
     except (HydraException, OmegaConfBaseException) as error:
         say(explain(error, arguments))
         status = USAGE_ERROR
+    except KeyboardInterrupt:
+        say("stopped before anything had begun")
+        status = INTERRUPTED
     sys.exit(status)
 
 

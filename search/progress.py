@@ -48,8 +48,8 @@ class Watcher:
         self.say(f"counting {ngram.order}-grams reaches {ngram.loss:.3f} nats/token on the same tokens")
         if target_loss >= ngram.loss:
             self.say(
-                f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it does "
-                "not need a language model; a claim needs a lower target"
+                f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "
+                "does not need a language model; a claim needs a lower target"
             )
 
     def ready(self, hello: Hello, left_out: Sequence[str]) -> None:
@@ -138,12 +138,6 @@ class Watcher:
 
     def baseline_failed(self, record: Record) -> None:
         self.say(f"[red]the baseline has no result, so nothing can be compared:[/] {escape(record.reason)}")
-
-    def worker_log(self, log: Path) -> None:
-        """Where something unforeseen went wrong, what the worker printed may say why."""
-        text = log.read_text(errors="replace").strip() if log.exists() else ""
-        if text:
-            self.say(f"the worker's last lines:\n{escape(chr(10).join(text.splitlines()[-15:]))}")
 
     def report(self, folder: Path, page: Path) -> None:
         """The end of a sitting: front beside baseline, what the search cost, where the report is."""

@@ -23,6 +23,7 @@ from search.stopping import Ending, Limits, Standing, ending
 from search.trial import CurvePoint, Ledger, MeterInfo, Outcome, Record, find_crossing
 
 LOOK_EVERY_S = 0.5
+INTERRUPTED = "the run was interrupted"
 
 
 @dataclass(frozen=True)
@@ -157,14 +158,17 @@ def execute(
                 request.objectives,
                 request.rivals,
             )
-    except (KeyboardInterrupt, BrokenPipeError):
+    except KeyboardInterrupt:
+        end = Ending(Outcome.CRASHED, INTERRUPTED)
+    except BrokenPipeError:  # nobody listens any more
         raise
     except Exception as error:  # a run's own failure is an outcome; the study goes on
         end = Ending(Outcome.CRASHED, one_line(error))
     finally:
         training.close()
     seen = replace(seen, account=seen.account.look(read()), flags=tuple(meter.flags()))
-    return to_record(replace(seen, peak_memory_bytes=peak_memory()), end)
+    interrupted = end.reason == INTERRUPTED
+    return to_record(replace(seen, peak_memory_bytes=peak_memory()), end, interrupted)
 
 
 def _look(seen: Seen, progress: Progress, reading: Reading, peak_memory_bytes: int | None) -> Seen:

@@ -26,13 +26,13 @@ from model.data.corpus import Corpus
 from model.gpt import count_parameters
 from model.train import NextEvaluation, train
 from search.cadence import evaluation_cost_steps, steps_until_evaluation
-from search.compose import ONE_LINE
+from search.compose import ONE_LINE, UserError
 from search.config import DeviceSection, MeterSection
 from search.device import Device, exclusive, resolve
 from search.energy import mean_power_w
 from search.meter import Meter, choose
 from search.provenance import software
-from search.run import RunRequest, Seen, execute, one_line, to_record
+from search.run import INTERRUPTED, RunRequest, Seen, execute, one_line, to_record
 from search.stopping import Ending
 from search.trial import CountedPhases, MeterInfo, Outcome, Record
 from search.worker import StationSetup
@@ -68,6 +68,10 @@ class Station:
             | {"devices": list(spec.devices), "update_period_s": spec.update_period_s},
         )
         corpus = load(DataConfig(**setup.data), Path(setup.cache_dir))
+        if corpus.sha256 != setup.data_sha256:
+            raise UserError(
+                f"the text of data={corpus.name} changed since the study was begun; type study.name=OTHER"
+            )
         _warm_up(device, corpus)
         return Station(setup, device, meter, info, corpus, _idle_power_w(meter, section.idle_s))
 
@@ -183,7 +187,7 @@ def _serve(station: Station, request: RunRequest, send: Callable[..., None]) -> 
         now = time.monotonic()
         if now - last_s >= REPORT_EVERY_S or seen.progress.loss is not None or last_s == 0.0:
             last_s = now
-            partial = to_record(seen, Ending(Outcome.CRASHED, "the run was interrupted"), interrupted=True)
+            partial = to_record(seen, Ending(Outcome.CRASHED, INTERRUPTED), interrupted=True)
             send("progress", record=partial.to_dict())
 
     try:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import re
 import socket
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 import psutil
 import sqlalchemy
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import URL, make_url
@@ -86,19 +88,22 @@ def scrub(text: str, url: str) -> str:
     return text.replace(str(password), "***") if password else text
 
 
-def open_study(storage: RDBStorage, name: str, objectives: Sequence[str]) -> optuna.Study:
-    """Create or load; every objective is minimised and named, for optuna-dashboard."""
-    study = optuna.create_study(
+def open_study(storage: RDBStorage, name: str, n_objectives: int) -> optuna.Study:
+    """Create or load; every objective is minimised. A loaded study keeps what it was begun with."""
+    return optuna.create_study(
         storage=storage,
         study_name=name,
-        directions=["minimize"] * len(objectives),
+        directions=["minimize"] * n_objectives,
         sampler=optuna.samplers.RandomSampler(),
         load_if_exists=True,
     )
+
+
+def name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
+    """What optuna-dashboard writes at the axes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names(list(objectives))
-    return study
+        study.set_metric_names(list(names))
 
 
 def set_constraint(trial: Trial, gap: float) -> None:
@@ -111,6 +116,25 @@ def set_constraint(trial: Trial, gap: float) -> None:
 def beat(storage: RDBStorage, trial: Trial) -> None:
     """Say that this trial's run is alive."""
     storage.record_heartbeat(trial._trial_id)
+
+
+@contextmanager
+def beating(storage: RDBStorage, trial: Trial) -> Iterator[None]:
+    """Say so all the while: an evaluation or a compilation may be longer than the grace period."""
+    done = threading.Event()
+
+    def pulse() -> None:
+        while not done.wait(HEARTBEAT_S):
+            with suppress(SQLAlchemyError, StorageInternalError):  # the next beat may get through
+                beat(storage, trial)
+
+    thread = threading.Thread(target=pulse, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def reopen(study: optuna.Study, frozen: FrozenTrial) -> Trial:
@@ -128,7 +152,8 @@ def abandoned(study: optuna.Study, local: bool) -> list[FrozenTrial]:
     """RUNNING trials whose process is gone, of this machine.
 
     `local`: no other machine can use the storage, so that a trial without an owner belongs to a process that
-    died before it could claim it. Trials of other machines are failed once their heartbeat is stale.
+    died before it could claim it, and one of another host to a container that had another name.
+    Trials of other machines are failed once their heartbeat is stale.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     gone = [trial for trial in running if _is_gone(trial.user_attrs.get(_OWNER), local)]
@@ -140,10 +165,8 @@ def abandoned(study: optuna.Study, local: bool) -> list[FrozenTrial]:
 
 
 def _is_gone(owner: Mapping[str, Any] | None, local: bool) -> bool:
-    if owner is None:
+    if owner is None or owner["host"] != socket.gethostname():
         return local
-    if owner["host"] != socket.gethostname():
-        return False
     if owner["pid"] == os.getpid():
         return False
     try:

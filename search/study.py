@@ -141,7 +141,7 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
         storage.open_storage(config.storage, folder).engine.dispose()
     with tempfile.TemporaryDirectory(prefix="joulesearch-") as scratch:
         log = Path(scratch) / "worker.log"
-        worker = Worker(_station_setup(config), log, config.budget.hang_s)
+        worker = Worker(_station_setup(config, problem), log, config.budget.hang_s)
         try:
             hello = worker.start()
             space, left_out = offered(space, hello.capabilities)
@@ -151,19 +151,21 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
                 session = _open(config, space, folder, problem, hello, worker, watcher, stop)
                 stop.install()
                 return _sit(session)
-        except BaseException:
-            watcher.worker_log(log)
-            raise
         finally:
             worker.kill()
 
 
-def _station_setup(config: StudyConfig) -> StationSetup:
+def _station_setup(config: StudyConfig, problem: Problem) -> StationSetup:
     data = asdict(config.data)
     if config.data.path is not None:
         data["path"] = str(Path(config.data.path).expanduser().absolute())
     return StationSetup(
-        config.study.name, data, asdict(config.device), asdict(config.meter), str(cache_dir())
+        study=config.study.name,
+        data=data,
+        data_sha256=problem.corpus.sha256,
+        device=asdict(config.device),
+        meter=asdict(config.meter),
+        cache_dir=str(cache_dir()),
     )
 
 
@@ -212,10 +214,11 @@ def _open(
     stop: Stop,
 ) -> Session:
     backend = storage.open_storage(config.storage, folder)
-    study = storage.open_study(backend, config.study.name, config.objective.names)
+    study = storage.open_study(backend, config.study.name, len(config.objective.names))
     ours = json.loads(json.dumps(identity(config, space, problem, hello)))
     theirs = study.user_attrs.get("identity")
     if theirs is None:
+        storage.name_objectives(study, config.objective.names)
         study.set_user_attr("identity", ours)
     elif theirs != ours:
         changed = differences(ours, theirs)
@@ -384,12 +387,12 @@ def _run_one(session: Session, run: RunRequest) -> Record:
         nonlocal last
         last = replace(partial, reason=KILLED)
         _leave(session, last)
-        storage.beat(session.backend, trial)
         session.watcher.progress(partial)
 
     session.watcher.begin(run)
     try:
-        record = session.worker.run(run, on_progress, session.watcher.waiting)
+        with storage.beating(session.backend, trial):
+            record = session.worker.run(run, on_progress, session.watcher.waiting)
     except (StopNow, UserError) as error:
         session.worker.kill()
         _settle(session, trial, replace(last, reason=str(error)))
@@ -446,6 +449,14 @@ def _reconcile(session: Session) -> None:
             continue
         _settle(session, trial, _cut_off(session, frozen))
     (session.folder / RUNNING).unlink(missing_ok=True)
+    finished = {
+        trial.number for trial in session.study.get_trials(deepcopy=False) if trial.state.is_finished()
+    }
+    if finished != {record.trial for record in session.records}:
+        raise UserError(
+            f"{shown(path)} holds {len(session.records)} runs and the storage {len(finished)} finished "
+            "trials, which do not belong together; put back what is missing, or type study.name=OTHER"
+        )
 
 
 def _cut_off(session: Session, frozen: FrozenTrial) -> Record:

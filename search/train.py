@@ -51,6 +51,8 @@ def task(composed: DictConfig) -> int:
         from search.records import append_record
 
         append_record(absolute(config.output), record)
+    if record.interrupted:
+        return 130
     return 0 if record.outcome.completes else 1
 
 
@@ -67,7 +69,12 @@ def train_one(config: StudyConfig, console: Console) -> Record:
         raise UserError(f"output={config.output} lies in a folder that does not exist")
     problem = load_problem(config)
     setup = StationSetup(
-        "train", asdict(config.data), asdict(config.device), asdict(config.meter), str(cache_dir())
+        study="train",
+        data=asdict(config.data),
+        data_sha256=problem.corpus.sha256,
+        device=asdict(config.device),
+        meter=asdict(config.meter),
+        cache_dir=str(cache_dir()),
     )
     station = Station.open(setup)
     hello = station.hello()

@@ -233,7 +233,9 @@ class Record:
 
         Not `dataclasses.asdict`, which copies the whole configuration: this is called while a run is metered.
         """
-        whole: dict[str, Any] = {"schema": SCHEMA} | {item.name: getattr(self, item.name) for item in fields(self)}
+        whole: dict[str, Any] = {"schema": SCHEMA} | {
+            item.name: getattr(self, item.name) for item in fields(self)
+        }
         whole["meter"] = vars(self.meter)
         whole["ledger"] = None if self.ledger is None else vars(self.ledger)
         whole["curve"] = [vars(point) for point in self.curve]

@@ -37,6 +37,7 @@ class StationSetup:
 
     study: str
     data: Mapping[str, Any]
+    data_sha256: str
     device: Mapping[str, Any]
     meter: Mapping[str, Any]
     cache_dir: str
@@ -88,7 +89,7 @@ class Worker:
         event = self._next(START_LIMIT_S)
         if event is None:
             self.kill()
-            raise UserError(f"the worker process did not start; its output is in {self._log}")
+            raise UserError(f"the worker process did not start: {self._last_words()}")
         if event["event"] == "refused":
             self.kill()
             raise UserError(event["message"])
@@ -176,6 +177,11 @@ class Worker:
         except queue.Empty:
             return None
 
+    def _last_words(self) -> str:
+        """The last line that it printed."""
+        lines = self._log.read_text(errors="replace").split("\n") if self._log.exists() else []
+        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it printed nothing")
+
     def _lost(self, request: RunRequest, hello: Hello, last: Record | None) -> Record:
         process = self._process
         assert process is not None
@@ -189,7 +195,7 @@ class Worker:
         elif status < 0:
             reason = f"the worker was killed by {signal.Signals(-status).name} (out of memory?)"
         else:
-            reason = f"the worker ended with status {status}; its output is in {self._log.name}"
+            reason = f"the worker ended with status {status}: {self._last_words()}"
         if last is None:
             return unmetered_record(request, hello.meter, reason)
         return replace(

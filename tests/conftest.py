@@ -1,4 +1,4 @@
-"""What every test shares: quiet Optuna, hypothesis without deadlines, and a way to run the product as a person does."""
+"""What every test shares: quiet Optuna, hypothesis without deadlines, the product run as a person does."""
 
 import os
 import shutil

@@ -125,7 +125,7 @@ def run_queue_wait_s() -> float:
 
 
 def _live_children() -> list[psutil.Process]:
-    """Looking for children walks every process of the machine; the kernel says in one call that there are none."""
+    """Looking for children walks every process there is; the kernel says in one call that there are none."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

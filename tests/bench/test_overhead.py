@@ -8,7 +8,8 @@ from statistics import mean, median, stdev
 
 import pytest
 
-from model.config import RunConfig
+from model.config import DataConfig, RunConfig
+from model.data import load
 from model.progress import Progress
 from model.train import train
 from search.config import DeviceSection, MeterSection
@@ -31,9 +32,15 @@ pytestmark = pytest.mark.bench
 
 @pytest.fixture(scope="module")
 def station() -> Station:
-    data = {"name": "shakespeare", "path": None}
-    device, meter = asdict(DeviceSection(name="cpu")), asdict(MeterSection(name="cpu_time", idle_s=0.0))
-    return Station.open(StationSetup("bench", data, device, meter, str(cache_dir())))
+    setup = StationSetup(
+        study="bench",
+        data={"name": "shakespeare", "path": None},
+        data_sha256=load(DataConfig(), cache_dir()).sha256,
+        device=asdict(DeviceSection(name="cpu")),
+        meter=asdict(MeterSection(name="cpu_time", idle_s=0.0)),
+        cache_dir=str(cache_dir()),
+    )
+    return Station.open(setup)
 
 
 def training(station: Station) -> Generator[Progress, None, object]:

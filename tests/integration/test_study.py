@@ -108,7 +108,7 @@ def test_the_same_seed_proposes_the_same_configurations_interrupted_or_not(
 
 
 def test_kill_9_of_the_whole_group_loses_nothing(tiny: Tiny, study_name: str) -> None:
-    """Killed four times at random moments; each time what was on the disk stays, and no trial stays RUNNING."""
+    """Killed four times at random moments: what was on the disk stays, and no trial stays RUNNING."""
     generator = random.Random(7)
     command = tiny("budget.n_trials=14", "train.max_steps=400", "target_loss=2.6")
     path = study_dir(study_name) / "records.jsonl"

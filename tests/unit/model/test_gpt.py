@@ -214,11 +214,32 @@ def test_training_loss_is_the_mean_cross_entropy_of_every_position():
         assert float(model.loss(x, y)) == pytest.approx(float(expected), abs=1e-6)
 
 
+def model_with_dropout():
+    config = ModelConfig(n_layer=2, n_embd=16, n_head=2, dropout=0.5, attention="manual")
+    return with_random_weights(config, 13)
+
+
 def test_dropout_acts_in_training_and_not_in_evaluation():
-    model = with_random_weights(
-        ModelConfig(n_layer=1, n_embd=16, n_head=2, dropout=0.5, attention="manual"), 13
-    )
+    model = model_with_dropout()
     tokens = torch.randint(13, (1, 8))
     assert not torch.equal(model(tokens), model(tokens))
     model.eval()
     assert torch.equal(model(tokens), model(tokens))
+
+
+@pytest.mark.parametrize("place", ["embedding", "attention weights", "attention output", "mlp output"])
+def test_dropout_acts_in_each_of_nanogpts_places(place):
+    model = model_with_dropout()
+    for name, module in model.named_modules():
+        kept = {
+            "embedding": name == "dropout",
+            "attention weights": False,
+            "attention output": name.endswith("attn.resid_dropout"),
+            "mlp output": name.endswith("mlp.dropout"),
+        }[place]
+        if isinstance(module, torch.nn.Dropout) and not kept:
+            module.p = 0.0
+        if hasattr(module, "dropout_p") and place != "attention weights":
+            module.dropout_p = 0.0
+    tokens = torch.randint(13, (1, 8))
+    assert not torch.equal(model(tokens), model(tokens))

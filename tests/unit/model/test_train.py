@@ -40,6 +40,19 @@ def generated_corpus():
 CORPUS = generated_corpus()
 
 
+def counting_corpus(n):
+    """0, 1, 2 ... n - 1 for training, and as many after that for validation."""
+    return Corpus(
+        name="counting",
+        sha256="",
+        tokenizer="characters",
+        vocabulary=tuple(map(chr, range(64, 64 + 2 * n))),
+        train=np.arange(n, dtype=np.uint16),
+        validation=np.arange(n, 2 * n, dtype=np.uint16),
+        validation_bytes_per_token=1.0,
+    )
+
+
 def small_run(seed=1337, **parts):
     """A run of some milliseconds a step. `parts` are merged into it, a section each."""
     small = {
@@ -88,6 +101,36 @@ def test_another_seed_gives_other_weights_and_other_batches():
     one, two = (drain(small_run(seed=seed))[0] for seed in (1, 2))
     assert not set(train_losses(one)) & set(train_losses(two))
     assert evaluations(one)[-1][1] != evaluations(two)[-1][1]
+
+
+def first_weights_and_batch(seed, **model):
+    """(token embedding at the start, inputs of the first batch): only tokens in the batch move their row."""
+    run = {
+        "model": {"block_size": 1, "tied_head": False} | model,
+        "train": {"max_steps": 1, "batch_size": 4},
+        "evaluation": {"context": 1, "tokens": None},
+    }
+    start, end = (
+        drain(small_run(seed, optimizer={"lr": lr, "weight_decay": 0.0}, **run), corpus=counting_corpus(50))[
+            1
+        ]
+        for lr in (1e-30, 1e-3)
+    )
+    moved = (start.wte.weight != end.wte.weight).any(dim=1)
+    return start.wte.weight.detach(), moved.nonzero().flatten().tolist()
+
+
+def test_the_seed_decides_the_first_weights_and_the_batches():
+    weights, batch = first_weights_and_batch(seed=1)
+    other_weights, other_batch = first_weights_and_batch(seed=2)
+    assert 1 <= len(batch) <= 4
+    assert batch != other_batch
+    assert not torch.equal(weights, other_weights)
+
+
+@pytest.mark.parametrize("model", [{"n_layer": 3}, {"dropout": 0.5}, {"n_embd": 32}], ids=str)
+def test_the_batches_of_a_seed_are_the_same_whatever_the_model(model):
+    assert first_weights_and_batch(seed=1, **model)[1] == first_weights_and_batch(seed=1)[1]
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
@@ -169,6 +212,12 @@ def test_tokens_are_counted_over_all_micro_batches(grad_accum):
     assert progress[-1].tokens == 3 * 4 * grad_accum * 16
 
 
+@pytest.mark.parametrize("grad_accum", [1, 2, 3])
+def test_the_training_loss_is_in_nats_per_token_whatever_the_micro_batches(grad_accum):
+    progress, _ = drain(small_run(train={"grad_accum": grad_accum, "max_steps": 1}))
+    assert train_losses(progress) == [pytest.approx(math.log(CORPUS.vocab_size), abs=0.2)]
+
+
 def test_two_micro_batches_make_the_step_of_one_batch_twice_as_large():
     """They draw the same windows, so only rounding differs."""
     whole = drain(small_run(train={"batch_size": 8}))[1]
@@ -227,6 +276,40 @@ def test_each_step_takes_the_rate_of_its_schedule():
         assert moved == pytest.approx(1e-2 / (warmup_steps + 1), rel=0.02)
 
 
+def test_the_schedule_has_a_length_of_its_own():
+    """With nothing left of the rate after `decay_steps`, further steps change nothing."""
+    schedule = {"decay_steps": 4, "min_lr_ratio": 0.0}
+    short, long = (
+        drain(small_run(schedule=schedule, train={"max_steps": max_steps}))[1] for max_steps in (4, 7)
+    )
+    assert all(map(torch.equal, short.parameters(), long.parameters()))
+
+
+def test_a_step_takes_the_gradient_of_its_own_batch_alone():
+    """Where all batches are one window, and Adam by its settings a plain descent, n steps go n times as far."""
+
+    def end(steps, lr):
+        config = small_run(
+            optimizer={
+                "lr": lr,
+                "eps": 1e3,
+                "beta1": 0.0,
+                "beta2": 0.0,
+                "weight_decay": 0.0,
+                "grad_clip": 0.0,
+            },
+            schedule={"warmup_steps": 0, "min_lr_ratio": 1.0},
+            train={"max_steps": steps},
+            evaluation={"context": 8, "tokens": None},
+        )
+        model = drain(config, corpus=counting_corpus(17))[1]
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    start = end(1, lr=1e-30)
+    one, four = ((end(steps, lr=1.0) - start).norm() for steps in (1, 4))
+    assert float(four) == pytest.approx(4 * float(one), rel=0.02)
+
+
 def test_gradients_are_clipped_to_the_norm_asked_for():
     """Adam does not see the size of its gradients unless `eps` is large beside them: then a tighter clip
     moves the weights less."""
@@ -250,22 +333,13 @@ def test_gradients_are_clipped_to_the_norm_asked_for():
 @pytest.mark.parametrize("block_size", [1, 7])
 def test_batches_are_windows_of_the_training_part_each_target_the_token_after(block_size):
     """A text that counts upwards is learnt to its last token, which needs every window with its targets."""
-    counting = Corpus(
-        name="counting",
-        sha256="",
-        tokenizer="characters",
-        vocabulary=tuple(map(chr, range(64, 104))),
-        train=np.arange(20, dtype=np.uint16),
-        validation=np.arange(20, 40, dtype=np.uint16),
-        validation_bytes_per_token=1.0,
-    )
     config = small_run(
         model={"block_size": block_size, "dropout": 0.0},
         train={"max_steps": 200, "batch_size": 8},
         optimizer={"lr": 0.02, "weight_decay": 0.0},
         evaluation={"context": block_size, "tokens": None},
     )
-    _, model = drain(config, corpus=counting)
+    _, model = drain(config, corpus=counting_corpus(20))
     windows = torch.arange(20).unfold(0, block_size + 1, 1)
     with torch.no_grad():
         predicted = model(windows[:, :-1]).argmax(dim=-1)

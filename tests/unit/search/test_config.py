@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.config import ConfigError
@@ -193,6 +193,8 @@ def test_a_folders_name_is_one_visible_component_of_a_path(name: str) -> None:
 
 
 @given(names | tricky, names | tricky)
+@example("a/b", "a%2Fb")
+@example(".a", "%2Ea")
 def test_two_studies_never_share_a_folder(first: str, second: str) -> None:
     assert (folder_name(first) == folder_name(second)) == (first == second)
 

@@ -21,7 +21,7 @@ from optuna.trial import create_trial
 from model.config import ConfigError, RunConfig
 from model.variants import Capabilities
 from search.config import StudyConfig
-from search.space import Space, Suggest, config_key, get_path, offered, parse_space, set_path
+from search.space import SEARCHABLE, Space, Suggest, config_key, get_path, offered, parse_space, set_path
 
 BASE: Mapping[str, Any] = StudyConfig().run_values()
 HERE = Capabilities("cpu", "a processor", "2.11.0", bf16=True, compiler="/usr/bin/g++")
@@ -366,6 +366,7 @@ def test_the_base_is_a_point_of_the_space_where_it_lies_inside() -> None:
         {LAYERS: int_entry(low=1, high=8, step=2)},
         {ATTENTION: choice_entry("manual", "sdpa_math")},
         {LR: float_entry(), ATTENTION: choice_entry("manual")},
+        {ATTENTION: choice_entry("manual"), LR: float_entry()},
     ],
     ids=[
         "below",
@@ -374,7 +375,8 @@ def test_the_base_is_a_point_of_the_space_where_it_lies_inside() -> None:
         "below, whole",
         "off the grid",
         "no such choice",
-        "one of two",
+        "the second of two",
+        "the first of two",
     ],
 )
 def test_the_base_is_no_point_of_a_space_that_it_lies_outside_of(raw: dict[str, Any]) -> None:
@@ -428,6 +430,11 @@ def test_describe_changes_exactly_when_the_space_does() -> None:
 def test_describe_shows_a_bound_of_zero() -> None:
     described = parse({"model.dropout": float_entry(low=0.0, high=0.3)}).describe()
     assert described == {"model.dropout": {"type": "float", "low": 0.0, "high": 0.3}}
+
+
+def test_a_configurations_key_does_not_depend_on_the_order_in_which_it_was_written() -> None:
+    backwards = {part: dict(reversed(BASE[part].items())) for part in reversed(SEARCHABLE)}
+    assert config_key(backwards) == config_key(BASE)
 
 
 def test_a_configurations_key_ignores_the_seed_and_the_instrument() -> None:

@@ -115,6 +115,7 @@ def test_every_objective_is_minimised_and_named(study: optuna.Study) -> None:
         "",
         "nonsense://someone:hunter2@host/db",
         "postgresql+nodriver://someone:hunter2@host/db",
+        "my-sql://someone:hunter2@host/db",
         "sqlite:////no/such/folder/study.db",
         pytest.param(
             "postgresql://someone:hunter2/db",
