@@ -75,8 +75,8 @@ class Entry:
             low, high = -(-low // step) * step, high // step * step
             if low > high:
                 raise ConfigError(
-                    f"space.{self.path} has no value from {self.low:g} to {self.high:g} that is a "
-                    f"multiple of {step}, which {self.multiple_of}={values[self.multiple_of]} asks for; widen low..high"
+                    f"space.{self.path} has no value from {self.low:g} to {self.high:g} that is a multiple of "
+                    f"{step}, which {self.multiple_of}={values[self.multiple_of]} asks for; widen low..high"
                 )
         # Optuna rounds `high` down to the grid with a warning; do it here.
         return IntDistribution(low, low + (high - low) // step * step, log=self.log, step=step)

@@ -286,7 +286,7 @@ def test_the_schedule_has_a_length_of_its_own():
 
 
 def test_a_step_takes_the_gradient_of_its_own_batch_alone():
-    """Where all batches are one window, and Adam by its settings a plain descent, n steps go n times as far."""
+    """Where all batches are one window, and Adam is set to plain descent, n steps go n times as far."""
 
     def end(steps, lr):
         config = small_run(
@@ -461,7 +461,10 @@ def test_a_compiled_run_compiles_first_then_trains_like_an_eager_one_and_never_r
         compiled = [next(generator), next(generator)]
         assert [(p.step, p.phase) for p in compiled] == [(0, "compile"), (0, "train")]
         assert not recompiles_freely()
-        compiled += itertools.islice(generator, len(eager) - 1)
+        with torch.profiler.profile() as profile:
+            compiled.append(next(generator))
+        assert any("Torch-Compiled Region" in event.key for event in profile.key_averages())
+        compiled += itertools.islice(generator, len(eager) - 2)
         assert not recompiles_freely()
         assert counters["stats"]["unique_graphs"] == 1
         assert not counters["graph_break"]

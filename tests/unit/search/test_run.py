@@ -332,15 +332,32 @@ def test_training_is_closed_and_not_resumed_whichever_way_the_run_ends(
     assert script.resumed <= 7
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, BrokenPipeError])
-def test_an_interruption_is_not_a_crash_of_the_run(interruption: type[BaseException]) -> None:
+def test_an_interruption_gives_a_partial_record_that_is_marked_as_one() -> None:
+    script = Script(clock := FakeClock(), TO_THE_TARGET)
+    training = script()
+    meter = SimulatedMeter(PowerProfile(((0.0, WATTS),)), clock)
+
     def interrupted(seen: Seen) -> None:
-        raise interruption
+        if seen.progress.step == 30:
+            raise KeyboardInterrupt
+
+    record = execute(REQUEST, training, meter, INFO, interrupted, clock=clock)
+    assert record.interrupted
+    assert record.outcome is Outcome.CRASHED
+    assert record.gross_energy_j == pytest.approx(600.0)
+    assert record.values == {}
+    assert script.closed
+
+
+def test_a_listener_that_is_gone_ends_the_run_without_a_record() -> None:
+    def gone(seen: Seen) -> None:
+        raise BrokenPipeError
 
     script = Script(clock := FakeClock(), TO_THE_TARGET)
+    training = script()
     meter = SimulatedMeter(PowerProfile(((0.0, WATTS),)), clock)
-    with pytest.raises(interruption):
-        execute(REQUEST, script(), meter, INFO, interrupted, clock=clock)
+    with pytest.raises(BrokenPipeError):
+        execute(REQUEST, training, meter, INFO, gone, clock=clock)
     assert script.closed
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -26,8 +27,10 @@ from search.storage import (
     HEARTBEAT_S,
     abandoned,
     beat,
+    beating,
     claim,
     is_local,
+    name_objectives,
     open_storage,
     open_study,
     reopen,
@@ -52,7 +55,7 @@ def storage(tmp_path: Path) -> Iterator[RDBStorage]:
 
 @pytest.fixture
 def study(storage: RDBStorage) -> optuna.Study:
-    return open_study(storage, "a study", OBJECTIVES)
+    return open_study(storage, "a study", len(OBJECTIVES))
 
 
 def one(storage: RDBStorage, query: str, **values: Any) -> Any:
@@ -97,14 +100,15 @@ def test_a_url_of_sqlite_is_opened_as_auto_is(tmp_path: Path) -> None:
 
 
 def test_a_study_is_created_once_and_loaded_again(storage: RDBStorage) -> None:
-    first = open_study(storage, "a study", OBJECTIVES)
+    first = open_study(storage, "a study", len(OBJECTIVES))
     first.ask()
-    again = open_study(storage, "a study", OBJECTIVES)
+    again = open_study(storage, "a study", len(OBJECTIVES))
     assert len(again.get_trials()) == 1
 
 
 def test_every_objective_is_minimised_and_named(study: optuna.Study) -> None:
     assert [direction.name for direction in study.directions] == ["MINIMIZE", "MINIMIZE"]
+    name_objectives(study, OBJECTIVES)
     assert study.metric_names == list(OBJECTIVES)
 
 
@@ -285,6 +289,15 @@ def test_a_beat_is_recorded(study: optuna.Study, storage: RDBStorage) -> None:
     assert beats(storage, trial) == 1
 
 
+def test_a_heart_beats_in_the_background_only_until_the_block_ends(
+    study: optuna.Study, storage: RDBStorage
+) -> None:
+    before = threading.active_count()
+    with beating(storage, study.ask()):
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
+
+
 def test_a_beating_trial_goes_stale_only_after_the_grace_period(
     study: optuna.Study, storage: RDBStorage
 ) -> None:
@@ -337,13 +350,17 @@ def test_a_trial_that_nobody_claimed_is_abandoned_only_where_no_other_machine_ca
     assert numbers(study, local) == ([0] if local else [])
 
 
-@pytest.mark.parametrize("local", [True, False])
-def test_a_trial_of_another_machine_is_never_abandoned(
-    study: optuna.Study, storage: RDBStorage, local: bool
+def test_a_trial_of_another_machine_is_not_abandoned_where_machines_share_the_storage(
+    study: optuna.Study, storage: RDBStorage
 ) -> None:
     beat(storage, owned(study, host="elsewhere", pid=1))
-    assert numbers(study, local) == []
+    assert numbers(study, local=False) == []
     assert study.get_trials()[0].state is TrialState.RUNNING
+
+
+def test_another_host_on_a_storage_of_this_machine_is_a_container_that_is_gone(study: optuna.Study) -> None:
+    owned(study, host="an-earlier-container", pid=1)
+    assert numbers(study, local=True) == [0]
 
 
 def test_a_trial_of_another_machine_fails_once_its_heartbeat_is_stale(
