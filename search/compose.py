@@ -49,7 +49,7 @@ def to_config(composed: DictConfig) -> StudyConfig:
     try:
         return _to_object(composed)
     except OmegaConfBaseException as error:
-        raise UserError(explain(error, sys.argv[1:])) from error
+        raise UserError(explain(error, ())) from error
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -117,6 +117,11 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
         found = re.search(pattern, text)
         if found:
             return say(found, arguments)
+    if "storage" in text and any("storage=" in argument for argument in arguments):
+        # Hydra repeats the override that it could not read, and a password may be in it.
+        return (
+            """the storage URL cannot be read; put it in two kinds of quotes: 'storage="postgresql://..."'"""
+        )
     return f"{text[:300]} (see python -m search --help)"
 
 
@@ -157,7 +162,7 @@ def _extra_keys(composed: Mapping[str, Any], schema: Mapping[str, Any], prefix: 
 
 def _wrong_type(found: re.Match[str], arguments: Sequence[str]) -> str:
     value, kind, key = found["value"], found["kind"], found["key"]
-    expected = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(kind, kind)
+    expected = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}.get(kind, kind)
     return f"{key} must be {expected}, got {value!r}"
 
 
@@ -180,7 +185,8 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], str]], 
         r".*?full_key: (?P<key>\S+)",
         _wrong_type,
     ),
-    (r"Missing mandatory value: study\.name", lambda found, arguments: missing_study()),
+    (r"Value '(?P<value>.*?)' is not a valid (?P<kind>bool).*?full_key: (?P<key>\S+)", _wrong_type),
+    (r"[Mm]issing mandatory value: (study\.)?name", lambda found, arguments: missing_study()),
 )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from search.trial import Outcome
 
 CONSTRAINT = "loss_gap"
-# The gap of a run that diverged or never got an evaluation: larger than any loss of a language model.
+# The gap of a run that diverged or never got an evaluation, and the most that any run gets.
 LARGE_GAP = 10.0
 
 
@@ -62,4 +62,4 @@ def loss_gap(outcome: Outcome, best_loss: float | None, target_loss: float) -> f
     shun it."""
     if outcome is Outcome.DIVERGED or best_loss is None or not math.isfinite(best_loss):
         return LARGE_GAP
-    return best_loss - target_loss
+    return min(best_loss - target_loss, LARGE_GAP)

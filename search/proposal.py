@@ -7,7 +7,8 @@ study goes on exactly as it would have, and asking costs no storage. No configur
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,17 @@ from optuna.trial import FrozenTrial, Trial
 from search.config import SamplerSection
 from search.space import Params, Space, config_key
 
-# How often the sampler is asked again when it repeats itself, and how often chance is, before the space
-# counts as exhausted.
+# How often a sampler that repeats itself is asked again; up to how many points a space is listed whole; how
+# often chance tries in a larger one before it counts as exhausted.
 SAMPLER_ATTEMPTS = 10
+MOST_POINTS = 5_000
 RANDOM_ATTEMPTS = 500
 
 
 def _tpe(section: SamplerSection, seed: int) -> BaseSampler:
-    return TPESampler(n_startup_trials=section.n_startup_trials, multivariate=True, group=True, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return TPESampler(n_startup_trials=section.n_startup_trials, multivariate=True, group=True, seed=seed)
 
 
 def _nsgaii(section: SamplerSection, seed: int) -> BaseSampler:
@@ -45,6 +49,14 @@ SAMPLERS: dict[str, Callable[[SamplerSection, int], BaseSampler]] = {
 }
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """What to try, and what the sampler wants to find with the trial later (NSGA-II its generation)."""
+
+    params: Params
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
 def propose(
     space: Space,
     section: SamplerSection,
@@ -53,26 +65,32 @@ def propose(
     history: Sequence[FrozenTrial],
     n_objectives: int,
     visited: Collection[str],
-) -> Params | None:
-    """Parameters whose configuration is not in `visited` (see `config_key`), or None where the space is
-    exhausted.
+) -> Proposal | None:
+    """A configuration that is not in `visited` (see `config_key`), or None where the space is exhausted.
 
     `index` counts proposals, so that a configuration tried again after a crash does not move those after it.
+    A sampler that repeats itself is asked again with another seed, then chance decides: among all points that
+    are left where they can be listed, else by drawing until one is new.
     """
-    for attempt in range(SAMPLER_ATTEMPTS + RANDOM_ATTEMPTS):
-        seed = derived_seed(study_seed, index, attempt)
-        sampler = (
-            SAMPLERS[section.name](section, seed) if attempt < SAMPLER_ATTEMPTS else RandomSampler(seed=seed)
-        )
-        usable = history if attempt < SAMPLER_ATTEMPTS else ()
-        params = _ask(space, sampler, usable, n_objectives)
-        if config_key(space.config(params)) not in visited:
-            return params
+    for attempt in range(SAMPLER_ATTEMPTS):
+        sampler = SAMPLERS[section.name](section, derived_seed(study_seed, index, attempt))
+        proposal = _ask(space, sampler, history, n_objectives)
+        if config_key(space.config(proposal.params)) not in visited:
+            return proposal
+    points = space.points(MOST_POINTS)
+    if points is not None:
+        left = [params for params in points if config_key(space.config(params)) not in visited]
+        return Proposal(left[derived_seed(study_seed, index, SAMPLER_ATTEMPTS) % len(left)]) if left else None
+    for attempt in range(SAMPLER_ATTEMPTS, SAMPLER_ATTEMPTS + RANDOM_ATTEMPTS):
+        sampler = RandomSampler(seed=derived_seed(study_seed, index, attempt))
+        proposal = _ask(space, sampler, (), n_objectives)
+        if config_key(space.config(proposal.params)) not in visited:
+            return proposal
     return None
 
 
 def derived_seed(*parts: int) -> int:
-    """A seed of 31 bits that differs for every sequence of non-negative numbers."""
+    """A seed of 31 bits from non-negative numbers; it depends on all of them, except on zeros at the end."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0] >> 1)
 
 
@@ -94,9 +112,11 @@ def suggest_with(trial: Trial) -> Callable[[str, BaseDistribution], Any]:
     return suggest
 
 
-def _ask(space: Space, sampler: BaseSampler, history: Sequence[FrozenTrial], n_objectives: int) -> Params:
+def _ask(space: Space, sampler: BaseSampler, history: Sequence[FrozenTrial], n_objectives: int) -> Proposal:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         scratch = optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
         scratch.add_trials(history)
-        return space.sample(suggest_with(scratch.ask()))
+        trial = scratch.ask()
+        params = space.sample(suggest_with(trial))
+    return Proposal(params, dict(scratch.get_trials(deepcopy=False)[-1].system_attrs))

@@ -30,7 +30,8 @@ INTERRUPTED = "the run was interrupted"
 class RunRequest:
     """What one run is to do: plain values, so that it can cross to another process as JSON.
 
-    `index` is the configuration's place in the study's sequence; a configuration tried again keeps it.
+    `index` is the configuration's place in the study's sequence, `system_attrs` what the sampler noted with
+    it; a configuration tried again keeps both.
     """
 
     study: str
@@ -43,6 +44,7 @@ class RunRequest:
     objectives: tuple[str, ...]
     vocab_size: int
     index: int = 0
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
     parameters: int = 0
     limits: Limits = field(default_factory=Limits)
     rivals: tuple[tuple[float, ...], ...] = ()
@@ -83,7 +85,7 @@ class Seen:
         """Joules (None: unknown) and seconds in the counted phases until now."""
         policy = self.meter.counted_phases
         seconds = math.fsum(self.account.time_s[phase] for phase in policy.phases)
-        if self.account.problem:
+        if self.account.ledger() is None:
             return None, seconds
         return math.fsum(self.account.energy_j[phase] for phase in policy.phases), seconds
 
@@ -126,12 +128,19 @@ def execute(
         synchronize()
         return meter.read()
 
+    def read_anyhow() -> Reading:
+        """At both ends, where a device that fails for good must not take the record with it."""
+        try:
+            return read()
+        except Exception as error:
+            return Reading(clock(), None, f"the device could not be read: {one_line(error)}")
+
     meter.start()
     seen = Seen(
         request=request,
         meter=info,
         started_at=now_utc(),
-        account=Account.open("setup", read(), meter.spec.update_period_s),
+        account=Account.open("setup", read_anyhow(), meter.spec.update_period_s),
         progress=Progress(0, 0, "setup"),
         idle_power_w=idle_power_w,
     )
@@ -166,9 +175,12 @@ def execute(
         end = Ending(Outcome.CRASHED, one_line(error))
     finally:
         training.close()
-    seen = replace(seen, account=seen.account.look(read()), flags=tuple(meter.flags()))
+    last = read_anyhow()
+    if last.energy_j is not None or end.outcome is not Outcome.CRASHED:  # else what was read before it broke
+        seen = replace(seen, account=seen.account.look(last))
+    seen = replace(seen, flags=tuple(meter.flags()), peak_memory_bytes=peak_memory())
     interrupted = end.reason == INTERRUPTED
-    return to_record(replace(seen, peak_memory_bytes=peak_memory()), end, interrupted)
+    return to_record(seen, end, interrupted)
 
 
 def _look(seen: Seen, progress: Progress, reading: Reading, peak_memory_bytes: int | None) -> Seen:
@@ -187,10 +199,11 @@ def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
     crashed."""
     request = seen.request
     ledger = seen.account.ledger()
-    if ledger is None and end.outcome is not Outcome.CRASHED:
-        end = Ending(Outcome.UNMEASURED, seen.account.reason)
+    unmeasured = seen.account.reason or _counted_nothing(seen)
+    if unmeasured and end.outcome is not Outcome.CRASHED:
+        end = Ending(Outcome.UNMEASURED, unmeasured)
     best = min((point.loss for point in seen.curve), default=None)
-    crossing = find_crossing(seen.curve, request.target_loss) if ledger else None
+    crossing = find_crossing(seen.curve, request.target_loss) if not unmeasured else None
     energy_j, time_s = seen.counted if ledger else (None, seen.counted[1])
     spent = seen.spent
     if crossing is not None:
@@ -232,7 +245,11 @@ def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
         started_at=seen.started_at,
         ended_at=now_utc(),
         provenance=dict(request.provenance),
-        extra={"max_steps": request.config["train"]["max_steps"], "index": request.index},
+        extra={
+            "max_steps": request.config["train"]["max_steps"],
+            "index": request.index,
+            "system_attrs": dict(request.system_attrs),
+        },
     )
 
 
@@ -240,7 +257,19 @@ def unmetered_record(request: RunRequest, meter: MeterInfo, reason: str, interru
     """The record of a run that died before its first look: its energy is unknown, which is not zero."""
     nothing = Account.open("setup", Reading(0.0, None, "no reading before the run ended"), 0.0)
     seen = Seen(request, meter, now_utc(), nothing, Progress(0, 0, "setup"))
-    return to_record(seen, Ending(Outcome.CRASHED, reason), interrupted)
+    return replace(to_record(seen, Ending(Outcome.CRASHED, reason), interrupted), counted_time_s=None)
+
+
+def _counted_nothing(seen: Seen) -> str:
+    """Why the counted phases cannot be believed, where they took time and the counter did not move in them.
+
+    A run of 0 J would win every ranking.
+    """
+    energy_j, time_s = seen.counted
+    if energy_j == 0.0 and time_s > 0.0:
+        phases = " and ".join(seen.meter.counted_phases.phases)
+        return f"the meter counted 0 J over {time_s:.3f} s of {phases}"
+    return ""
 
 
 def now_utc() -> str:

@@ -22,7 +22,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from optuna.distributions import (
     BaseDistribution,
@@ -32,9 +32,11 @@ from optuna.distributions import (
 )
 
 from model.config import ConfigError, RunConfig
-from model.variants import Capabilities, missing
+from model.variants import Capabilities, missing, tables
 
 # The evaluation is the instrument and the data the problem: neither may be searched.
+# More values than these are not looked through one by one.
+MOST_VALUES = 10_000
 SEARCHABLE = ("model", "optimizer", "schedule", "train")
 
 Params = dict[str, Any]
@@ -67,18 +69,22 @@ class Entry:
             return CategoricalDistribution(self.choices)
         assert self.low is not None
         assert self.high is not None
+        # Optuna would lower `high` to the grid with a warning; do it here.
         if self.type == "float":
-            return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+            high = self.high
+            if self.step is not None:
+                high = self.low + math.floor((self.high - self.low) / self.step + 1e-9) * self.step
+            return FloatDistribution(self.low, high, log=self.log, step=self.step)
         low, high, step = int(self.low), int(self.high), int(self.step or 1)
         if self.multiple_of:
             step = math.lcm(step, int(values[self.multiple_of]))
             low, high = -(-low // step) * step, high // step * step
             if low > high:
+                divisor = f"{step}, which {self.multiple_of}={values[self.multiple_of]} asks for"
                 raise ConfigError(
-                    f"space.{self.path} has no value from {self.low:g} to {self.high:g} that is a multiple of "
-                    f"{step}, which {self.multiple_of}={values[self.multiple_of]} asks for; widen low..high"
+                    f"space.{self.path} has no value from {self.low:g} to {self.high:g} "
+                    f"that is a multiple of {divisor}; widen low..high"
                 )
-        # Optuna rounds `high` down to the grid with a warning; do it here.
         return IntDistribution(low, low + (high - low) // step * step, log=self.log, step=step)
 
 
@@ -107,6 +113,33 @@ class Space:
         for path, value in params.items():
             set_path(config, path, value)
         return config
+
+    def points(self, most: int) -> list[Params] | None:
+        """Every point of a space without continuous dimensions, or None where there are more than `most`."""
+        found: list[Params] = []
+        prefixes: list[tuple[Any, ...]] = [()]
+        while prefixes:
+            prefix = prefixes.pop()
+            position = -1
+            branches: list[Any] = []
+
+            def suggest(path: str, distribution: BaseDistribution, prefix: tuple[Any, ...] = prefix) -> Any:
+                nonlocal position
+                position += 1
+                if position < len(prefix):
+                    return prefix[position]
+                raise _BranchError(_values(distribution, most))
+
+            try:
+                found.append(self.sample(suggest))
+            except _BranchError as branch:
+                branches = branch.values
+                if not branches:
+                    return None
+            prefixes += [(*prefix, value) for value in reversed(branches)]
+            if len(found) + len(prefixes) > most:
+                return None
+        return found
 
     def base_params(self) -> Params | None:
         """The base configuration as a point of the space, or None where it lies outside."""
@@ -137,17 +170,46 @@ class Space:
         return {entry.path: _plain(entry) for entry in self.entries}
 
 
+class _BranchError(Exception):
+    """A dimension that is not fixed yet, with its values; none where it is continuous or too long."""
+
+    def __init__(self, values: list[Any]) -> None:
+        super().__init__()
+        self.values = values
+
+
+def _values(distribution: BaseDistribution, most: int) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if (
+        isinstance(distribution, IntDistribution)
+        and (distribution.high - distribution.low) // distribution.step < most
+    ):
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    return []
+
+
 def config_key(config: Mapping[str, Any]) -> str:
     """Equal for configurations that train the same thing; the seed and the instrument do not count."""
-    return json.dumps({part: config[part] for part in SEARCHABLE}, sort_keys=True)
+    return json.dumps({part: _canonical(config[part]) for part in SEARCHABLE}, sort_keys=True)
+
+
+def _canonical(value: Any) -> Any:
+    """4 and 4.0 are one value."""
+    if isinstance(value, Mapping):
+        return {key: _canonical(item) for key, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def parse_space(raw: Mapping[str, Any], base: Mapping[str, Any]) -> Space:
     """Check a study's space against its base configuration. Raises ConfigError with one line."""
-    entries = {path: _entry(path, dict(item), base) for path, item in _flatten(raw)}
+    entries: dict[str, Entry] = {}
+    for path, item in _flatten(raw):
+        if path in entries:
+            raise ConfigError(f"space.{path} is given twice, nested and with dots; drop one")
+        entries[path] = _entry(path, dict(item), base)
     for entry in entries.values():
-        for path in entry.needs:
-            _check_path(path, base, f"space.{entry.path} refers to {path}")
+        _check_needs(entry, entries, base)
     graph = {entry.path: {path for path in entry.needs if path in entries} for entry in entries.values()}
     try:
         order = tuple(TopologicalSorter(graph).static_order())
@@ -156,6 +218,7 @@ def parse_space(raw: Mapping[str, Any], base: Mapping[str, Any]) -> Space:
             f"space entries need each other in a circle: {' -> '.join(error.args[1])}"
         ) from error
     space = Space(tuple(entries[path] for path in order), base)
+    _check_multiples(space)
     _check_corners(space)
     return space
 
@@ -171,7 +234,8 @@ def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]
         left_out += [reason for reason in reasons.values() if reason]
         choices = tuple(choice for choice in entry.choices if not reasons[choice])
         if entry.choices and not choices:
-            raise ConfigError(f"space.{entry.path} has no choice that runs here: {'; '.join(left_out)}")
+            why = "; ".join(reason for reason in reasons.values() if reason)
+            raise ConfigError(f"space.{entry.path} has no choice that runs here: {why}")
         kept.append(Entry(**(_fields(entry) | {"choices": choices})))
     return Space(tuple(kept), space.base), left_out
 
@@ -194,11 +258,11 @@ def _holds(distribution: BaseDistribution, value: Any) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     assert isinstance(distribution, IntDistribution | FloatDistribution)
-    if not distribution.low <= value <= distribution.high:
+    if not isinstance(value, int | float) or not distribution.low <= value <= distribution.high:
         return False
-    return distribution.step is None or math.isclose(
-        math.remainder(value - distribution.low, distribution.step), 0, abs_tol=1e-9
-    )
+    if distribution.step is None:
+        return True
+    return math.isclose(math.remainder(value - distribution.low, distribution.step), 0, abs_tol=1e-9)
 
 
 def _fields(entry: Entry) -> dict[str, Any]:
@@ -206,8 +270,12 @@ def _fields(entry: Entry) -> dict[str, Any]:
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
-    plain = {name: value for name, value in _fields(entry).items() if value not in (None, (), {}, False)}
-    del plain["path"]
+    unset: tuple[Any, ...] = (None, False, (), {})
+    plain = {
+        name: value
+        for name, value in _fields(entry).items()
+        if name != "path" and not any(value is empty or value == empty != 0 for empty in unset)
+    }
     if entry.choices:
         plain["choices"] = list(entry.choices)
     if entry.when:
@@ -240,7 +308,7 @@ _KEYS = {
 def _entry(path: str, item: dict[str, Any], base: Mapping[str, Any]) -> Entry:
     where = f"space.{path}"
     kind = item.get("type")
-    if kind not in _KEYS:
+    if not isinstance(kind, str) or kind not in _KEYS:
         raise ConfigError(f"{where}.type must be int, float or categorical, got {kind!r}")
     for key in item:
         if key not in _KEYS[kind]:
@@ -248,18 +316,18 @@ def _entry(path: str, item: dict[str, Any], base: Mapping[str, Any]) -> Entry:
                 f"{where} has an unknown key {key!r}; {kind} takes {', '.join(sorted(_KEYS[kind]))}"
             )
     _check_path(path, base, f"{where} names a path that cannot be searched")
-    when = {
-        other: tuple(_as_list(f"{where}.when.{other}", allowed))
-        for other, allowed in item.get("when", {}).items()
-    }
+    conditions = item.get("when", {})
+    if not isinstance(conditions, Mapping):
+        raise ConfigError(f"{where}.when must be like {{schedule.name: [trapezoid]}}, got {conditions!r}")
+    when = {other: tuple(_as_list(f"{where}.when.{other}", allowed)) for other, allowed in conditions.items()}
     if kind == "categorical":
         choices = tuple(_as_list(f"{where}.choices", item.get("choices")))
-        if len(set(map(repr, choices))) < len(choices):
-            raise ConfigError(f"{where}.choices names a value twice: {list(choices)}")
         for choice in choices:
-            _check_type(f"{where}.choices", get_path(base, path), choice)
+            _check_choice(f"{where}.choices", path, choice)
+        if len({repr(_canonical(choice)) for choice in choices}) < len(choices):
+            raise ConfigError(f"{where}.choices names a value twice: {list(choices)}")
         return Entry(path, kind, choices=choices, when=when)
-    _check_range(where, kind, item, get_path(base, path))
+    _check_range(where, kind, item, field_types(path))
     return Entry(
         path,
         kind,
@@ -272,47 +340,104 @@ def _entry(path: str, item: dict[str, Any], base: Mapping[str, Any]) -> Entry:
     )
 
 
-def _check_range(where: str, kind: str, item: Mapping[str, Any], current: Any) -> None:
+def field_types(path: str) -> tuple[type, ...]:
+    """The types that a configuration path may hold, such as (int, NoneType) for schedule.decay_steps."""
+    part, name = path.split(".")
+    hint = get_type_hints(get_type_hints(RunConfig)[part])[name]
+    return get_args(hint) or (hint,)
+
+
+def _check_range(where: str, kind: str, item: Mapping[str, Any], types: tuple[type, ...]) -> None:
+    path = where.removeprefix("space.")
     for key in ("low", "high"):
         value = item.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if value is None or not _is_number(value):
             raise ConfigError(f"{where}.{key} must be a number, got {value!r}")
         if kind == "int" and value != int(value):
             raise ConfigError(f"{where}.{key} must be a whole number, got {value}")
-    if isinstance(current, str | bool):
-        raise ConfigError(
-            f"{where} is {kind}, but {where.removeprefix('space.')} holds {current!r}; use categorical"
-        )
-    if kind == "float" and isinstance(current, int) and not isinstance(current, bool):
-        raise ConfigError(
-            f"{where} is float, but {where.removeprefix('space.')} is a whole number; use type: int"
-        )
-    low, high, step = item["low"], item["high"], item.get("step")
+    if not {int, float} & set(types):
+        raise ConfigError(f"{where} is {kind}, but {path} is no number; use type: categorical")
+    if kind == "float" and float not in types:
+        raise ConfigError(f"{where} is float, but {path} is a whole number; use type: int")
+    low, high, step, log = item["low"], item["high"], item.get("step"), item.get("log", False)
     if low > high:
         raise ConfigError(f"{where} is empty: low={low:g} is above high={high:g}; swap them")
-    if not isinstance(item.get("log", False), bool):
-        raise ConfigError(f"{where}.log must be true or false, got {item['log']!r}")
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or step <= 0):
+    if not isinstance(log, bool):
+        raise ConfigError(f"{where}.log must be true or false, got {log!r}")
+    if step is not None and (not _is_number(step) or step <= 0):
         raise ConfigError(f"{where}.step must be a number above 0, got {step!r}")
     if kind == "int" and step is not None and step != int(step):
         raise ConfigError(f"{where}.step must be a whole number, got {step}")
-    if item.get("log") and low <= 0:
+    if log and low <= 0:
         raise ConfigError(f"{where} is logarithmic, so low must be above 0, got {low:g}")
-    if item.get("log") and (step is not None or item.get("multiple_of")):
+    if log and (step is not None or item.get("multiple_of")):
         raise ConfigError(f"{where} cannot have log with step or multiple_of; drop one")
 
 
-def _check_type(where: str, current: Any, choice: Any) -> None:
-    if current is None or choice is None:
-        return
-    numbers = (int, float)
-    same = (
-        isinstance(choice, bool) == isinstance(current, bool)
-        and isinstance(choice, numbers) == isinstance(current, numbers)
-        and not (isinstance(current, int) and not isinstance(current, bool) and choice != int(choice))
-    )
-    if not same:
-        raise ConfigError(f"{where} must hold values like {current!r} (the configured one), got {choice!r}")
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_choice(where: str, path: str, choice: Any) -> None:
+    types = field_types(path)
+    fits = type(choice) in types or (float in types and _is_number(choice))
+    if not fits or (isinstance(choice, float) and not math.isfinite(choice)):
+        names = " or ".join(_TYPE_NAMES[kind] for kind in types)
+        raise ConfigError(f"{where} must hold {names}, as {path} does, got {choice!r}")
+
+
+_TYPE_NAMES: dict[type, str] = {
+    int: "whole numbers",
+    float: "numbers",
+    bool: "true or false",
+    str: "names",
+    type(None): "null",
+}
+
+
+def _check_needs(entry: Entry, entries: Mapping[str, Entry], base: Mapping[str, Any]) -> None:
+    where = f"space.{entry.path}"
+    if entry.multiple_of is not None and not isinstance(entry.multiple_of, str):
+        raise ConfigError(f"{where}.multiple_of must be a path like model.n_head, got {entry.multiple_of!r}")
+    for path in entry.needs:
+        _check_path(path, base, f"{where} refers to {path}")
+    if entry.multiple_of is not None and field_types(entry.multiple_of) != (int,):
+        raise ConfigError(f"{where}.multiple_of must name a whole number, and {entry.multiple_of} is none")
+    for path, allowed in entry.when.items():
+        for value in allowed:
+            _check_choice(f"{where}.when.{path}", path, value)
+            table = tables().get(path)
+            if table is not None and value not in table:
+                raise ConfigError(f"{where}.when.{path} names {value!r}, which is none of {', '.join(table)}")
+
+
+def _possible(path: str, entries: Mapping[str, Entry], base: Mapping[str, Any]) -> list[Any] | None:
+    """Every value that a path can have, or None where there are too many to list."""
+    entry = entries.get(path)
+    configured = [get_path(base, path)]
+    if entry is None:
+        return configured
+    # Where the entry's own condition does not hold, the path keeps its configured value.
+    others = configured if entry.when else []
+    if entry.type == "categorical":
+        return [*entry.choices, *(value for value in others if value not in entry.choices)]
+    assert entry.low is not None
+    assert entry.high is not None
+    low, high, step = int(entry.low), int(entry.high), int(entry.step or 1)
+    if entry.type == "float" or entry.multiple_of or (high - low) // step > MOST_VALUES:
+        return None
+    return [*range(low, high + 1, step), *others]
+
+
+def _check_multiples(space: Space) -> None:
+    """Whatever the heads come to, some width must divide by them. Raises ConfigError where none does."""
+    entries = {entry.path: entry for entry in space.entries}
+    for entry in space.entries:
+        if entry.multiple_of:
+            known = {path: allowed[0] for path, allowed in entry.when.items()}
+            for value in _possible(entry.multiple_of, entries, space.base) or []:
+                if value >= 1:
+                    entry.distribution(known | {entry.multiple_of: value})
 
 
 def _as_list(where: str, value: Any) -> list[Any]:
@@ -354,7 +479,7 @@ def _check_corners(space: Space) -> None:
 
             try:
                 RunConfig.from_mapping(space.config(space.sample(suggest)))
-            except ConfigError as error:
+            except (ConfigError, TypeError, ZeroDivisionError) as error:
                 raise ConfigError(
                     f"space.{entry.path} leads to a configuration that cannot be: {error}"
                 ) from error

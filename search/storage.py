@@ -6,7 +6,6 @@ than Optuna writes. Both are kept here, and tested.
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import threading
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import optuna
 import psutil
@@ -40,7 +40,7 @@ def open_storage(url: str, folder: Path) -> RDBStorage:
     default = url == "auto"
     try:
         parsed = URL.create("sqlite", database=str(folder / "study.db")) if default else make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise UserError(
             f"storage must be auto or an SQLAlchemy URL like sqlite:///file.db, got {without_secret(url)!r}"
         ) from error
@@ -72,20 +72,36 @@ def is_local(backend: RDBStorage) -> bool:
 
 
 def without_secret(url: str) -> str:
-    """The URL with *** for its password, also where it does not parse."""
+    """The URL as it may be shown: no password, whichever way it was typed.
+
+    Where it does not parse, or more than one reading is possible, only its scheme is left.
+    """
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", url)
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return f"{url.split('://')[0]}://***" if "://" in url else "***" if set("@:") & set(url) else url
+    if url.count("@") > 1:
+        return f"{parsed.drivername}://***"
+    shown = parsed.set(query=dict.fromkeys(parsed.query, "***"))
+    return shown.render_as_string(hide_password=True)
 
 
 def scrub(text: str, url: str) -> str:
-    """`text` without the password that `url` holds."""
+    """`text` without the password that `url` holds, in any of its spellings."""
+    for secret in sorted(_secrets(url), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _secrets(url: str) -> set[str]:
+    found = set(re.findall(r"://[^:/@]*:(.*)@", url)) | set(re.findall(r"[?&][^=&]*=([^&]*)", url))
     try:
-        password = make_url(url).password
-    except ArgumentError:
-        return text
-    return text.replace(str(password), "***") if password else text
+        parsed = make_url(url)
+        found |= {str(parsed.password)} if parsed.password else set()
+        found |= {str(value) for value in parsed.query.values()}
+    except (ArgumentError, ValueError):
+        found |= set(re.findall(r":([^:@/]+)[@/]", url)) | {url}
+    return {form for secret in found if secret for form in (secret, unquote(secret), quote(secret, safe=""))}
 
 
 def open_study(storage: RDBStorage, name: str, n_objectives: int) -> optuna.Study:
@@ -111,6 +127,12 @@ def set_constraint(trial: Trial, gap: float) -> None:
     if CONSTRAINT not in trial.storage.get_trial(trial._trial_id).constraints:  # told before, then killed
         trial.set_constraint(CONSTRAINT, float(gap))
     trial.storage.set_trial_system_attr(trial._trial_id, _DASHBOARD_CONSTRAINTS, [float(gap)])
+
+
+def note(trial: Trial, system_attrs: Mapping[str, Any]) -> None:
+    """Keep what a sampler wrote beside its proposal, for the samplers after it."""
+    for key, value in system_attrs.items():
+        trial.storage.set_trial_system_attr(trial._trial_id, key, value)
 
 
 def beat(storage: RDBStorage, trial: Trial) -> None:
@@ -167,8 +189,6 @@ def abandoned(study: optuna.Study, local: bool) -> list[FrozenTrial]:
 def _is_gone(owner: Mapping[str, Any] | None, local: bool) -> bool:
     if owner is None or owner["host"] != socket.gethostname():
         return local
-    if owner["pid"] == os.getpid():
-        return False
     try:
         return abs(psutil.Process(owner["pid"]).create_time() - float(owner["started"])) > 1.0
     except psutil.NoSuchProcess:

@@ -33,11 +33,11 @@ from search.compose import UserError
 from search.config import StudyConfig, check_study, differences
 from search.paths import cache_dir, shown, study_dir
 from search.progress import Watcher
-from search.proposal import derived_seed, propose, suggest_with
+from search.proposal import Proposal, derived_seed, propose, suggest_with
 from search.records import append_record, read_records
 from search.report.page import write_report
 from search.run import RunRequest, unmetered_record
-from search.space import Params, Space, config_key, offered
+from search.space import Space, config_key, offered
 from search.trial import Record
 from search.worker import Hello, StationSetup, Worker
 
@@ -298,16 +298,19 @@ def _next_run(session: Session, trials: Sequence[FrozenTrial]) -> RunRequest | N
     """
     again = _interrupted(session.records)
     if not session.baseline_done():
-        return _run_request(session, "baseline", session.space.base_params() or {}, 0, again)
+        return _run_request(session, "baseline", Proposal(session.space.base_params() or {}), 0, again)
     if again is not None:
-        return _run_request(session, "search", dict(again.params), int(again.extra["index"]), again)
+        proposal = Proposal(dict(again.params), again.extra["system_attrs"])
+        return _run_request(session, "search", proposal, int(again.extra["index"]), again)
     index = len({record.extra["index"] for record in session.records})
-    params = _propose(session, trials, index)
-    return None if params is None else _run_request(session, "search", params, index, None)
+    proposed = _propose(session, trials, index)
+    return None if proposed is None else _run_request(session, "search", proposed, index, None)
 
 
-def _run_request(session: Session, role: str, params: Params, index: int, again: Record | None) -> RunRequest:
-    config = session.config
+def _run_request(
+    session: Session, role: str, proposal: Proposal, index: int, again: Record | None
+) -> RunRequest:
+    config, params = session.config, proposal.params
     is_baseline = role == "baseline"
     values = session.space.config({} if is_baseline else params)
     values["seed"] = config.seed if is_baseline else derived_seed(config.study.seed, index, SEED_OF_RUN)
@@ -319,6 +322,7 @@ def _run_request(session: Session, role: str, params: Params, index: int, again:
         study=config.study.name,
         trial=NO_NUMBER,
         index=index,
+        system_attrs=proposal.system_attrs,
         run_id=uuid.uuid4().hex,
         role=role,
         params=params,
@@ -341,6 +345,7 @@ def _ask(session: Session, run: RunRequest) -> tuple[Trial, RunRequest]:
     storage.claim(trial)
     run = replace(run, trial=trial.number)
     _leave(session, unmetered_record(run, session.hello.meter, KILLED, interrupted=True))
+    storage.note(trial, run.system_attrs)
     if run.params:
         session.study.sampler = PartialFixedSampler(dict(run.params), RandomSampler())
         session.space.sample(suggest_with(trial))
@@ -363,7 +368,7 @@ def _interrupted(records: Sequence[Record]) -> Record | None:
     return None
 
 
-def _propose(session: Session, trials: Sequence[FrozenTrial], index: int) -> Params | None:
+def _propose(session: Session, trials: Sequence[FrozenTrial], index: int) -> Proposal | None:
     visited = {config_key(record.config) for record in session.records} | {
         config_key(session.config.run_values())
     }

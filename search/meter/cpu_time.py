@@ -69,8 +69,11 @@ class CpuTimeMeter:
         self._start = self._load()
 
     def flags(self) -> Sequence[str]:
-        """`foreign_cpu_load`, `cpu_contended` (waited for a core), `cpu_stolen` (by the hypervisor)."""
+        """`foreign_cpu_load`, `cpu_contended` (waited for a core), `cpu_stolen` (by the hypervisor), or
+        `cpu_load_unknown`."""
         start, end = self._start, self._load()
+        if start is None or end is None:
+            return ("cpu_load_unknown",)
         seconds = end.time_s - start.time_s
         if seconds <= 0:
             return ()
@@ -84,10 +87,13 @@ class CpuTimeMeter:
     def close(self) -> None:
         pass
 
-    def _load(self) -> _Load:
-        times = psutil.cpu_times()
+    def _load(self) -> _Load | None:
+        try:
+            times, own_s = psutil.cpu_times(), self._busy()
+        except (OSError, psutil.Error):  # `read` says so
+            return None
         machine_s = times.user + times.nice + times.system + times.irq + times.softirq
-        return _Load(self._clock(), self._busy(), machine_s, getattr(times, "steal", 0.0), run_queue_wait_s())
+        return _Load(self._clock(), own_s, machine_s, getattr(times, "steal", 0.0), run_queue_wait_s())
 
 
 class _Load:

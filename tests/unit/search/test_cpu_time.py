@@ -110,7 +110,6 @@ def test_core_seconds_that_cannot_be_read_are_a_reading_without_a_value() -> Non
     assert "permission denied" in reading.problem
 
 
-@pytest.mark.xfail(reason="only `read` minds", strict=True, raises=OSError)
 def test_core_seconds_that_cannot_be_read_raise_nowhere_in_a_run() -> None:
     meter, clock, busy = meter_of()
     busy.trouble = "permission denied"
