@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_args, get_type_hints
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -140,8 +140,8 @@ class TrainConfig:
 
 @dataclass
 class EvaluationConfig:
-    """The instrument: the first `tokens` of the validation split (null: all) in windows of `context`, in
-    fp32.
+    """The instrument: the first `tokens` of the validation split (null: all), as many whole windows of
+    `context` as there are, in fp32.
 
     `interval` is the most steps between two evaluations; near the target they get denser.
     """
@@ -197,17 +197,34 @@ class RunConfig:
         built: dict[str, Any] = {
             name: _build(kind, name, values.get(name, {})) for name, kind in parts.items()
         }
-        return RunConfig(seed=int(values.get("seed", 1337)), **built)
+        seed = values.get("seed", 1337)
+        if type(seed) is not int or seed < 0:
+            raise ConfigError(f"seed must be a whole number from 0 on, got {seed!r}")
+        return RunConfig(seed=seed, **built)
 
+
+TYPE_NAMES: Mapping[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a name",
+    type(None): "null",
+}
 
 T = TypeVar("T")
 
 
 def _build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
-    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"unknown key {name}.{key}; {name} has {', '.join(sorted(known))}")
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name} must hold keys and values, got {values!r}")
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if key not in hints:
+            raise ConfigError(f"unknown key {name}.{key}; {name} has {', '.join(sorted(hints))}")
+        types = get_args(hints[key]) or (hints[key],)
+        if type(value) not in types and not (float in types and type(value) is int):
+            names = " or ".join(TYPE_NAMES[one] for one in types)
+            raise ConfigError(f"{name}.{key} must be {names}, got {value!r}")
     return kind(**values)
 
 

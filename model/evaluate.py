@@ -24,7 +24,8 @@ class Evaluation:
 
 
 def validation_windows(validation: Tensor, config: EvaluationConfig) -> Tensor:
-    """(N, context + 1) overlapping by one token, so that every token but the first is predicted exactly once.
+    """(N, context + 1) overlapping by one token: every token but the first is predicted exactly once, up to
+    the last whole window (the rest, less than a window, is left out).
 
     Raises ConfigError where the split is shorter than `config.tokens` or than two windows.
     """
@@ -32,7 +33,7 @@ def validation_windows(validation: Tensor, config: EvaluationConfig) -> Tensor:
     windows = wanted // config.context
     if windows < 2 or windows * config.context + 1 > len(validation):
         raise ConfigError(
-            f"the validation part has {len(validation)} tokens; evaluation.tokens={config.tokens} in windows "
+            f"the validation part has {len(validation)} tokens; evaluation.tokens={wanted} in windows "
             f"of evaluation.context={config.context} needs {max(windows, 2) * config.context + 1}"
         )
     return validation[: windows * config.context + 1].unfold(0, config.context + 1, config.context)
@@ -46,6 +47,8 @@ def evaluate(model: GPT, windows: Tensor) -> Evaluation:
     """
     context = windows.size(1) - 1
     block = min(context, model.config.block_size)
+    if context % block:
+        raise ConfigError(f"windows of {context} tokens do not divide into the model's blocks of {block}")
     per_pass = max(1, _TOKENS_PER_PASS.get(windows.device.type, 4096) // context)
     was_training = model.training
     model.eval()
@@ -53,7 +56,8 @@ def evaluate(model: GPT, windows: Tensor) -> Evaluation:
     for chunk in torch.split(windows, per_pass):
         inputs = chunk[:, :-1].reshape(-1, block).long()
         targets = chunk[:, 1:].reshape(-1, block).long()
-        logits = model(inputs)
+        with torch.autocast(windows.device.type, enabled=False):  # fp32, wherever this is called from
+            logits = model(inputs)
         losses = F.cross_entropy(
             logits.view(-1, logits.size(-1)).float(), targets.reshape(-1), reduction="none"
         )

@@ -19,6 +19,7 @@ from model.gpt import GPT
 from model.optim import OPTIMIZERS
 from model.progress import Progress
 from model.schedule import learning_rate
+from model.variants import unrunnable
 
 # On a GPU a look at the training loss waits for the queue, so it is only taken every so many steps.
 _LOSS_EVERY = {"cpu": 1, "cuda": 10}
@@ -43,6 +44,11 @@ def train(
     The work before the first value is the setup phase. Raises ConfigError for a combination that cannot run.
     """
     check_runnable(config, device)
+    if len(corpus.train) <= config.model.block_size:
+        raise ConfigError(
+            f"the training part has {len(corpus.train)} tokens, and a model.block_size of "
+            f"{config.model.block_size} needs more; give a longer text"
+        )
     next_evaluation = next_evaluation or (lambda curve: config.evaluation.interval)
     torch.manual_seed(config.seed)
     batches = torch.Generator().manual_seed(config.seed)
@@ -67,10 +73,12 @@ def train(
             lr = learning_rate(step, config.optimizer.lr, config.schedule, config.decay_steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
+            mean_loss = torch.zeros((), device=device)
             for _ in range(config.train.grad_accum):
                 x, y = _batch(tokens, config, batches)
                 loss = compute_loss(x, y) / config.train.grad_accum
                 torch.autograd.backward(loss)
+                mean_loss += loss.detach()
             if config.optimizer.grad_clip > 0:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.grad_clip)
             optimizer.step()
@@ -79,7 +87,7 @@ def train(
 
             seen = step * config.tokens_per_step
             looked = step % _LOSS_EVERY.get(device.type, 10) == 0
-            train_loss = float(loss.detach()) * config.train.grad_accum if looked else None
+            train_loss = float(mean_loss) if looked else None
             is_due = step >= due or step == config.train.max_steps
             yield Progress(step, seen, "eval" if is_due else "train", train_loss)
             if is_due:
@@ -100,8 +108,9 @@ def check_runnable(config: RunConfig, device: torch.device) -> None:
         raise ConfigError(
             f"evaluation.context={context} must be a multiple of model.block_size={block}, which is shorter"
         )
-    if config.model.attention == "sdpa_flash" and device.type == "cpu" and config.model.dropout > 0:
-        raise ConfigError("model.attention=sdpa_flash has no dropout on a CPU; set model.dropout=0")
+    problem = unrunnable(config, device.type)
+    if problem:
+        raise ConfigError(problem)
 
 
 def _loss_function(model: GPT, config: RunConfig, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
@@ -122,11 +131,16 @@ def _compile(
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Compile forward and backward on a batch of the true shape. Anything that recompiles afterwards raises.
 
-    The training's random state is as it was, so that a compiled run sees the same batches and dropout seeds.
+    The compiler's cache is empty, or what a compilation costs would depend on what was compiled before. The
+    training's random state is as it was, so that a compiled run sees the same batches and dropout seeds.
     """
+    # Inductor's own way to an empty cache; torch.compiler has no public one (2.13).
+    from torch._inductor.utils import fresh_cache
+
     torch.compiler.reset()
     compiled: Callable[[Tensor, Tensor], Tensor] = torch.compile(compute_loss, fullgraph=True, dynamic=False)
-    with torch.random.fork_rng(devices=[tokens.device] if tokens.device.type == "cuda" else []):
+    devices = [tokens.device] if tokens.device.type == "cuda" else []
+    with fresh_cache(), torch.random.fork_rng(devices=devices):
         for _ in range(2):
             x, y = _batch(tokens, config, torch.Generator().manual_seed(0))
             torch.autograd.backward(compiled(x, y))

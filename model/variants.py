@@ -10,7 +10,10 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from model.config import RunConfig
 
 ALL_DEVICES = frozenset({"cpu", "cuda"})
 
@@ -64,6 +67,16 @@ def missing(path: str, value: object, capabilities: Capabilities) -> str | None:
         return "train.compile=true needs a C++ compiler (g++ or clang++), and none is on the PATH"
     if path == "train.precision" and value == "bf16" and not capabilities.bf16:
         return f"train.precision=bf16 is not supported by {capabilities.device_name}"
+    return None
+
+
+def unrunnable(config: RunConfig, device_type: str) -> str | None:
+    """Why values that run by themselves do not run together on this device, or None."""
+    if config.model.attention == "sdpa_flash":
+        if device_type == "cpu" and config.model.dropout > 0:
+            return "model.attention=sdpa_flash has no dropout on a CPU; set model.dropout=0"
+        if device_type == "cuda" and config.train.precision == "fp32":
+            return "model.attention=sdpa_flash has no fp32 on a GPU; set train.precision=bf16"
     return None
 
 

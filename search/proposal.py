@@ -18,6 +18,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial
 
+from model.config import RunConfig
+from model.variants import unrunnable
 from search.config import SamplerSection
 from search.space import Params, Space, config_key
 
@@ -65,26 +67,35 @@ def propose(
     history: Sequence[FrozenTrial],
     n_objectives: int,
     visited: Collection[str],
+    device_type: str = "cpu",
 ) -> Proposal | None:
     """A configuration that is not in `visited` (see `config_key`), or None where the space is exhausted.
+
+    Combinations that cannot run together on `device_type` are not proposed either.
 
     `index` counts proposals, so that a configuration tried again after a crash does not move those after it.
     A sampler that repeats itself is asked again with another seed, then chance decides: among all points that
     are left where they can be listed, else by drawing until one is new.
     """
+
+    def is_new(params: Params) -> bool:
+        config = space.config(params)
+        runs = unrunnable(RunConfig.from_mapping(config), device_type) is None
+        return runs and config_key(config) not in visited
+
     for attempt in range(SAMPLER_ATTEMPTS):
         sampler = SAMPLERS[section.name](section, derived_seed(study_seed, index, attempt))
         proposal = _ask(space, sampler, history, n_objectives)
-        if config_key(space.config(proposal.params)) not in visited:
+        if is_new(proposal.params):
             return proposal
     points = space.points(MOST_POINTS)
     if points is not None:
-        left = [params for params in points if config_key(space.config(params)) not in visited]
+        left = [params for params in points if is_new(params)]
         return Proposal(left[derived_seed(study_seed, index, SAMPLER_ATTEMPTS) % len(left)]) if left else None
     for attempt in range(SAMPLER_ATTEMPTS, SAMPLER_ATTEMPTS + RANDOM_ATTEMPTS):
         sampler = RandomSampler(seed=derived_seed(study_seed, index, attempt))
         proposal = _ask(space, sampler, (), n_objectives)
-        if config_key(space.config(proposal.params)) not in visited:
+        if is_new(proposal.params):
             return proposal
     return None
 

@@ -31,7 +31,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from model.config import ConfigError, RunConfig
+from model.config import TYPE_NAMES, ConfigError, RunConfig
 from model.variants import Capabilities, missing, tables
 
 # The evaluation is the instrument and the data the problem: neither may be searched.
@@ -382,17 +382,8 @@ def _check_choice(where: str, path: str, choice: Any) -> None:
     types = field_types(path)
     fits = type(choice) in types or (float in types and _is_number(choice))
     if not fits or (isinstance(choice, float) and not math.isfinite(choice)):
-        names = " or ".join(_TYPE_NAMES[kind] for kind in types)
-        raise ConfigError(f"{where} must hold {names}, as {path} does, got {choice!r}")
-
-
-_TYPE_NAMES: dict[type, str] = {
-    int: "whole numbers",
-    float: "numbers",
-    bool: "true or false",
-    str: "names",
-    type(None): "null",
-}
+        names = " or ".join(TYPE_NAMES[kind] for kind in types)
+        raise ConfigError(f"{where}: {path} must be {names}, got {choice!r}")
 
 
 def _check_needs(entry: Entry, entries: Mapping[str, Entry], base: Mapping[str, Any]) -> None:

@@ -381,6 +381,7 @@ def _propose(session: Session, trials: Sequence[FrozenTrial], index: int) -> Pro
         history,
         len(session.config.objective.names),
         visited,
+        session.hello.capabilities.device_type,
     )
 
 

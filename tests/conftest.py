@@ -10,6 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import torch
 from hypothesis import settings
 
 from search.paths import root, study_dir
@@ -17,6 +18,9 @@ from search.paths import root, study_dir
 settings.register_profile("joulesearch", deadline=None, print_blob=True)
 settings.load_profile("joulesearch")
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+# Two threads on a busy machine take many times as long for networks as small as the tests'.
+torch.set_num_threads(1)
 
 CONF = Path(__file__).parent / "conf"
 

@@ -1,8 +1,7 @@
 """Optimizers and the kernels of their step: a file each, a row here.
 
 An optimizer is a function (OptimizerConfig, nn.Module) -> torch.optim.Optimizer. A kernel is how its step
-runs over the parameters; it changes the speed, and the result by rounding only (1.5e-5 relative after 20
-steps for fused).
+runs over the parameters; it changes the speed, and the result by rounding only.
 """
 
 from model.variants import Variant

@@ -13,15 +13,6 @@ from model.gpt import GPT
 V = 13
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads on a busy machine take many times as long for networks as small as these."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def some_tokens(n, seed=0):
     return torch.randint(V, (n,), generator=torch.Generator().manual_seed(seed), dtype=torch.int32)
 

@@ -13,15 +13,6 @@ from model.gpt import GPT, count_parameters
 ON_CPU = [name for name, row in ATTENTION.items() if "cpu" in row.devices]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads on a busy machine take many times as long for networks as small as these."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 configs = st.builds(
     lambda head_width, n_head, **rest: ModelConfig(n_embd=head_width * n_head, n_head=n_head, **rest),
     head_width=st.integers(1, 8),

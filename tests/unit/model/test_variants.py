@@ -16,15 +16,6 @@ from model.variants import Capabilities, Variant, find_compiler, missing, tables
 ROWS = [(path, name) for path, table in tables().items() for name in table]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads on a busy machine take many times as long for networks as small as these."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 # --- attention
 
 ATTENTION_ON_CPU = [name for name, row in ATTENTION.items() if "cpu" in row.devices]
