@@ -296,9 +296,10 @@ def _next_run(session: Session, trials: Sequence[FrozenTrial]) -> RunRequest | N
 
     None where every configuration of the space was tried. The run has no trial number yet.
     """
-    again = _interrupted(session.records)
     if not session.baseline_done():
-        return _run_request(session, "baseline", Proposal(session.space.base_params() or {}), 0, again)
+        before = next((record for record in reversed(session.records) if record.role == "baseline"), None)
+        return _run_request(session, "baseline", Proposal(session.space.base_params() or {}), 0, before)
+    again = _interrupted(session.records)
     if again is not None:
         proposal = Proposal(dict(again.params), again.extra["system_attrs"])
         return _run_request(session, "search", proposal, int(again.extra["index"]), again)
