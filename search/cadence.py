@@ -14,12 +14,12 @@ from model.config import RunConfig
 # Go this share of the way to the forecast crossing: a forecast that is late costs joules, one that is early
 # costs a look.
 UNDERSHOOT = 0.7
-# Where the forecast lies within this many times the steps so far, the target is near, and evaluations come at
-# least every NEAR_SHARE of the steps so far: that share is then about the width of the crossing's interval.
-NEAR = 2.0
-NEAR_SHARE = 0.08
-# Where the loss did not fall there is no forecast; the target is near if no more than these nats are missing.
+# The target is near where the forecast lies within this many times the steps so far, or where no more than
+# these nats are missing. Evaluations then come at least every NEAR_SHARE of the steps so far: that share is
+# about the width of the crossing's interval.
+NEAR_FACTOR = 2.0
 NEAR_LOSS = 0.1
+NEAR_SHARE = 0.08
 
 
 def evaluation_cost_steps(config: RunConfig, validation_tokens: int) -> float:
@@ -39,19 +39,15 @@ def steps_until_evaluation(
     if len(curve) < 2:
         return max(shortest, min(longest, 2 * shortest))
     (step_a, loss_a), (step_b, loss_b) = curve[-2], curve[-1]
+    forecast = _log_step_ratio(step_a, loss_a, step_b, loss_b, target_loss)
+    gap = UNDERSHOOT * step_b * math.expm1(min(forecast, 50.0))
+    if forecast <= math.log(NEAR_FACTOR) or loss_b - target_loss <= NEAR_LOSS:
+        gap = min(gap, NEAR_SHARE * step_b)
+    return int(max(shortest, min(longest, gap)))
+
+
+def _log_step_ratio(step_a: int, loss_a: float, step_b: int, loss_b: float, target_loss: float) -> float:
+    """ln(forecast crossing / step_b); infinite where the loss does not fall."""
     if not (math.isfinite(loss_a) and math.isfinite(loss_b)) or loss_b >= loss_a or step_a < 1:
-        return _clamped(
-            NEAR_SHARE * step_b if loss_b - target_loss < NEAR_LOSS else longest, shortest, longest
-        )
-    slope = (loss_b - loss_a) / math.log(step_b / step_a)
-    exponent = (target_loss - loss_b) / slope
-    if exponent > math.log(NEAR):
-        far = step_b * (math.exp(min(exponent, 50.0)) - 1.0) * UNDERSHOOT
-        return _clamped(far, shortest, longest)
-    return _clamped(
-        min(step_b * (math.exp(exponent) - 1.0) * UNDERSHOOT, NEAR_SHARE * step_b), shortest, longest
-    )
-
-
-def _clamped(steps: float, shortest: int, longest: int) -> int:
-    return int(max(shortest, min(longest, steps)))
+        return math.inf
+    return (target_loss - loss_b) * math.log(step_b / step_a) / (loss_b - loss_a)

@@ -4,9 +4,9 @@ PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255) compares, one parameter at a 
 best quarter of trials are spread with how those of all trials are. It needs no scikit-learn and says nothing
 of how parameters act together.
 
-- Only trials that REACHED the target count: where it was not reached the values are lower bounds, so an
-  importance over them would mix what a run costs with when it was stopped. What is said is therefore "among
-  the trials that reached it". Baseline and replicates are left out: no sampler proposed them.
+- Only ranks matter to it. A trial that did not reach the target has lower bounds for values, so it counts as
+  worse than every trial that reached it, all of them alike; the best quarter must be trials that reached it.
+- Baseline and replicates are left out: no sampler proposed them. So are trials without values.
 - Only parameters that all of these trials have count, and only those that vary among them.
 - The distributions are rebuilt from the values seen (the records are all that a report has): numbers span
   their observed range, on a log scale from a factor of ten; anything else is a category.
@@ -14,6 +14,7 @@ of how parameters act together.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,24 +43,36 @@ class Importance:
 
 
 def parameter_importance(view: StudyView) -> Importance:
-    """Importance of every varying parameter for the first objective, among trials that reached the target."""
-    records = [record for record in view.feasible if record is not view.baseline]
-    if len(records) < MIN_TRIALS:
-        reached = f"{len(records)} trial{'' if len(records) == 1 else 's'} reached the target"
-        return Importance(trials=len(records), note=f"Not computed: {reached}, and it takes {MIN_TRIALS}.")
-    values = [float(record.values[view.objectives[0]]) for record in records]
+    """Importance of every varying parameter for being among the best quarter by the first objective."""
+    reached = [record for record in view.feasible if record is not view.baseline]
+    short = [
+        record
+        for record in view.records
+        if record.role in ("search", "single") and record.outcome.completes and not record.feasible
+    ]
+    records = reached + short
+    needed = max(2, math.ceil(_BEST_SHARE * len(records)))
+    if len(records) < MIN_TRIALS or len(reached) < needed:
+        counted = f"{len(reached)} of {len(records)} trials reached the target"
+        return Importance(
+            trials=len(records),
+            note=f"Not computed: {counted}, and it takes {MIN_TRIALS} trials, {needed} of which reached it.",
+        )
+    values = [float(record.values[view.objectives[0]]) for record in reached]
+    values += [2.0 * max(values) + 1.0] * len(short)
     if len(set(values)) == 1:
         return Importance(trials=len(records), note="Not computed: these trials all cost the same.")
     columns = _varying_columns(records)
     if not columns:
         return Importance(trials=len(records), note="Not computed: no parameter varies among these trials.")
-    return Importance(_ped_anova(columns, values), len(records), _note(len(records)))
+    return Importance(_ped_anova(columns, values), len(records), _note(len(records), len(reached)))
 
 
-def _note(trials: int) -> str:
+def _note(trials: int, reached: int) -> str:
     return (
-        f"From {trials} trials that reached the target: a hint at where to look, not a measurement. "
-        "One parameter at a time; how parameters act together is not seen."
+        f"What sets the best quarter of {trials} trials apart ({reached} reached the target; the others count "
+        "as worse than these): a hint at where to look, not a measurement. One parameter at a time; how "
+        "parameters act together is not seen."
     )
 
 

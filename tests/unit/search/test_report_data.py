@@ -336,16 +336,36 @@ def test_the_parameter_that_decides_the_energy_is_the_most_important() -> None:
     assert sum(found.shares.values()) == pytest.approx(1.0)
 
 
-def test_importance_leaves_out_runs_short_of_the_target_the_baseline_and_replicates() -> None:
+def test_importance_leaves_out_the_baseline_replicates_and_trials_without_values() -> None:
     reached = [make_record(n, energy_j=5.0 + n, params={"lr": n * 1e-3}) for n in range(1, MIN_TRIALS)]
     others = [
         BASELINE,
-        make_record(50, outcome=Outcome.DOMINATED, params={"lr": 0.5}),
         make_record(51, energy_j=99.0, role="replicate", params={"lr": 0.5}),
+        unmeasured(52, "frozen"),
     ]
     found = parameter_importance(view_of(*reached, *others))
     assert (found.shares, found.trials) == ({}, MIN_TRIALS - 1)
-    assert f"{MIN_TRIALS - 1} trials reached" in found.note
+    assert f"{MIN_TRIALS - 1} of {MIN_TRIALS - 1} trials reached" in found.note
+
+
+def test_a_trial_short_of_the_target_counts_as_worse_however_little_it_had_spent() -> None:
+    """Its values are lower bounds: those that reached it differ from it by `lr` alone."""
+    reached = [make_record(n, energy_j=50.0 + n, params={"lr": 1e-3, "noise": n % 3}) for n in range(1, 5)]
+    short = [
+        make_record(n, energy_j=1.0, outcome=Outcome.DOMINATED, params={"lr": 1e-1, "noise": n % 3})
+        for n in range(5, 13)
+    ]
+    found = parameter_importance(view_of(*reached, *short))
+    assert found.trials == 12
+    assert next(iter(found.shares)) == "lr"
+
+
+def test_importance_needs_its_best_quarter_to_have_reached_the_target() -> None:
+    reached = [make_record(1, params={"lr": 1e-3}), make_record(2, params={"lr": 2e-3})]
+    short = [make_record(n, outcome=Outcome.DOMINATED, params={"lr": n * 1e-3}) for n in range(3, 14)]
+    found = parameter_importance(view_of(*reached, *short))
+    assert found.shares == {}
+    assert "2 of 13 trials reached the target" in found.note
 
 
 @pytest.mark.parametrize(
