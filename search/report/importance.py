@@ -71,8 +71,8 @@ def parameter_importance(view: StudyView) -> Importance:
 def _note(trials: int, reached: int) -> str:
     return (
         f"What sets the best quarter of {trials} trials apart ({reached} reached the target; the others "
-        "count as worse than these): a hint at where to look, not a measurement. One parameter at a time; how "
-        "parameters act together is not seen."
+        "count as worse than these): a hint at where to look, not a measurement. "
+        "One parameter at a time; how parameters act together is not seen."
     )
 
 
