@@ -20,6 +20,7 @@ The map, in the order of a trial's life (core: values in, values out; shell: eff
     objective.py   what was spent -> values and the constraint          core
     trial.py       outcome, ledger, curve, crossing, record             core
     records.py     records.jsonl                                        shell
+    files.py       writing a file as a whole                            shell
     front.py       Pareto front and hypervolume                         core
     report/        the report: data and figures (core), page (shell)
     recipe.py      best.yaml                                            shell

@@ -128,10 +128,9 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
 def _unknown_option(found: re.Match[str], arguments: Sequence[str]) -> str:
     group, name = found[1].split("/")[0], found[1].partition("/")[2]
     options = sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.4) or options
     plus = "+" if group == "study" else ""
-    suggestion = f"; type: {plus}{group}={near[0]}" if near else ""
-    return f"there is no {group} {name!r} (there is: {', '.join(options)}){suggestion}"
+    return f"there is no {group} {name!r} (there is: {', '.join(options)}); type: {plus}{group}={near[0]}"
 
 
 def _unknown_key(found: re.Match[str], arguments: Sequence[str]) -> str:

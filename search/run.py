@@ -178,9 +178,15 @@ def execute(
     last = read_anyhow()
     if last.energy_j is not None or end.outcome is not Outcome.CRASHED:  # else what was read before it broke
         seen = replace(seen, account=seen.account.look(last))
-    seen = replace(seen, flags=tuple(meter.flags()), peak_memory_bytes=peak_memory())
+    flags = (*meter.flags(), *short_window(seen.counted[1], meter.spec.update_period_s))
+    seen = replace(seen, flags=flags, peak_memory_bytes=peak_memory())
     interrupted = end.reason == INTERRUPTED
     return to_record(seen, end, interrupted)
+
+
+def short_window(counted_s: float, update_period_s: float) -> tuple[str, ...]:
+    """The flag of a run so short that one tick of its meter is over 1 % of what counts."""
+    return ("short_window",) if update_period_s > 0.01 * counted_s else ()
 
 
 def _look(seen: Seen, progress: Progress, reading: Reading, peak_memory_bytes: int | None) -> Seen:

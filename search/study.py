@@ -8,7 +8,6 @@ agreement.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import tempfile
 import uuid
@@ -31,6 +30,7 @@ from model.data.ngram import NgramLoss
 from search import provenance, storage
 from search.compose import UserError
 from search.config import StudyConfig, check_study, differences
+from search.files import write_atomically
 from search.paths import cache_dir, shown, study_dir
 from search.progress import Watcher
 from search.proposal import Proposal, derived_seed, propose, suggest_with
@@ -475,13 +475,3 @@ def _cut_off(session: Session, frozen: FrozenTrial) -> Record:
             f"{shown(session.folder / RUNNING)} does not say what it was ({error}); type study.name=OTHER"
         ) from error
     return replace(partial, trial=frozen.number, interrupted=True)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the file as a whole, on the disk: whoever reads it sees the old text or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -18,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from search.files import write_atomically
 from search.report import words
 from search.report.data import StudyView, study_view, summary
 from search.report.figures import (
@@ -53,20 +53,8 @@ def write_report(directory: Path, records: Sequence[Record], config: Mapping[str
         contents["best.yaml"] = best_yaml(view.best, config)
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        _replace(directory / name, content)
+        write_atomically(directory / name, content)
     return directory / "report.html"
-
-
-def _replace(path: Path, content: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def best_yaml(record: Record, config: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from search.energy import Reading
 from search.meter.base import MeterSpec
 from search.meter.simulated import FakeClock, Faults, PowerProfile, SimulatedMeter
 from search.objective import LARGE_GAP
-from search.run import RunRequest, Seen, execute, one_line, to_record, unmetered_record
+from search.run import RunRequest, Seen, execute, one_line, short_window, to_record, unmetered_record
 from search.stopping import Ending, Limits
 from search.trial import CountedPhases, Kind, MeterInfo, Outcome, Record
 
@@ -571,3 +571,16 @@ def test_a_request_survives_the_way_to_another_process(request: RunRequest) -> N
 def test_an_error_is_told_in_one_line_of_bounded_length() -> None:
     assert one_line(ValueError("a\n  b")) == "ValueError: a b"
     assert len(one_line(ValueError("x" * 10_000))) == 400
+
+
+# ---- short windows
+
+
+@pytest.mark.parametrize(
+    ("counted_s", "update_period_s", "flags"),
+    [(5.0, 0.1, ("short_window",)), (10.0, 0.1, ()), (0.0, 0.1, ("short_window",)), (0.001, 0.0, ())],
+)
+def test_a_run_in_which_one_tick_is_over_a_hundredth_is_flagged(
+    counted_s: float, update_period_s: float, flags: tuple[str, ...]
+) -> None:
+    assert short_window(counted_s, update_period_s) == flags
