@@ -1,11 +1,12 @@
 """Which parameters tell the good trials from the rest, for the first objective (PED-ANOVA, by Optuna).
 
 PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255) compares, one parameter at a time, how the values of the
-best quarter of trials are spread with how those of all trials are. It needs no scikit-learn and says nothing
+best trials (a quarter, or all that reached the target where they are fewer) are spread with how those of all
+trials are. It needs no scikit-learn and says nothing
 of how parameters act together.
 
 - Only ranks matter to it. A trial that did not reach the target has lower bounds for values, so it counts as
-  worse than every trial that reached it, all of them alike; the best quarter must be trials that reached it.
+  worse than every trial that reached it, all of them alike.
 - Baseline and replicates are left out: no sampler proposed them. So are trials without values.
 - Only parameters that all of these trials have count, and only those that vary among them.
 - The distributions are rebuilt from the values seen (the records are all that a report has): numbers span
@@ -14,7 +15,6 @@ of how parameters act together.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,8 @@ from search.report.values import plain_value
 from search.trial import Record
 
 _BEST_SHARE = 0.25
-MIN_TRIALS = 8  # so that the best quarter is at least two trials
+MIN_TRIALS = 8
+MIN_REACHED = 3  # fewer best trials than these have no spread to speak of
 _LOG_FROM = 10.0
 
 
@@ -43,7 +44,7 @@ class Importance:
 
 
 def parameter_importance(view: StudyView) -> Importance:
-    """Importance of every varying parameter for being among the best quarter by the first objective."""
+    """Importance of every varying parameter for being among the best by the first objective."""
     reached = [record for record in view.feasible if record is not view.baseline]
     short = [
         record
@@ -51,13 +52,10 @@ def parameter_importance(view: StudyView) -> Importance:
         if record.role in ("search", "single") and record.outcome.completes and not record.feasible
     ]
     records = reached + short
-    needed = max(2, math.ceil(_BEST_SHARE * len(records)))
-    if len(records) < MIN_TRIALS or len(reached) < needed:
+    if len(records) < MIN_TRIALS or len(reached) < MIN_REACHED:
         counted = f"{len(reached)} of {len(records)} trials reached the target"
-        return Importance(
-            trials=len(records),
-            note=f"Not computed: {counted}, and it takes {MIN_TRIALS} trials, {needed} of which reached it.",
-        )
+        takes = f"it takes {MIN_TRIALS} trials, {MIN_REACHED} of which reached it"
+        return Importance(trials=len(records), note=f"Not computed: {counted}, and {takes}.")
     values = [float(record.values[view.objectives[0]]) for record in reached]
     values += [2.0 * max(values) + 1.0] * len(short)
     if len(set(values)) == 1:
@@ -65,12 +63,14 @@ def parameter_importance(view: StudyView) -> Importance:
     columns = _varying_columns(records)
     if not columns:
         return Importance(trials=len(records), note="Not computed: no parameter varies among these trials.")
-    return Importance(_ped_anova(columns, values), len(records), _note(len(records), len(reached)))
+    best_share = min(_BEST_SHARE, len(reached) / len(records))
+    note = _note(len(records), len(reached), round(best_share * len(records)))
+    return Importance(_ped_anova(columns, values, best_share), len(records), note)
 
 
-def _note(trials: int, reached: int) -> str:
+def _note(trials: int, reached: int, best: int) -> str:
     return (
-        f"What sets the best quarter of {trials} trials apart ({reached} reached the target; the others "
+        f"What sets the best {best} of {trials} trials apart ({reached} reached the target; the others "
         "count as worse than these): a hint at where to look, not a measurement. "
         "One parameter at a time; how parameters act together is not seen."
     )
@@ -100,7 +100,9 @@ def _distribution(column: Sequence[Any]) -> BaseDistribution:
     return FloatDistribution(low, high, log=log)
 
 
-def _ped_anova(columns: Mapping[str, Sequence[Any]], values: Sequence[float]) -> dict[str, float]:
+def _ped_anova(
+    columns: Mapping[str, Sequence[Any]], values: Sequence[float], best_share: float
+) -> dict[str, float]:
     distributions = {name: _distribution(column) for name, column in columns.items()}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the study below is an intermediate, not news
@@ -111,7 +113,7 @@ def _ped_anova(columns: Mapping[str, Sequence[Any]], values: Sequence[float]) ->
             for row, value in enumerate(values):
                 params = {name: column[row] for name, column in columns.items()}
                 study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=value))
-            evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BEST_SHARE)
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=best_share)
             shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
     finally:
         optuna.logging.set_verbosity(verbosity)

@@ -360,7 +360,7 @@ def test_a_trial_short_of_the_target_counts_as_worse_however_little_it_had_spent
     assert next(iter(found.shares)) == "lr"
 
 
-def test_importance_needs_its_best_quarter_to_have_reached_the_target() -> None:
+def test_importance_needs_a_few_trials_that_reached_the_target() -> None:
     reached = [make_record(1, params={"lr": 1e-3}), make_record(2, params={"lr": 2e-3})]
     short = [make_record(n, outcome=Outcome.DOMINATED, params={"lr": n * 1e-3}) for n in range(3, 14)]
     found = parameter_importance(view_of(*reached, *short))
