@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from model.config import ConfigError
 from model.variants import Capabilities, find_compiler
+from search.compose import UserError
 from search.config import DeviceSection
 
 
@@ -129,7 +130,7 @@ def cpu_name() -> str:
     )
 
 
-class DeviceBusy(Exception):
+class DeviceBusy(UserError):
     """Another study holds the device. The text is one line."""
 
 

@@ -35,6 +35,7 @@ class Watcher:
         self._best: Record | None = None
         self._baseline: Record | None = None
         self._began_s = 0.0
+        self._waiting_for = ""
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False)
@@ -102,7 +103,9 @@ class Watcher:
         self._show(f"{self._trial}: step {partial.steps}, loss {loss}, {spent} {kind}{against}")
 
     def waiting(self, by: str) -> None:
-        self._show(f"{self._trial}: waiting for the device, held by {escape(by)}")
+        if by != self._waiting_for:
+            self._waiting_for = by
+            self.say(f"{self._trial}: waiting for the device, which {escape(by)} holds")
 
     def finished(self, record: Record) -> None:
         self._remember(record)

@@ -56,6 +56,9 @@ class Station:
     def open(setup: StationSetup) -> Station:
         """Raises what `ONE_LINE` lists where the device, the meter or the data cannot be had."""
         device = resolve(DeviceSection(**setup.device))
+        if not setup.device["wait"]:
+            with exclusive(device.lock_name, _holder(setup.study), wait=False):
+                pass  # it is free now; each run holds it for itself
         section = MeterSection(**setup.meter)
         meter, because = choose(section, device)
         spec = meter.spec
@@ -100,9 +103,7 @@ class Station:
             next_evaluation(config, request.target_loss, self.corpus),
         )
         wait = DeviceSection(**self.setup.device).wait
-        with exclusive(
-            self.device.lock_name, f"study {request.study!r} (process {os.getpid()})", wait, on_wait
-        ):
+        with exclusive(self.device.lock_name, _holder(request.study), wait, on_wait):
             self.device.reset_peak_memory()
             return execute(
                 request,
@@ -114,6 +115,10 @@ class Station:
                 idle_power_w=self.idle_power_w,
                 peak_memory=self.device.peak_memory_bytes,
             )
+
+
+def _holder(study: str) -> str:
+    return f"study {study!r} (process {os.getpid()})"
 
 
 def next_evaluation(config: RunConfig, target_loss: float, corpus: Corpus) -> NextEvaluation:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,7 +93,8 @@ class CpuTimeMeter:
             times, own_s = psutil.cpu_times(), self._busy()
         except (OSError, psutil.Error):  # `read` says so
             return None
-        machine_s = times.user + times.nice + times.system + times.irq + times.softirq
+        busy = ("user", "nice", "system", "irq", "softirq")  # not every platform tells them apart
+        machine_s = sum(getattr(times, name, 0.0) for name in busy)
         return _Load(self._clock(), own_s, machine_s, getattr(times, "steal", 0.0), run_queue_wait_s())
 
 
@@ -132,8 +134,9 @@ def run_queue_wait_s() -> float:
 
 def _live_children() -> list[psutil.Process]:
     """Looking for children walks every process there is; the kernel says in one call that there are none."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return []
+    if sys.platform == "linux":
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return []
     return psutil.Process().children(recursive=True)

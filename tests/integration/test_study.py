@@ -18,6 +18,7 @@ import pytest
 from conftest import run
 from optuna.trial import TrialState
 
+from search.device import exclusive
 from search.paths import root, study_dir
 from search.records import read_records
 from search.trial import Outcome, Record
@@ -234,6 +235,24 @@ def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: s
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def test_a_device_that_another_study_holds_is_waited_for_or_refused(tiny: Tiny, study_name: str) -> None:
+    with exclusive("cpu", "study 'other'", wait=True):
+        refused = run(tiny("device.wait=false"))
+        assert refused.returncode == 2
+        assert "cpu is held by study 'other'" in refused.stderr
+        assert not study_dir(study_name).exists()
+        waiting = subprocess.Popen(
+            tiny("budget.n_trials=1"), cwd=root(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert waiting.stdout is not None
+        said = next((line for line in waiting.stdout if "waiting for the device" in line), "")
+        assert "study 'other'" in said
+        assert not (study_dir(study_name) / "records.jsonl").exists()
+    rest, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0, rest
+    assert records_of(study_name)[0].outcome is Outcome.REACHED
 
 
 def test_a_markup_name_is_text_everywhere(tiny: Tiny) -> None:
