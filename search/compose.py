@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -117,12 +118,30 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
         found = re.search(pattern, text)
         if found:
             return say(found, arguments)
-    if "storage" in text and any("storage=" in argument for argument in arguments):
-        # Hydra repeats the override that it could not read, and a password may be in it.
-        return (
-            """the storage URL cannot be read; put it in two kinds of quotes: 'storage="postgresql://..."'"""
-        )
+    if "override_grammar" in text or "Ambiguous value for argument" in text:
+        return _unreadable(arguments)
     return f"{text[:300]} (see python -m search --help)"
+
+
+def _unreadable(arguments: Sequence[str]) -> str:
+    """Which override Hydra's grammar does not take. Its value is not repeated: it may hold a password."""
+    parser = OverridesParser.create()
+    for argument in arguments:
+        try:
+            swept = parser.parse_override(argument).is_sweep_override()
+        except HydraException:
+            swept = False
+        else:
+            if not swept:
+                continue
+        key, equals, _ = argument.partition("=")
+        quoted = f"""'{key}="..."'"""
+        if not equals:
+            return f"{key!r} is no key=value; see python -m search --help"
+        if swept:
+            return f"{key} has several values; add -m for a study each, or quote a text twice: {quoted}"
+        return f"the value of {key} cannot be read; close its brackets, or quote it twice: {quoted}"
+    return "an override cannot be read; quote its value twice, like 'study.name=\"a (b)\"'"
 
 
 def _unknown_option(found: re.Match[str], arguments: Sequence[str]) -> str:

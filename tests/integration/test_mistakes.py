@@ -33,8 +33,17 @@ MISTAKES = {
     "a storage that is no URL": (["+study=demo", "storage=nonsense"], "sqlite:///"),
     "a name that is no name": (["+study=demo", "study.name=' '"], "study.name"),
     "train's key for a study": (["+study=demo", "recipe=x.yaml"], "search.train"),
-    "broken syntax": (["+study=demo", "model.n_layer=[1"], "joulesearch: "),
+    "broken syntax": (["+study=demo", "model.n_layer=[1"], "the value of model.n_layer cannot be read"),
+    "a name that needs quotes": (
+        ["+study=demo", "study.name=<b>(1)"],
+        """quote it twice: 'study.name="..."'""",
+    ),
 }
+
+
+def visible() -> set[Path]:
+    """What lies in the repository and in reports/, caches aside."""
+    return {path for folder in (root(), root() / "reports") for path in folder.glob("[!.]*")}
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -42,7 +51,7 @@ def test_a_mistake_costs_one_line_and_creates_nothing(name: str, study_name: str
     arguments, said = MISTAKES[name]
     if "+study=demo" in arguments and not any("study.name" in argument for argument in arguments):
         arguments = [*arguments, f"study.name={study_name}"]
-    before = set(root().iterdir()) | set((root() / "reports").iterdir())
+    before = visible()
     done = run([sys.executable, "-m", "search", *arguments])
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if line]
@@ -50,7 +59,7 @@ def test_a_mistake_costs_one_line_and_creates_nothing(name: str, study_name: str
     assert said in lines[0]
     assert "Traceback" not in done.stdout + done.stderr
     assert not study_dir(study_name).exists()
-    assert set(root().iterdir()) | set((root() / "reports").iterdir()) == before
+    assert visible() == before
 
 
 @pytest.mark.parametrize(
