@@ -1,8 +1,9 @@
 """What measuring costs: the same training driven bare and metered, interleaved, as ratios."""
 
 import json
+import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import asdict
 from statistics import mean, median, stdev
 
@@ -20,7 +21,7 @@ from search.stopping import Ending
 from search.trial import Outcome
 from search.worker import StationSetup
 
-PAIRS = 30
+PAIRS = 16
 LIMIT = 0.005
 TARGET = 0.01
 CONFIG = RunConfig.from_mapping(
@@ -101,38 +102,36 @@ def timed(steps: Generator[Progress, None, object], inside: list[float]) -> Gene
         yield progress
 
 
-def test_metering_takes_under_half_a_percent_of_a_run(station: Station) -> None:
-    """Exact within one run: what is not inside the training is the meter and its bookkeeping."""
-    metered_s(station, training(station))
+def share_of_a_run(station: Station, burn: float = 0.0) -> float:
+    """Measuring over training, exact within one run: what is not inside the training. Median of five."""
     shares = []
     for _ in range(5):
         inside = [0.0]
-        total = metered_s(station, timed(training(station), inside))
+        total = metered_s(station, timed(training(station), inside), burn)
         shares.append((total - inside[0]) / inside[0])
-    print(f"\nmeasuring / training: median {median(shares):.4%}, all {[f'{share:.4%}' for share in shares]}")
-    assert median(shares) < LIMIT
+    print(f"\n{burn:.0%} added: measuring / training {[f'{share:.3%}' for share in sorted(shares)]}")
+    return median(shares)
 
 
-def interleaved(one: Callable[[], float], other: Callable[[], float]) -> tuple[float, float]:
-    """Mean and standard error of ln(other / one) over pairs in alternating order, the extremes left out."""
-    import math
+def test_metering_takes_under_half_a_percent_and_one_percent_more_would_show(station: Station) -> None:
+    metered_s(station, training(station))
+    assert share_of_a_run(station) < LIMIT
+    assert share_of_a_run(station, burn=0.01) > 2 * LIMIT
 
+
+def test_metered_against_bare_interleaved(station: Station) -> None:
+    """The ratio of whole runs, for what the other benchmark cannot see, such as colder caches.
+
+    On a virtual machine its own error is larger than the limit; it only refuses what is plainly above.
+    """
+    bare_s(station)
     ratios = []
     for pair in range(PAIRS):
-        first, second = (one, other) if pair % 2 else (other, one)
-        a, b = first(), second()
-        ratios.append(math.log(b / a if pair % 2 else a / b))
-    kept = sorted(ratios)[PAIRS // 10 : -PAIRS // 10]
-    return mean(kept), stdev(kept) / math.sqrt(len(kept))
-
-
-def test_metered_against_bare_and_against_a_true_overhead(station: Station) -> None:
-    """The ratio as a whole, and the same with 3 % really added, which must show."""
-    bare_s(station)
-    added, error = interleaved(lambda: bare_s(station), lambda: metered_s(station, training(station)))
-    print(f"\nmetered / bare: {1 + added:.4f} +- {error:.4f} ({PAIRS} interleaved pairs)")
-    burnt, burnt_error = interleaved(
-        lambda: bare_s(station), lambda: metered_s(station, training(station), burn=0.03)
-    )
-    print(f"with 3 % added: {1 + burnt:.4f} +- {burnt_error:.4f}")
-    assert burnt - added > 0.01
+        if pair % 2:
+            without, with_meter = bare_s(station), metered_s(station, training(station))
+        else:
+            with_meter, without = metered_s(station, training(station)), bare_s(station)
+        ratios.append(math.log(with_meter / without))
+    error = stdev(ratios) / math.sqrt(PAIRS)
+    print(f"\nmetered / bare: {math.exp(mean(ratios)):.4f} +- {error:.4f} ({PAIRS} interleaved pairs)")
+    assert mean(ratios) - 5 * error < LIMIT
