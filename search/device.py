@@ -35,11 +35,8 @@ class Device:
         return torch.device(self.type, self.index) if self.type == "cuda" else torch.device("cpu")
 
     @property
-    def lock_name(self) -> str:
-        return "cpu" if self.gpu is None else self.uuid
-
-    @property
     def uuid(self) -> str:
+        """What the device is known and locked by."""
         if self.type != "cuda":
             return "cpu"
         return f"GPU-{torch.cuda.get_device_properties(self.index).uuid}"

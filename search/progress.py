@@ -17,7 +17,7 @@ from model.data.ngram import NgramLoss
 from search.paths import shown
 from search.report.console import cost_line, front_table
 from search.run import RunRequest
-from search.trial import Outcome, Record
+from search.trial import Kind, Outcome, Record
 from search.worker import Hello
 
 
@@ -115,7 +115,7 @@ class Watcher:
             values = ", ".join(f"{name} {value:.4g}" for name, value in record.values.items())
             told = f"{values} ({record.meter.kind.value})"
         else:
-            told = record.reason
+            told = f"{record.reason} ({record.meter.kind.value})"
         flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""
         self.say(
             f"trial {record.trial} ({who}) {record.outcome}: {escape(told)}"
@@ -133,8 +133,8 @@ class Watcher:
             f"{escape(shown(folder))} draws what there is"
         )
 
-    def budget_spent(self, spent_j: float, limit_j: float) -> None:
-        self.say(f"the study's energy budget is spent: {spent_j:.1f} J of {limit_j:g} J")
+    def budget_spent(self, spent_j: float, limit_j: float, kind: Kind) -> None:
+        self.say(f"the study's energy budget is spent: {spent_j:.1f} J ({kind.value}) of {limit_j:g} J")
 
     def exhausted(self) -> None:
         self.say("every configuration of the space that could be found was tried: the study ends here")

@@ -85,9 +85,8 @@ class Seen:
         """Joules (None: unknown) and seconds in the counted phases until now."""
         policy = self.meter.counted_phases
         seconds = math.fsum(self.account.time_s[phase] for phase in policy.phases)
-        if self.account.ledger() is None:
-            return None, seconds
-        return math.fsum(self.account.energy_j[phase] for phase in policy.phases), seconds
+        ledger = self.account.ledger()
+        return (None if ledger is None else ledger.counted_energy_j(policy)), seconds
 
     @property
     def spent(self) -> Spent:

@@ -57,7 +57,7 @@ class Station:
         """Raises what `ONE_LINE` lists where the device, the meter or the data cannot be had."""
         device = resolve(DeviceSection(**setup.device))
         if not setup.device["wait"]:
-            with exclusive(device.lock_name, _holder(setup.study), wait=False):
+            with exclusive(device.uuid, _holder(setup.study), wait=False):
                 pass  # it is free now; each run holds it for itself
         section = MeterSection(**setup.meter)
         meter, because = choose(section, device)
@@ -102,8 +102,8 @@ class Station:
             self.device.torch_device,
             next_evaluation(config, request.target_loss, self.corpus),
         )
-        wait = DeviceSection(**self.setup.device).wait
-        with exclusive(self.device.lock_name, _holder(request.study), wait, on_wait):
+        wait = bool(self.setup.device["wait"])
+        with exclusive(self.device.uuid, _holder(request.study), wait, on_wait):
             self.device.reset_peak_memory()
             return execute(
                 request,

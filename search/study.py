@@ -279,7 +279,7 @@ def _loop(session: Session) -> None:
             return
         limit_j = session.config.budget.study_energy_j
         if limit_j is not None and session.spent_j() >= limit_j:
-            session.watcher.budget_spent(session.spent_j(), limit_j)
+            session.watcher.budget_spent(session.spent_j(), limit_j, session.hello.meter.kind)
             return
         run = _next_run(session, trials)
         if run is None:

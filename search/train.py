@@ -105,7 +105,8 @@ def train_one(config: StudyConfig, console: Console) -> Record:
     def report(seen: Seen) -> None:
         if seen.progress.loss is not None:
             energy_j, time_s = seen.counted
-            joules = "unknown" if energy_j is None else f"{energy_j:10.2f} J"
+            kind = station.info.kind.value
+            joules = "unknown" if energy_j is None else f"{energy_j:10.2f} J ({kind})"
             console.print(
                 f"step {seen.progress.step:6d}  loss {seen.progress.loss!r}  {joules}  {time_s:8.2f} s",
                 highlight=False,
@@ -138,7 +139,7 @@ def _print(record: Record, console: Console) -> None:
         low, high = record.crossing.energy_low_j, record.crossing.energy_j
         console.print(
             f"target {record.target_loss:g} crossed between {low:.3f} J and {high:.3f} J "
-            f"({record.crossing.relative_interval:.1%} of the counted joules); {high:.3f} J counts",
+            f"({kind}; {record.crossing.relative_interval:.1%} of the counted joules); {high:.3f} J counts",
             highlight=False,
         )
     if record.flags:
