@@ -104,7 +104,8 @@ class Ledger:
 class CurvePoint:
     """One evaluation: where training stood, and what had been spent in counted phases until then.
 
-    `energy_j` is None where the meter gave nothing that can be trusted.
+    `energy_j` is None where the meter gave nothing that can be trusted. `whole` is False where the evaluation
+    ended early because its loss was plainly above the target; `loss` is then an estimate of `loss_stderr`.
     """
 
     step: int
@@ -113,6 +114,7 @@ class CurvePoint:
     loss_stderr: float
     energy_j: float | None
     time_s: float
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -182,12 +184,34 @@ class MeterInfo:
 
 
 @dataclass(frozen=True)
+class SideReading:
+    """What another meter counted over the same run, by the same policy as the ranking meter.
+
+    `counted_energy_j` is until the crossing where the target was reached, else until the end of the run. None
+    is unknown, and `reason` says why.
+    """
+
+    meter: str
+    kind: Kind
+    counted_energy_j: float | None
+    gross_energy_j: float | None
+    phases_j: Mapping[str, float] | None
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Record:
     """Everything that is kept of one run: one line of `records.jsonl`.
 
     `gross_energy_j` and `ledger` are None where the energy is unknown (never 0). `values` holds the
     objectives of a run that completes, and is empty otherwise; where the target was not reached they are
     lower bounds (what had been spent). `loss_gap` is best loss minus target: feasible means <= 0.
+
+    `energy_error_j` bounds what the meter's update period and resolution may have moved into or out of
+    `counted_energy_j`; the meter's gain is not in it. `also` holds what other meters counted, `observed` what
+    the meter saw beside joules (temperatures in `temperature_start_c`, `_end_c` and `_max_c`, clocks, ...).
     """
 
     study: str
@@ -223,6 +247,9 @@ class Record:
     ended_at: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    energy_error_j: float | None = None
+    also: tuple[SideReading, ...] = ()
+    observed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def feasible(self) -> bool:
@@ -240,6 +267,7 @@ class Record:
         whole["ledger"] = None if self.ledger is None else vars(self.ledger)
         whole["curve"] = [vars(point) for point in self.curve]
         whole["crossing"] = None if self.crossing is None else vars(self.crossing)
+        whole["also"] = [vars(side) for side in self.also]
         return whole
 
     @staticmethod
@@ -261,6 +289,11 @@ class Record:
             rest["curve"] = tuple(CurvePoint(**point) for point in rest["curve"])
             rest["crossing"] = Crossing(**rest["crossing"]) if rest["crossing"] else None
             rest["flags"] = tuple(rest["flags"])
+            rest["also"] = tuple(_side_reading(side) for side in rest.get("also", ()))
             return Record(**rest)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a record of schema {SCHEMA}: {error}") from error
+
+
+def _side_reading(data: Mapping[str, Any]) -> SideReading:
+    return SideReading(**{**data, "kind": Kind(data["kind"]), "flags": tuple(data["flags"])})

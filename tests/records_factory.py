@@ -15,6 +15,7 @@ from search.trial import (
     MeterInfo,
     Outcome,
     Record,
+    SideReading,
     find_crossing,
 )
 
@@ -25,6 +26,20 @@ METER = MeterInfo(
     counted_phases=CountedPhases.COMPILE_TRAIN,
     chosen_because="no powercap domain and no NVIDIA GPU on this machine",
     settings={"watts_per_core": 6.0, "static_watts": 3.0},
+)
+NVML = MeterInfo(
+    name="nvml",
+    kind=Kind.MEASURED,
+    counted_phases=CountedPhases.COMPILE_TRAIN,
+    chosen_because="the best meter that works here",
+    settings={"devices": ["GPU-a3f1"], "update_period_s": 0.1, "gain_error": 0.05},
+)
+ROOFLINE = MeterInfo(
+    name="roofline",
+    kind=Kind.MODELLED,
+    counted_phases=CountedPhases.COMPILE_TRAIN,
+    chosen_because="named in the configuration",
+    settings={"devices": ["modelled"], "pj_per_flop": {"fp32": 20.0}, "pj_per_byte": 100.0},
 )
 PROVENANCE: dict[str, Any] = {
     "data": {
@@ -254,6 +269,106 @@ def make_study() -> list[Record]:
         ),
     ]
     return [killed, *rows]
+
+
+def side(meter: MeterInfo, counted_energy_j: float | None, **fields: Any) -> SideReading:
+    """What `meter` counted beside the one that ranks."""
+    reading = SideReading(
+        meter=meter.name,
+        kind=meter.kind,
+        counted_energy_j=counted_energy_j,
+        gross_energy_j=counted_energy_j,
+        phases_j=None,
+        settings=meter.settings,
+    )
+    return dataclasses.replace(reading, **fields)
+
+
+def ranked_energy_j(record: Record) -> float | None:
+    """Counted joules until the crossing where the target was reached, else until the end of the run."""
+    return record.counted_energy_j if record.crossing is None else record.crossing.energy_j
+
+
+def read_beside(record: Record, meter: MeterInfo, ratio: float, **fields: Any) -> Record:
+    """The record with a side reading of `ratio` times its own joules; of a run without any, none."""
+    joules = ranked_energy_j(record)
+    reading = (
+        side(meter, None, reason="the run has no end") if joules is None else side(meter, ratio * joules)
+    )
+    return dataclasses.replace(record, also=(*record.also, dataclasses.replace(reading, **fields)))
+
+
+def ranked_by(record: Record, meter: MeterInfo, ratio: float) -> Record:
+    """The record as if `meter` had ranked, at `ratio` times the joules, and its own meter beside it."""
+    own = side(record.meter, ranked_energy_j(record))
+    if record.ledger is None:
+        return dataclasses.replace(record, meter=meter, also=(own,))
+    energy_j = {phase: ratio * joules for phase, joules in record.ledger.energy_j.items()}
+    ledger = dataclasses.replace(record.ledger, energy_j=energy_j)
+    curve = tuple(dataclasses.replace(p, energy_j=ratio * (p.energy_j or 0.0)) for p in record.curve)
+    counted = None if record.counted_energy_j is None else ratio * record.counted_energy_j
+    scaled = {key: ratio * value for key, value in record.values.items() if key == "energy_to_target_j"}
+    return dataclasses.replace(
+        record,
+        meter=meter,
+        also=(own,),
+        ledger=ledger,
+        gross_energy_j=ledger.gross_energy_j,
+        net_energy_j=None,
+        idle_power_w=None,
+        counted_energy_j=counted,
+        energy_error_j=None if counted is None else 0.0,
+        curve=curve,
+        crossing=None if record.crossing is None else find_crossing(curve, TARGET),
+        values={**record.values, **scaled},
+    )
+
+
+def heated(record: Record, start_c: float = 41.0) -> Record:
+    """The record with temperatures that rise with its power, and a mean power."""
+    ledger = record.ledger
+    if ledger is None:
+        return record
+    power_w = ledger.gross_energy_j / ledger.gross_time_s
+    highest_c = start_c + round(6.0 * power_w)
+    observed = {
+        "temperature_start_c": start_c,
+        "temperature_end_c": highest_c - 1.0,
+        "temperature_max_c": highest_c,
+        "mean_power_w": power_w,
+    }
+    return dataclasses.replace(record, observed=observed)
+
+
+def ended_early(curve: tuple[CurvePoint, ...], margin: float = 0.2) -> tuple[CurvePoint, ...]:
+    """The curve whose evaluations far above the target ended early."""
+    return tuple(dataclasses.replace(point, whole=point.loss < TARGET + margin) for point in curve)
+
+
+# By trial: roofline over nvml. It misses what is not arithmetic, so small models look too cheap.
+ROOFLINE_RATIOS = (
+    *(0.33, 0.31, 0.36, 0.30, 0.29, 0.31, 0.27, 0.24, 0.30, 0.30, 0.28, 0.27, 0.17, 0.30, 0.26, 0.24),
+)
+
+
+def make_metered_study() -> list[Record]:
+    """`make_study` measured by nvml, with roofline read beside it and a rapl that could not be read."""
+    rapl = MeterInfo("rapl", Kind.MEASURED, CountedPhases.COMPILE_TRAIN, settings={"devices": ["package-0"]})
+    denied = "/sys/class/powercap/intel-rapl:0/energy_uj: permission denied"
+    records = []
+    for record in make_study():
+        record = heated(dataclasses.replace(record, meter=NVML, curve=ended_early(record.curve)))
+        joules = ranked_energy_j(record)
+        record = dataclasses.replace(record, energy_error_j=None if joules is None else 0.3)
+        record = read_beside(record, ROOFLINE, ROOFLINE_RATIOS[record.trial])
+        records.append(dataclasses.replace(record, also=(*record.also, side(rapl, None, reason=denied))))
+    return records
+
+
+def make_misranked_study() -> list[Record]:
+    """The same runs ranked by roofline, with nvml beside it: trial 12 wins, which costs more than trial 7."""
+    alone = [dataclasses.replace(record, also=()) for record in make_metered_study()]
+    return [ranked_by(record, ROOFLINE, ROOFLINE_RATIOS[record.trial]) for record in alone]
 
 
 def study_config(*names: str) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 Values first, then drawings: `study_view` makes of the records everything that is said; the rest only says it.
 
-- `data`, `cost`: records -> `StudyView`, `summary`           core
+- `data`, `cost`, `meters`: records -> `StudyView`, `summary`  core
 - `importance`: which parameters mattered                      core
 - `values`: nested values, flat and compared                   core
-- `words`, `style`: numbers, sentences, looks                  core
-- `pareto`, `figures`, `table`: infos, figures and rows        core
+- `words`, `headline`, `style`: numbers, sentences, looks      core
+- `pareto`, `curves`, `figures`, `meters_figure`, `temperature`, `table`: infos, figures and rows   core
 - `page`: the files                                            shell
 - `console`: tables for the terminal                           core
 """

@@ -39,6 +39,23 @@ def _listed(baseline: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
 
 
 def _caption(summary: Mapping[str, Any]) -> str:
+    """What a reader must know before comparing."""
+    return escape(" ".join(part for part in (_standing(summary), _meters(summary)) if part))
+
+
+def _meters(summary: Mapping[str, Any]) -> str:
+    """Where a meter of a better kind disagrees with the one that ranks."""
+    for each in summary.get("meters_side_by_side", ()):
+        ours, theirs = each["surrogate"], each["reference"]
+        if ours["ranks"] and each["verdict"] == "DISAGREES":
+            return (
+                f"Warning: {theirs['name']} ({theirs['kind']}), read beside {ours['name']} ({ours['kind']}), "
+                "orders the trials differently: see the report."
+            )
+    return ""
+
+
+def _standing(summary: Mapping[str, Any]) -> str:
     baseline = summary["baseline"]
     if not summary["front"]:
         return "No run has reached the target."
@@ -57,7 +74,7 @@ def _cells(
     cells = [f"{entry['trial']} (baseline)" if is_baseline else str(entry["trial"])]
     for name in objectives:
         value = entry["values"].get(name)
-        shown = escape(words.objective_value(name, value))
+        shown = escape(words.objective_value(name, value, entry["energy_error_j"]))
         cells.append(shown if reached or value is None else f"≥ {shown}")
         cells.append(_ratio(entry, baseline, name))
     return [*cells, escape(_params(entry["params"], paths) + _flags(entry))]

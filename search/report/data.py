@@ -12,6 +12,7 @@ from typing import Any
 
 from search.front import pareto_front
 from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
+from search.report.meters import SideBySide, side_by_side, side_by_side_summary
 from search.report.values import flat, plain_value
 from search.trial import MeterInfo, Outcome, Record
 
@@ -61,6 +62,7 @@ class StudyView:
     outcomes: Mapping[str, int]
     cost: SearchCost
     accountings: tuple[Accounting, ...]
+    meters: SideBySide
     notes: tuple[str, ...]
 
     @property
@@ -121,6 +123,7 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
         outcomes=_outcomes(records),
         cost=search_cost(records, reached_baseline, challengers),
         accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
+        meters=side_by_side(records, feasible),
         notes=_notes(records, baseline, objectives),
     )
 
@@ -232,9 +235,12 @@ def _all_same(values: Sequence[Any]) -> bool:
 
 
 def summary(view: StudyView) -> dict[str, Any]:
-    """The content of `summary.json`, schema 1: builtin types only, and no NaN or infinity."""
+    """The content of `summary.json`, schema 1: builtin types only, and no NaN or infinity.
+
+    `meters_side_by_side` is there only where other meters were read beside the one that ranks.
+    """
     problem, meter = view.problem, view.meter
-    content = {
+    content: dict[str, Any] = {
         "schema": 1,
         "study": view.study,
         "meter": {
@@ -257,6 +263,8 @@ def summary(view: StudyView) -> dict[str, Any]:
         "notes": list(view.notes),
         "verdict": None,
     }
+    if any(record.also for record in view.records):
+        content["meters_side_by_side"] = side_by_side_summary(view.meters)
     plain: dict[str, Any] = plain_value(content)
     return plain
 
@@ -264,12 +272,14 @@ def summary(view: StudyView) -> dict[str, Any]:
 def _baseline_summary(view: StudyView) -> dict[str, Any]:
     record = view.baseline
     if record is None:
-        return {"trial": None, "outcome": None, "params": {}, "values": {}, "phases_j": {}, "flags": []}
+        nothing: dict[str, Any] = {"params": {}, "values": {}, "phases_j": {}, "flags": []}
+        return {"trial": None, "outcome": None, "energy_error_j": None} | nothing
     return {
         "trial": record.trial,
         "outcome": record.outcome.value,
         "params": view.params(record),
         "values": {name: record.values[name] for name in view.objectives if name in record.values},
+        "energy_error_j": record.energy_error_j,
         "phases_j": {} if record.ledger is None else record.ledger.energy_j,
         "flags": list(record.flags),
     }
@@ -282,6 +292,7 @@ def _front_summary(view: StudyView, record: Record) -> dict[str, Any]:
         "seed": record.seed,
         "params": view.params(record),
         "values": dict(zip(view.objectives, view.values(record), strict=True)),
+        "energy_error_j": record.energy_error_j,
         "ratios": {name: view.ratio(record, name) for name in view.objectives},
         "phases_j": {} if record.ledger is None else record.ledger.energy_j,
         "flags": list(record.flags),

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -19,21 +20,25 @@ from plotly.offline import get_plotlyjs
 
 from search.files import write_atomically
 from search.report import words
+from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view, summary
 from search.report.figures import (
-    curves_figure,
-    curves_info,
     importance_figure,
     outcomes_figure,
     outcomes_info,
     phases_figure,
     phases_info,
 )
+from search.report.headline import headline
 from search.report.importance import Importance, parameter_importance
+from search.report.meters_figure import meters_figure, meters_info
 from search.report.pareto import pareto_figure, pareto_info
 from search.report.table import runs_table, trials_frame
+from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
 from search.report.values import brief_names, differing_params, flat, plain_value
 from search.trial import CountedPhases, Kind, Outcome, Record
+
+_LISTED = 5  # of the worst disagreements
 
 
 def write_report(directory: Path, records: Sequence[Record], config: Mapping[str, Any]) -> Path:
@@ -89,8 +94,10 @@ def render(view: StudyView, config: Mapping[str, Any], folder: str) -> str:
         "nats": words.nats,
         "joules": lambda value: words.quantity(value, "J"),
         "seconds": lambda value: words.quantity(value, "s"),
+        "watts": lambda value: words.quantity(value, "W"),
         "duration": words.duration,
     }
+    environment.filters["redacted"] = words.redacted
     template = environment.from_string(_asset("page.html.j2"))
     return template.render(
         _context(view, config, folder),
@@ -116,7 +123,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
     recipe = shlex.quote(f"recipe=reports/{folder}/best.yaml")
     return {
         "view": view,
-        "headline": words.headline(view),
+        "headline": headline(view),
         "kind": None if view.meter is None else view.meter.kind.value,
         "figures": _figures(view, importance),
         "importance": importance,
@@ -128,6 +135,13 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "best_yaml": None if view.best is None else best_yaml(view.best, config),
         "best_command": f"python -m search.train {recipe} seed=7",
         "provenance": _provenance(view),
+        "meter_warning": words.meter_warning(view),
+        "measured_hint": words.measured_hint(view),
+        "temperature": temperature_info(view),
+        "temperature_note": temperature_note(temperature_info(view)),
+        "comparisons": _comparisons(view),
+        "shows_error": any(map(_has_visible_error, view.records)),
+        "flags": _flags(view),
         "outcomes": list(Outcome),
         "kinds": list(Kind),
     }
@@ -146,6 +160,11 @@ def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
         drawn["outcomes"] = outcomes_figure(outcomes)
     if importance.shares:
         drawn["importance"] = importance_figure(importance)
+    if (temperature := temperature_info(view)).runs >= MIN_RUNS:
+        drawn["temperature"] = temperature_figure(temperature)
+    for index, comparison in enumerate(view.meters.comparisons):
+        if (meters := meters_info(view, comparison)) is not None:
+            drawn[f"meters-{index}"] = meters_figure(meters)
     return {name: embedded(figure) for name, figure in drawn.items()}
 
 
@@ -174,6 +193,35 @@ def _front_rows(view: StudyView) -> list[dict[str, Any]]:
     ]
 
 
+def _comparisons(view: StudyView) -> list[dict[str, Any]]:
+    """Each with the name of its figure and its worst disagreements as sentences."""
+    return [
+        {
+            "comparison": comparison,
+            "figure": f"meters-{index}",
+            "residuals": [
+                words.residual_words(comparison, residual)
+                for residual in comparison.agreement.residuals[:_LISTED]
+            ],
+            "swaps": [words.swap_words(comparison, swap) for swap in comparison.agreement.swaps[:_LISTED]],
+        }
+        for index, comparison in enumerate(view.meters.comparisons)
+    ]
+
+
+def _has_visible_error(record: Record) -> bool:
+    value = record.values.get("energy_to_target_j")
+    return (
+        value is not None
+        and words.visible_error_j("energy_to_target_j", value, record.energy_error_j) is not None
+    )
+
+
+def _flags(view: StudyView) -> list[tuple[str, int]]:
+    """Flags that occurred and of how many runs, the most frequent first."""
+    return Counter(flag for record in view.records for flag in record.flags).most_common()
+
+
 def _provenance(view: StudyView) -> list[tuple[str, list[tuple[str, str]]]]:
     """Sections of (name, value): the meter, then the provenance of the baseline, or the first known."""
     if view.meter is None:
@@ -183,12 +231,17 @@ def _provenance(view: StudyView) -> list[tuple[str, list[tuple[str, str]]]]:
         "kind": view.meter.kind.value,
         "counted phases": ", ".join(view.meter.counted_phases.phases),
         "chosen because": view.meter.chosen_because,
-        **view.meter.settings,
+        **_meter_settings(view.meter.settings),
     }
+    sides = {side.meter: side for record in reversed(view.records) for side in record.also}
     sources = ([] if view.baseline is None else [view.baseline]) + list(view.records)
     known: Mapping[str, Any] = next((r.provenance for r in sources if r.provenance), {})
     times = [time for record in view.records for time in (record.started_at, record.ended_at) if time]
-    parts: dict[str, Any] = {"meter": meter, **known}
+    beside = {
+        f"meter beside it: {name}": {"kind": side.kind.value, **_meter_settings(side.settings)}
+        for name, side in sides.items()
+    }
+    parts: dict[str, Any] = {"meter": meter, **beside, **known}
     if times:
         parts["runs"] = {"first started": min(times), "last ended": max(times)}
     return [
@@ -201,6 +254,19 @@ def _provenance(view: StudyView) -> list[tuple[str, list[tuple[str, str]]]]:
         )
         for name, part in parts.items()
     ]
+
+
+def _meter_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As they are, but for the gain error, which needs a word on what it does."""
+    if "gain_error" not in settings:
+        return dict(settings)
+    shown = {key: value for key, value in settings.items() if key != "gain_error"}
+    gain = settings["gain_error"]
+    size = "unknown" if gain is None else f"± {words.number(100 * float(gain), 2)} %"
+    meaning = (
+        "one constant factor on every joule of this meter; ratios of runs on the same device are free of it"
+    )
+    return shown | {"gain error": f"{size}: {meaning}"}
 
 
 def _flat_part(part: Any) -> dict[str, Any]:

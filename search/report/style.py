@@ -31,6 +31,13 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "pentagon", "h
 _MAX_PARAMS = 14
 _MAX_TEXT = 60
 _DECADE = 10.0
+_TICKS = (  # what multiplies powers of ten, from wide ranges to narrow ones
+    (1.0,),
+    (1.0, 2.0, 5.0),
+    tuple(digits / 10 for digits in range(10, 100, 5)),
+    tuple(digits / 10 for digits in range(10, 100)),
+    tuple(digits / 100 for digits in range(100, 1000)),
+)
 
 
 def text(value: object) -> str:
@@ -45,11 +52,16 @@ def lines(parts: Sequence[str]) -> str:
 
 
 def describe(
-    record: Record, name: str, objectives: Sequence[str], params: Mapping[str, Any]
+    record: Record,
+    name: str,
+    objectives: Sequence[str],
+    params: Mapping[str, Any],
+    more_lines: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The lines of a hover: which run, how it ended, what it spent, and its parameters."""
+    """The lines of a hover: which run, how it ended, what it spent, what the figure is about, parameters."""
     spent = [
-        f"{words.label(objective)}: {words.objective_value(objective, record.values[objective])}"
+        f"{words.label(objective)}: "
+        f"{words.objective_value(objective, record.values[objective], record.energy_error_j)}"
         for objective in objectives
         if objective in record.values
     ]
@@ -57,7 +69,8 @@ def describe(
     more = len(shown) - _MAX_PARAMS
     if more > 0:
         shown = [*shown[:_MAX_PARAMS], f"… and {more} more"]
-    return (f"{name}, {record.outcome.value}", *spent, *(f"flag: {flag}" for flag in record.flags), *shown)
+    flags = (f"flag: {words.flag(flag)}" for flag in record.flags)
+    return (f"{name}, {record.outcome.value}", *spent, *more_lines, *flags, *shown)
 
 
 def spans_decade(values: Sequence[float]) -> bool:
@@ -81,11 +94,16 @@ def axis(title: str, values: Sequence[float], *, log: bool, from_zero: bool = Fa
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten in a range; only the powers where it is wider than two decades."""
+    """1, 2 and 5 times the powers of ten in a range; only the powers where it is wider than two decades, and
+    more digits where it is so narrow that fewer than two would lie in it."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1.0, 2.0, 5.0) if high / low <= _DECADE**2 else (1.0,)
-    ticks = [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]
-    return [tick for tick in ticks if low <= tick <= high]
+    ticks: list[float] = []
+    for steps in _TICKS[0 if high / low > _DECADE**2 else 1 :]:
+        ticks = [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) > 1:
+            break
+    return ticks
 
 
 def figure(height: int, **layout: Any) -> go.Figure:

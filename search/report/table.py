@@ -12,6 +12,7 @@ import pandas as pd
 
 from search.report import words
 from search.report.data import StudyView
+from search.report.temperature import warming
 from search.report.values import brief_names, differing_params, flat, plain_value
 from search.trial import PHASES, Outcome, Record
 
@@ -19,7 +20,8 @@ from search.trial import PHASES, Outcome, Record
 def trials_frame(view: StudyView) -> pd.DataFrame:
     """A row a record, in the order of the records, with the exact values; unknown is empty, never 0.
 
-    Phases are `energy_train_j` and `time_train_s`, parameters `params.` and their path.
+    Phases are `energy_train_j` and `time_train_s`, parameters `params.` and their path. What another meter
+    counted (until the crossing, or the end of the run) is `also_NAME_j`, and `also_NAME_kind` says its kind.
     """
     rows = [_row(view, record) for record in view.records]
     columns = dict.fromkeys(name for row in rows for name in row) or _row_names(view)
@@ -45,6 +47,7 @@ def _row(view: StudyView, record: Record) -> dict[str, Any]:
     row |= {
         "gross_energy_j": record.gross_energy_j,
         "counted_energy_j": record.counted_energy_j,
+        "energy_error_j": record.energy_error_j,
         "net_energy_j": record.net_energy_j,
         "counted_time_s": record.counted_time_s,
         "idle_power_w": record.idle_power_w,
@@ -52,6 +55,9 @@ def _row(view: StudyView, record: Record) -> dict[str, Any]:
     ledger = record.ledger
     row |= {f"energy_{phase}_j": None if ledger is None else ledger.energy_j[phase] for phase in PHASES}
     row |= {f"time_{phase}_s": None if ledger is None else ledger.time_s[phase] for phase in PHASES}
+    for side in record.also:
+        row |= {f"also_{side.meter}_j": side.counted_energy_j, f"also_{side.meter}_kind": side.kind.value}
+    row |= _observed(record)
     row |= {
         "target_loss": record.target_loss,
         "best_loss": record.best_loss,
@@ -67,6 +73,15 @@ def _row(view: StudyView, record: Record) -> dict[str, Any]:
         "ended_at": record.ended_at,
     }
     return row | {f"params.{path}": _cell(value) for path, value in flat(view.params(record)).items()}
+
+
+def _observed(record: Record) -> dict[str, Any]:
+    """Mean watts and degrees Celsius as the meter saw them, and the rise in kelvin; what was not seen has no
+    column."""
+    keys = ("mean_power_w", "temperature_start_c", "temperature_end_c", "temperature_max_c")
+    row = {key: plain_value(record.observed[key]) for key in keys if key in record.observed}
+    warmed = warming(record)
+    return row if warmed is None else row | {"temperature_rise_k": warmed.rise_k}
 
 
 def _cell(value: Any) -> Any:
@@ -107,10 +122,13 @@ class Row:
 def runs_table(view: StudyView) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     """Columns after trial, role and outcome, and the rows in the order of the records."""
     paths = differing_params([view.params(record) for record in view.records])
+    warm = any(warming(record) is not None for record in view.records)
     columns = (
         *(Column(words.labelled(n), f"objective {n}", True, words.is_energy(n)) for n in view.objectives),
         Column("gross (J)", "all phases of the run, as metered", True, energy=True),
         Column("net (J)", "gross minus idle power times time", True, energy=True),
+        Column("idle (W)", "power before the study, nothing running", True, energy=True),
+        *((Column("temperature (°C)", "at the start, the highest, and the rise", True),) if warm else ()),
         Column("best loss", "lowest validation loss, nats per token", True),
         Column("steps", "optimizer steps taken", True),
         Column("seed", "seed of the run", True),
@@ -118,7 +136,7 @@ def runs_table(view: StudyView) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
         Column("flags", "what makes the run doubtful", False),
         Column("reason", "why the run ended, in its own words", False),
     )
-    return columns, tuple(_table_row(view, record, paths) for record in view.records)
+    return columns, tuple(_table_row(view, record, paths, warm) for record in view.records)
 
 
 def _is_numeric(view: StudyView, path: str) -> bool:
@@ -126,12 +144,14 @@ def _is_numeric(view: StudyView, path: str) -> bool:
     return all(isinstance(value, int | float | None) and not isinstance(value, bool) for value in values)
 
 
-def _table_row(view: StudyView, record: Record, paths: Sequence[str]) -> Row:
+def _table_row(view: StudyView, record: Record, paths: Sequence[str], warm: bool) -> Row:
     params = flat(view.params(record))
     cells = (
         *(_objective_cell(view, record, name) for name in view.objectives),
         _number_cell(record.gross_energy_j),
         _number_cell(record.net_energy_j),
+        _number_cell(record.idle_power_w),
+        *((_temperature_cell(record),) if warm else ()),
         Cell("", "")
         if record.best_loss is None
         else Cell(words.nats(record.best_loss), str(record.best_loss)),
@@ -159,16 +179,25 @@ def _objective_cell(view: StudyView, record: Record, objective: str) -> Cell:
     value = record.values.get(objective)
     if value is None:
         return Cell("unknown" if record.outcome is Outcome.UNMEASURED else "", "")
-    shown = (
-        words.number(float(value))
-        if words.unit(objective) in ("J", "s")
-        else words.objective_value(objective, value)
-    )
+    if words.unit(objective) in ("J", "s"):
+        error = words.visible_error_j(objective, value, record.energy_error_j)
+        shown = words.number(float(value)) + ("" if error is None else f" ± {words.number(error, 2)}")
+    else:
+        shown = words.objective_value(objective, value)
     return Cell(shown if record.feasible else f"≥ {shown}", str(float(value)))
 
 
 def _number_cell(value: float | None) -> Cell:
     return Cell("unknown") if value is None else Cell(words.number(value), str(float(value)))
+
+
+def _temperature_cell(record: Record) -> Cell:
+    """Start and highest in degrees Celsius, and the rise, which is what it is sorted by."""
+    seen = warming(record)
+    if seen is None:
+        return Cell("n/a")
+    text = f"{seen.start_c:.0f} → {seen.highest_c:.0f} ({words.kelvin(seen.rise_k)})"
+    return Cell(text, str(seen.rise_k))
 
 
 def _param_cell(params: Mapping[str, Any], path: str) -> Cell:

@@ -1,13 +1,14 @@
-"""Numbers with their units, and what a study found as sentences that a person can repeat."""
+"""Numbers with their units; names, flags and meters in the words that the report has for them."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from search.agreement import MIN_RUNS, REGRET, RHO, Agreement, Correlation, Pair, Residual, Swap, Verdict
 from search.report.data import StudyView
+from search.report.meters import Comparison, StudyMeter
 from search.trial import Kind, Record
 
 _LABELS = {
@@ -21,6 +22,11 @@ _LABELS = {
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 _NO_NUMBER = "unknown"
 
+ERROR_WORDS = (
+    "what the meter's tick (its update period and resolution) may have moved into or out of the counted "
+    "joules; its gain is not in it"
+)
+VISIBLE_ERROR = 0.0005  # of a value: a smaller error lies beyond the three digits that are shown
 WIDE_INTERVAL = 0.02  # of the counted joules: beyond it the crossing's interval is said beside the number
 
 
@@ -73,8 +79,22 @@ def duration(time_s: float) -> str:
     return f"{number(time_s / 3600)} h" if time_s >= 7200 else quantity(time_s, "s")
 
 
-def objective_value(objective: str, value: float | None) -> str:
-    return quantity(value, unit(objective))
+def objective_value(objective: str, value: float | None, error_j: float | None = None) -> str:
+    """The value with its unit. `error_j` is that of counted joules, and so is shown beside these alone."""
+    text = quantity(value, unit(objective))
+    error = None if value is None else visible_error_j(objective, value, error_j)
+    if error is None:
+        return text
+    shown, _, unit_name = text.rpartition(" ")
+    factor = next((factor for factor, prefix in _PREFIXES if f"{prefix}J" == unit_name), 1.0)
+    return f"{shown} ± {number(error / factor, 2)} {unit_name}"
+
+
+def visible_error_j(objective: str, value: float, error_j: float | None) -> float | None:
+    """The error where it belongs to this objective and can be seen in the digits shown, else None."""
+    if objective != "energy_to_target_j" or error_j is None or not math.isfinite(error_j):
+        return None
+    return error_j if error_j >= VISIBLE_ERROR * abs(value) else None
 
 
 def ratio(value: float | None) -> str:
@@ -103,6 +123,11 @@ def parameter(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def kelvin(rise_k: float) -> str:
+    """A difference of temperatures, with its sign: sensors give whole degrees."""
+    return f"{rise_k:+.0f} K"
+
+
 def redacted(text: str) -> str:
     """The text with the passwords of URLs masked: a report is passed on."""
     return re.sub(r"(://[^\s:/@]*):[^\s@/]+@", r"\1:***@", text)
@@ -122,122 +147,160 @@ def kind_advice(kind: Kind) -> str:
     }[kind]
 
 
-@dataclass(frozen=True)
-class Headline:
-    """The finding in one sentence, and what a reader must know before repeating it."""
-
-    text: str
-    caveats: tuple[str, ...]
-
-
-def headline(view: StudyView) -> Headline:
-    """The finding; where there is none, what happened instead."""
-    if not view.records:
-        return Headline("No run has finished yet.", ())
-    if view.best is None:
-        return Headline(_nothing_reached(view), ())
-    if view.baseline is None:
-        return Headline(
-            f"{_reached_for(view, view.best)}; there is no baseline to compare it with.", _caveats(view)
-        )
-    if not view.baseline_reached:
-        return Headline(_baseline_fell_short(view, view.best, view.baseline), _caveats(view))
-    return Headline(_compared(view, view.best, view.baseline), _caveats(view))
-
-
-def _nothing_reached(view: StudyView) -> str:
-    target = nats(view.problem.target_loss)
-    others = [record for record in view.records if record is not view.baseline and not record.interrupted]
-    if view.baseline is not None and view.baseline_reached:
-        cost = " and ".join(
-            objective_value(name, value)
-            for name, value in zip(view.objectives, view.values(view.baseline), strict=True)
-        )
-        tried = f"none of {len(others)} trials has" if others else "no other trial has finished"
-        return f"Only the baseline reached {target} nats ({cost}, {kind_words(view)}); {tried}."
-    closest = min(
-        (r for r in view.records if r.best_loss is not None and math.isfinite(r.best_loss)),
-        key=lambda r: r.best_loss if r.best_loss is not None else math.inf,
-        default=None,
-    )
-    if closest is None or closest.best_loss is None:
-        return f"Nothing reached {target} nats: no run has a loss to show."
-    who = name_of(view, closest)
-    return f"Nothing reached {target} nats: the closest, {who}, came to {nats(closest.best_loss)}."
-
-
 def name_of(view: StudyView, record: Record) -> str:
     return "the baseline" if record is view.baseline else f"trial {record.trial}"
 
 
-def _reached_for(view: StudyView, best: Record) -> str:
-    costs = [
-        objective_value(name, value) for name, value in zip(view.objectives, view.values(best), strict=True)
-    ]
-    spent = " and ".join(costs)
+def meter_words(meter: StudyMeter) -> str:
+    return f"{meter.name} ({meter.kind.value})"
+
+
+def measured_hint(view: StudyView) -> str:
+    """How to have a meter that is read from a device beside one that is not; empty where there is one."""
+    if view.meter is None or view.meter.kind is Kind.MEASURED or view.meters.measured:
+        return ""
     return (
-        f"Trial {best.trial} reached {nats(view.problem.target_loss)} nats for {spent} ({kind_words(view)})"
+        f"No measured meter was read beside {view.meter.name}, so how well it ranks is not known. Where the "
+        "machine has an energy counter, meter.also=[nvml] (NVIDIA GPUs), meter.also=[rapl] (CPUs, Linux) or "
+        "meter.also=[zeus] (AMD GPUs, Jetson) reads it over the same runs, and the report compares the two."
     )
 
 
-def _baseline_fell_short(view: StudyView, best: Record, baseline: Record) -> str:
-    first = view.objectives[0]
-    spent = baseline.values.get(first)
-    text = f"{_reached_for(view, best)}; the baseline did not reach it"
-    if spent is None:
-        return f"{text} ({baseline.outcome.value}: {baseline.outcome.advice})."
-    bound = best.values[first] / spent if spent > 0 else math.inf
-    text += f" with {objective_value(first, spent)}"
-    if bound >= 1:
-        return f"{text}, so which of the two costs less is not known."
-    rounded_up = math.ceil(bound * 1000) / 1000
-    return f"{text}, so the ratio of {label(first)} is at most {rounded_up:.3f}."
+def correlation_words(correlation: Correlation | None) -> str:
+    """`0.93 [0.81, 0.98]`, without an interval where the runs are too few for one."""
+    if correlation is None:
+        return _NO_NUMBER
+    if correlation.low is None or correlation.high is None:
+        return f"{correlation.rho:.2f}"
+    return f"{correlation.rho:.2f} [{correlation.low:.2f}, {correlation.high:.2f}]"
 
 
-def _compared(view: StudyView, best: Record, baseline: Record) -> str:
-    target = nats(view.problem.target_loss)
-    clauses = [_share(view, name, best, baseline) for name in view.objectives]
-    ratios = [view.ratio(best, name) for name in view.objectives]
-    first, rest = clauses[0], list(zip(clauses[1:], ratios[1:], strict=True))
-    saves = ratios[0] is not None and ratios[0] < 1
-    parts = [f"{'but' if saves and r is not None and r > 1 else 'and'} {clause}" for clause, r in rest]
-    lead = (
-        f"Trial {best.trial} reached {target} nats with {first}"
-        if saves
-        else f"No trial saved {label(view.objectives[0])}: the cheapest, trial {best.trial}, "
-        f"reached {target} nats with {first}"
-    )
-    return f"{' '.join([lead, *parts])}."
+def verdict_words(agreement: Agreement) -> str:
+    """`agrees`, `does not agree`, or why neither can be said."""
+    if agreement.verdict is Verdict.AGREES:
+        return "agrees"
+    if agreement.verdict is Verdict.DISAGREES:
+        return f"does not agree: {' and '.join(_disagreements(agreement))}"
+    if agreement.verdict is Verdict.UNDECIDED:
+        return f"not shown to agree: the interval reaches below {RHO:g}, more runs would tell"
+    if agreement.runs < MIN_RUNS:
+        return f"unknown: {agreement.runs} of the {MIN_RUNS} runs that it takes reached the target"
+    return "unknown: one of the two meters reads every run the same"
 
 
-def _share(view: StudyView, objective: str, best: Record, baseline: Record) -> str:
-    """`0.21 of the baseline's energy (12.3 J against 58.1 J, estimated by cpu_time)`."""
-    ours = objective_value(objective, best.values[objective])
-    theirs = objective_value(objective, baseline.values[objective])
-    first = objective == view.objectives[0]
-    meter = f", {kind_words(view)}" if is_energy(objective) else ""
-    whose = "the baseline's" if first else "its"
-    return (
-        f"{ratio(view.ratio(best, objective))} of {whose} {label(objective)} ({ours} against {theirs}{meter})"
-    )
-
-
-def _caveats(view: StudyView) -> tuple[str, ...]:
-    """Reasons to wait before repeating the headline."""
-    best = view.best
-    assert best is not None
-    caveats = ["One run each, not yet confirmed with fresh seeds: a search picks lucky runs."]
-    compared = [best] if view.baseline is None else [best, view.baseline]
-    caveats += [
-        f"{name_of(view, record).capitalize()} is flagged: {'; '.join(record.flags)}."
-        for record in compared
-        if record.flags
-    ]
-    widths = [(name_of(view, r), r.crossing.relative_interval) for r in compared if r.crossing is not None]
-    if any(width > WIDE_INTERVAL for _, width in widths):
-        parts = " and ".join(f"{number(100 * width, 2)} % ({who})" for who, width in widths)
-        caveats.append(
-            f"The target was crossed somewhere in the last {parts} of the counted joules, between two "
-            "evaluations; the later one ranks."
+def _disagreements(agreement: Agreement) -> list[str]:
+    correlation, winners = agreement.correlation, agreement.winners
+    reasons = []
+    if winners is not None and winners.regret > REGRET:
+        reasons.append(
+            f"its winner, {winners.chosen.label}, costs {ratio(winners.regret)} times what "
+            f"{winners.cheapest.label} costs"
         )
-    return tuple(caveats)
+    if correlation is not None and correlation.high is not None and correlation.high < RHO:
+        reasons.append(f"the interval of its rank correlation lies below {RHO:g}")
+    return reasons
+
+
+VERDICT_RULE = (
+    f"A meter agrees where the 95 % interval of Spearman's ρ lies at or above {RHO:g} and the run that it "
+    f"would choose costs at most {100 * (REGRET - 1):.0f} % more than the cheapest, by the reference. It "
+    f"does not agree where the interval lies below {RHO:g} or that run costs more. Fewer than {MIN_RUNS} "
+    "runs have no interval."
+)
+
+
+def residual_words(comparison: Comparison, residual: Residual) -> str:
+    """How far one run is from the scale of its meter, with both numbers."""
+    return (
+        f"{residual.pair.label}: {ratio(residual.factor)} times the median ratio "
+        f"({_both(comparison, residual.pair)})"
+    )
+
+
+def swap_words(comparison: Comparison, swap: Swap) -> str:
+    """Two runs that change places, with all four numbers."""
+    dearer, cheaper = swap.dearer, swap.cheaper
+    ours, theirs = comparison.surrogate, comparison.reference
+    return (
+        f"{dearer.label} looks cheaper than {cheaper.label} by {ours.name} "
+        f"({quantity(dearer.surrogate_j, 'J')} against {quantity(cheaper.surrogate_j, 'J')}, "
+        f"{ours.kind.value}) and costs {ratio(swap.gap)} times as much by {theirs.name} "
+        f"({quantity(dearer.reference_j, 'J')} against {quantity(cheaper.reference_j, 'J')}, "
+        f"{theirs.kind.value})"
+    )
+
+
+def _both(comparison: Comparison, pair: Pair) -> str:
+    both = ((pair.surrogate_j, comparison.surrogate), (pair.reference_j, comparison.reference))
+    return ", ".join(f"{quantity(joules, 'J')} by {meter.name}, {meter.kind.value}" for joules, meter in both)
+
+
+def brief_run(label: str) -> str:
+    """`7` for `trial 7`, `baseline` for `the baseline`: beside a mark there is little room."""
+    return label.removeprefix("trial ").removeprefix("the ")
+
+
+def meter_warning(view: StudyView) -> str:
+    """What must be said first: the meter that ranked, and a better one beside it, disagree. Else empty."""
+    found = view.meters.of_the_ranking
+    if found is None or found.agreement.verdict is not Verdict.DISAGREES:
+        return ""
+    agreement, ours, theirs = found.agreement, meter_words(found.surrogate), meter_words(found.reference)
+    text = f"{theirs}, read beside {ours} over the same runs, orders the trials differently"
+    winners = agreement.winners
+    if winners is not None and winners.regret > 1:
+        chosen, cheapest = winners.chosen, winners.cheapest
+        text += (
+            f": {chosen.label}, the cheapest by {found.surrogate.name}, costs {ratio(winners.regret)} times "
+            f"what {cheapest.label} costs by {found.reference.name} ({quantity(chosen.reference_j, 'J')} "
+            f"against {quantity(cheapest.reference_j, 'J')}, {found.reference.kind.value})"
+        )
+    return (
+        f"{text}. Spearman's ρ is {correlation_words(agreement.correlation)} over {agreement.runs} runs, and "
+        f"{len(agreement.swaps)} of {agreement.comparisons} pairs of runs change places. Rank by "
+        f"{found.reference.name} (meter={found.reference.name}) before you conclude."
+    )
+
+
+def meter_caveat(view: StudyView) -> str:
+    """A better meter ran beside the one that ranked, and does not settle whether they agree. Else empty."""
+    found = view.meters.of_the_ranking
+    open_verdicts = (Verdict.UNDECIDED, Verdict.UNKNOWN)
+    if found is None or found.agreement.verdict not in open_verdicts:
+        return ""
+    return (
+        f"Ranked by {meter_words(found.surrogate)}, with {meter_words(found.reference)} read beside it; "
+        f"whether the two agree is not settled ({verdict_words(found.agreement)})."
+    )
+
+
+# What makes a run doubtful. A flag that is not here is shown by its name.
+FLAGS = {
+    "counter_power_disagree": "the energy counter and the integrated power differ by over 5 %",
+    "throttled_thermal": "heat held the clocks down",
+    "throttled_power_brake": "an outside power brake held the clocks down",
+    "throttled_hardware": "the hardware held the clocks down",
+    "throttling_unknown": "whether the clocks were held down could not be read",
+    "power_capped": "the power limit held the clocks down, as it may under heavy work on a healthy GPU",
+    "power_limit_lowered": "the power limit is below the board's default",
+    "foreign_process": "another process computed on the GPU, and its joules are in the run's",
+    "processes_not_identifiable": "who else computed on the device could not be told, as in a container",
+    "foreign_cpu_load": "other processes used over a tenth of a core",
+    "cpu_contended": "a thread of the run waited for a core for over 5 % of the time",
+    "cpu_stolen": "the hypervisor gave over 5 % of a core to others",
+    "cpu_waiting": "the run left its core idle without a known cause: a disk, a lock, or a silent hypervisor",
+    "cpu_throttled": "a CPU quota held the run back for over 5 % of the time",
+    "cpu_load_unknown": "what else kept the CPU busy could not be read",
+    "short_window": "so short that one update of the meter is over 1 % of what counts",
+    "started_hot": "the device was above its temperature band at the start, and so may have drawn more",
+    "started_cold": "the device was below its temperature band at the start, and so may have drawn less",
+    "temperature_unknown": "the device gave no temperature, so whether it started in its band is not known",
+    "device_not_exclusive": "nothing kept other runs off the device",
+    "sampling_gap": "the power was not sampled for a while, so that its integral has a gap",
+    "energy_until_last_report": "the worker was lost: its joules are those up to its last report, at least",
+}
+
+
+def flag(name: str) -> str:
+    """The flag as a clause, or its name where it has no words."""
+    return FLAGS.get(name, name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from records_factory import make_study, study_config
+from records_factory import make_misranked_study, make_study, study_config
 from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -68,14 +68,30 @@ def report(tmp_path_factory: pytest.TempPathFactory, hostile_study: list[Record]
     return write_report(tmp_path_factory.mktemp("report") / "demo", hostile_study, study_config())
 
 
-@pytest.fixture
-def page(browser: Chrome, report: Path) -> Chrome:
-    """The report, freshly opened and with its figures drawn."""
+@pytest.fixture(scope="module")
+def metered_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with two meters and temperatures."""
+    folder = tmp_path_factory.mktemp("metered") / "demo"
+    return write_report(folder, make_misranked_study(), study_config())
+
+
+def opened(browser: Chrome, report: Path, figures: int) -> Chrome:
     browser.get_log("browser")
     browser.get(report.as_uri())
     drawn = "return document.querySelectorAll('[data-figure] .main-svg').length"
-    WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(drawn) >= FIGURES)
+    WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(drawn) >= figures)
     return browser
+
+
+@pytest.fixture
+def page(browser: Chrome, report: Path) -> Chrome:
+    """The report, freshly opened and with its figures drawn."""
+    return opened(browser, report, FIGURES)
+
+
+@pytest.fixture
+def metered_page(browser: Chrome, metered_report: Path) -> Chrome:
+    return opened(browser, metered_report, FIGURES + 2)
 
 
 def shown_trials(page: Chrome) -> list[int]:
@@ -176,3 +192,42 @@ def test_figures_take_the_colours_of_the_dark_look(page: Chrome) -> None:
         WebDriverWait(page, 10).until(lambda driver: driver.execute_script(look) != light)
     finally:
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_two_meters_and_temperatures_are_drawn_without_a_complaint(metered_page: Chrome) -> None:
+    for name in ("meters-0", "temperature"):
+        plot = metered_page.find_element(By.CSS_SELECTOR, f"[data-figure=figure-{name}]")
+        assert plot.find_elements(By.CSS_SELECTOR, ".main-svg .point")
+    assert metered_page.find_element(By.ID, "meter-warning").is_displayed()
+    assert metered_page.get_log("browser") == []
+
+
+def test_a_hover_shows_a_run_by_both_meters(metered_page: Chrome) -> None:
+    metered_page.execute_script(
+        "const plot = document.querySelector('[data-figure=figure-meters-0]');"
+        "const runs = plot.data.findIndex((trace) => trace.name === 'reached the target');"
+        "Plotly.Fx.hover(plot, [{curveNumber: runs, pointNumber: 0}]);"
+    )
+    hover = WebDriverWait(metered_page, 10).until(
+        lambda d: d.find_element(By.CSS_SELECTOR, ".hoverlayer .hovertext")
+    )
+    text = hover.get_property("textContent")
+    assert "nvml (measured): 41.7 J" in text
+    assert "roofline (modelled): 12.9 J" in text
+
+
+def test_temperatures_sort_by_the_rise_and_unknown_ones_come_last(metered_page: Chrome) -> None:
+    heading(metered_page, "temperature").find_element(By.TAG_NAME, "button").click()
+    cells = column(metered_page, "temperature")
+    rises = [int(cell.partition("(")[2].removesuffix(" K)")) for cell in cells if cell != "n/a"]
+    assert rises == sorted(rises)
+    assert cells[-1] == "n/a"
+
+
+def test_a_narrow_screen_does_not_scroll_sideways(metered_page: Chrome) -> None:
+    narrow = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    metered_page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    try:
+        assert metered_page.execute_script("return document.documentElement.scrollWidth") <= 400
+    finally:
+        metered_page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

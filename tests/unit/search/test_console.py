@@ -4,7 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 
 import pytest
-from records_factory import make_record, make_study, study_config, unmeasured
+from records_factory import (
+    make_metered_study,
+    make_misranked_study,
+    make_record,
+    make_study,
+    study_config,
+    unmeasured,
+)
 from rich.console import Console
 
 from search.report.console import cost_line, front_table
@@ -109,3 +116,18 @@ def test_no_runs_have_cost_nothing_yet() -> None:
 def test_what_stopping_saved_is_said_to_be_an_estimate_and_at_most(steps: int, said: bool) -> None:
     dominated = make_record(2, outcome=Outcome.DOMINATED, steps=steps)
     assert ("saved an estimated 80.0 J at most" in cost_of(CHEAP, dominated)) is said
+
+
+def test_errors_of_counted_joules_stand_beside_them() -> None:
+    text = drawn([dataclasses.replace(BASELINE, energy_error_j=0.5), CHEAP])
+    assert "60.0 ± 0.50 J" in row(text, "0 (baseline)")
+    assert "12.0 J" in row(text, "1 ")
+
+
+def test_a_measured_meter_that_disagrees_with_the_one_that_ranks_is_a_warning() -> None:
+    text = " ".join(drawn(make_misranked_study()).split())
+    assert "Warning: nvml (measured), read beside roofline (modelled), orders the trials differently" in text
+
+
+def test_a_modelled_meter_that_disagrees_with_a_measured_one_that_ranks_is_none() -> None:
+    assert "Warning" not in drawn(make_metered_study())

@@ -4,13 +4,28 @@ import dataclasses
 import math
 
 import pytest
-from records_factory import TARGET, make_curve, make_record, make_study, study_config, unmeasured
+from hypothesis import given
+from hypothesis import strategies as st
+from records_factory import (
+    NVML,
+    ROOFLINE,
+    TARGET,
+    ended_early,
+    heated,
+    make_curve,
+    make_metered_study,
+    make_misranked_study,
+    make_record,
+    make_study,
+    read_beside,
+    study_config,
+    unmeasured,
+)
 
 from search.report import style
+from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view
 from search.report.figures import (
-    curves_figure,
-    curves_info,
     importance_figure,
     outcomes_figure,
     outcomes_info,
@@ -18,8 +33,10 @@ from search.report.figures import (
     phases_info,
 )
 from search.report.importance import Importance
+from search.report.meters_figure import MetersInfo, meters_figure, meters_info
 from search.report.pareto import pareto_figure, pareto_info
-from search.trial import PHASES, Outcome, Record
+from search.report.temperature import Warming, temperature_figure, temperature_info, temperature_note, warming
+from search.trial import PHASES, Ledger, Outcome, Record
 
 INJECTED = "<b>x</b>"
 
@@ -200,7 +217,156 @@ def test_importance_bars_escape_the_names_of_parameters() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
-    [(1.0, 12.0, [1, 2, 5, 10]), (0.3, 0.6, [0.5]), (1.0, 2e2, [1, 10, 100])],
+    [
+        (1.0, 12.0, [1, 2, 5, 10]),
+        (1.0, 2e2, [1, 10, 100]),
+        (0.31, 0.56, [0.35, 0.4, 0.45, 0.5, 0.55]),
+        (11.55, 12.45, [11.6, 11.7, 11.8, 11.9, 12.0, 12.1, 12.2, 12.3, 12.4]),
+    ],
 )
 def test_log_axes_are_ticked_at_round_numbers(low: float, high: float, ticks: list[float]) -> None:
     assert style.log_ticks(low, high) == ticks
+
+
+@given(st.floats(min_value=1e-6, max_value=1e9), st.floats(min_value=1.05, max_value=1e6))
+def test_a_log_axis_has_two_ticks_or_more_and_not_too_many_to_read(low: float, factor: float) -> None:
+    ticks = style.log_ticks(low, low * factor)
+    assert 2 <= len(ticks) <= 20
+    assert ticks == sorted(ticks)
+
+
+def test_an_evaluation_that_ended_early_is_drawn_small_and_hollow_and_not_as_a_mark_of_its_curve() -> None:
+    record = make_record(1)
+    partial = ended_early(record.curve)
+    figure = curves_figure(curves_info(view_of(dataclasses.replace(record, curve=partial))))
+    hollow = [trace for trace in figure.data if trace.legendgroup == "partial"]
+    whole = [trace for trace in figure.data if trace.legendgroup == "trial 1"]
+    drawn = [point for point in partial if not point.whole]
+    assert len(drawn) > 2
+    for trace, which in zip(hollow, ("energy_j", "time_s"), strict=True):
+        assert trace.name == "evaluation ended early: plainly above the target"
+        assert list(trace.x) == [getattr(point, which) for point in drawn]
+        assert trace.marker.symbol == "circle-open"
+        assert max(trace.marker.size) < max(whole[0].marker.size)
+    assert [size == 0 for size in whole[0].marker.size] == [not point.whole for point in partial]
+
+
+def test_without_evaluations_that_ended_early_the_legend_does_not_name_them(view: StudyView) -> None:
+    assert all("early" not in (trace.name or "") for trace in curves_figure(curves_info(view)).data)
+
+
+def test_a_hover_gives_the_error_of_counted_joules() -> None:
+    (mark,) = pareto_info(view_of(make_record(1, energy_error_j=0.4))).groups["front"]
+    assert "energy: 20.0 ± 0.40 J" in mark.lines
+
+
+def test_a_hover_gives_flags_in_words() -> None:
+    (mark,) = pareto_info(view_of(make_record(1, flags=("power_capped", "own_flag")))).groups["front"]
+    assert "flag: own_flag" in mark.lines
+    assert any(line.startswith("flag: the power limit") for line in mark.lines)
+
+
+def both_of(view: StudyView) -> MetersInfo:
+    (comparison,) = view.meters.comparisons
+    info = meters_info(view, comparison)
+    assert info is not None
+    return info
+
+
+@pytest.fixture(scope="module")
+def misranked() -> StudyView:
+    return study_view(make_misranked_study(), study_config())
+
+
+def test_every_run_that_both_meters_read_is_in_the_plane_of_the_two(misranked: StudyView) -> None:
+    groups = both_of(misranked).groups
+    assert {name: len(runs) for name, runs in groups.items()} == {
+        "baseline": 1,
+        "ranks": 8,
+        "replicate": 1,
+        "short": 4,
+    }
+
+
+def test_the_runs_farthest_from_the_median_ratio_have_labels_and_so_has_the_baseline(
+    misranked: StudyView,
+) -> None:
+    labels = {run.label for runs in both_of(misranked).groups.values() for run in runs} - {""}
+    assert labels == {"12", "2", "7", "baseline"}
+
+
+def test_both_axes_are_logarithmic_and_name_meter_and_kind(misranked: StudyView) -> None:
+    layout = meters_figure(both_of(misranked)).layout
+    assert (layout.xaxis.type, layout.yaxis.type) == ("log", "log")
+    assert layout.xaxis.title.text == "energy (J), nvml (measured)"
+    assert layout.yaxis.title.text == "energy (J), roofline (modelled)"
+
+
+def test_the_line_goes_through_the_median_ratio_and_past_every_run(misranked: StudyView) -> None:
+    info = both_of(misranked)
+    line = meters_figure(info).data[0]
+    assert [y / x for x, y in zip(line.x, line.y, strict=True)] == pytest.approx([info.scale] * 2)
+    assert line.x[0] < min(info.values("reference_j")) < max(info.values("reference_j")) < line.x[1]
+
+
+def test_marks_of_two_meters_are_told_apart_without_colour_and_hover_with_both_numbers(
+    misranked: StudyView,
+) -> None:
+    traces = meters_figure(both_of(misranked)).data[1:]
+    assert len({trace.marker.symbol for trace in traces}) == len(traces)
+    (baseline,) = [trace for trace in traces if trace.name == "baseline"]
+    assert "nvml (measured): 58.1 J<br>roofline (modelled): 19.2 J" in baseline.hovertext[0]
+    assert "optimizer.lr = 0.001" in baseline.hovertext[0]
+
+
+def test_meters_without_a_run_in_common_have_no_figure() -> None:
+    first = read_beside(read_beside(make_record(1), NVML, 2.0, counted_energy_j=None), ROOFLINE, 2.0)
+    second = read_beside(read_beside(make_record(2), NVML, 2.0), ROOFLINE, 2.0, counted_energy_j=None)
+    view = view_of(first, second)
+    found = {each.surrogate.name: meters_info(view, each) for each in view.meters.comparisons}
+    assert found["cpu_time"] is not None
+    assert found["roofline"] is None
+
+
+@pytest.mark.parametrize(
+    ("observed", "seen"),
+    [
+        ({"temperature_start_c": 40, "temperature_max_c": 62.0}, Warming(40.0, 62.0)),
+        ({"temperature_start_c": 40.0, "temperature_end_c": 38.0}, Warming(40.0, 38.0)),
+        ({"temperature_max_c": 62.0}, None),
+        ({"temperature_start_c": 40.0}, None),
+        ({"temperature_start_c": None, "temperature_max_c": 62.0}, None),
+        ({"temperature_start_c": 40.0, "temperature_max_c": math.nan}, None),
+        ({"temperature_start_c": 40.0, "temperature_max_c": "hot"}, None),
+        ({}, None),
+    ],
+)
+def test_warming_is_from_the_start_to_the_highest_and_unknown_where_either_is(
+    observed: dict[str, object], seen: Warming | None
+) -> None:
+    assert warming(make_record(1, observed=observed)) == seen
+
+
+def test_a_run_that_cooled_has_a_negative_rise() -> None:
+    assert Warming(50.0, 44.0).rise_k == -6.0
+
+
+def test_warming_stands_against_the_power_of_the_meter_that_ranks() -> None:
+    record = heated(make_record(1, energy_j=20.0, time_s=8.0))
+    (run,) = temperature_info(view_of(record)).parts["front"]
+    assert run.power_w == pytest.approx(20.0 / 8.0)
+    assert run.warming.rise_k == 15.0
+    assert "41 °C to 56 °C: +15 K" in run.lines
+
+
+def test_runs_without_temperatures_or_energy_are_not_in_the_figure() -> None:
+    at_once = Ledger(energy_j=dict.fromkeys(PHASES, 1.0), time_s=dict.fromkeys(PHASES, 0.0))
+    instant = dataclasses.replace(heated(make_record(4)), ledger=at_once)
+    records = [heated(make_record(1)), make_record(2), heated(unmeasured(3, "x")), instant]
+    assert temperature_info(view_of(*records)).runs == 1
+
+
+def test_the_temperature_figure_names_the_kind_of_its_watts_and_its_note_the_correlation() -> None:
+    info = temperature_info(study_view(make_metered_study(), study_config()))
+    assert temperature_figure(info).layout.xaxis.title.text == "mean power (W), measured by nvml"
+    assert "Over 16 runs, Spearman's ρ of temperature rise and mean power is 0.99 [" in temperature_note(info)

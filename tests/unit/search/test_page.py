@@ -16,7 +16,21 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import yaml
-from records_factory import METER, PROVENANCE, make_record, make_study, study_config, unmeasured
+from records_factory import (
+    METER,
+    NVML,
+    PROVENANCE,
+    ROOFLINE,
+    heated,
+    make_metered_study,
+    make_misranked_study,
+    make_record,
+    make_study,
+    read_beside,
+    side,
+    study_config,
+    unmeasured,
+)
 
 from search.records import append_record
 from search.report.__main__ import main
@@ -410,3 +424,133 @@ def test_the_command_runs_as_a_module(study_folder: Path) -> None:
     )
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert "python -m search.report: no folder" in ran.stderr
+
+
+@pytest.fixture(scope="module")
+def metered(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    folder = tmp_path_factory.mktemp("metered") / "demo"
+    return Page(write_report(folder, make_metered_study(), study_config()).read_text())
+
+
+def test_a_study_with_one_meter_and_no_thermometer_says_nothing_of_either(page: Page) -> None:
+    assert not page.with_id("meters")
+    assert not page.with_id("meter-warning")
+    assert "temperature" not in page.text.lower()
+
+
+def test_meters_side_by_side_have_a_section_with_a_figure_and_the_worst_disagreements(metered: Page) -> None:
+    assert metered.with_id("meters")
+    assert "figure-meters-0" in metered.figures()
+    assert "each against nvml (measured), the most trustworthy of them; the study ranks by it" in metered.text
+    assert "9 of 14" in metered.text
+    assert "0.90 [0.48, 0.98]" in metered.text
+    assert "does not agree: its winner, trial 12, costs 1.29 times what trial 7 costs" in metered.text
+    assert (
+        "trial 12: 0.60 times the median ratio (2.70 J by roofline, modelled, 15.9 J by nvml" in metered.text
+    )
+    assert "and costs 1.29 times as much by nvml (15.9 J against 12.3 J, measured)" in metered.text
+    assert "3 of 36 pairs of runs that reached the target change places" in metered.text
+
+
+def test_side_readings_that_could_not_be_had_are_listed_with_their_reason(metered: Page) -> None:
+    assert "rapl (measured), 14 runs: /sys/class/powercap/intel-rapl:0/energy_uj: permission denied" in (
+        metered.text
+    )
+
+
+def test_a_study_whose_side_meter_was_never_readable_says_so(tmp_path: Path) -> None:
+    page = page_of(tmp_path, read_beside(CHEAP, NVML, 1.0, counted_energy_j=None, reason="no driver"))
+    assert "nvml (measured), 1 run: no driver" in page.text
+    assert not page.with_id("side-by-side")
+
+
+def test_the_warning_of_a_ranking_that_a_measured_meter_contradicts_stands_above_the_front(
+    tmp_path: Path,
+) -> None:
+    page = page_of(tmp_path, *make_misranked_study())
+    assert page.with_id("meter-warning")
+    assert page.text.index("orders the trials differently") < page.text.index("The Pareto front")
+
+
+def test_errors_stand_beside_counted_joules_and_are_explained(metered: Page, page: Page) -> None:
+    assert "12.3 ± 0.30 J" in metered.text
+    assert "≥ 64.0 ± 0.30" in metered.text
+    assert "±: what the meter's tick" in metered.text
+    assert "±" not in page.text
+
+
+@pytest.mark.parametrize(("gain", "says"), [(0.05, "± 5.0 %: one constant factor"), (None, "unknown: one")])
+def test_the_gain_error_of_a_meter_is_explained_once(tmp_path: Path, gain: float | None, says: str) -> None:
+    meter = dataclasses.replace(METER, settings={"gain_error": gain})
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, meter=meter))
+    assert page.text.count(f"gain error{says}") == 1
+    assert "gain_error" not in page.text
+
+
+def test_the_settings_of_the_meters_beside_are_on_the_page(metered: Page) -> None:
+    assert "meter beside it: roofline" in metered.text
+    assert "pj_per_byte" in metered.text
+
+
+def test_temperatures_stand_beside_joules_and_are_n_a_where_unknown(metered: Page) -> None:
+    assert "41 → 67 (+26 K)" in metered.text
+    assert "n/a" in metered.text
+    assert "figure-temperature" in metered.figures()
+
+
+@pytest.mark.parametrize(("runs", "drawn"), [(2, False), (3, True)])
+def test_warming_is_drawn_from_three_runs_on(tmp_path: Path, runs: int, drawn: bool) -> None:
+    records = [heated(make_record(n, energy_j=10.0 + n)) for n in range(1, runs + 1)]
+    assert ("figure-temperature" in page_of(tmp_path, *records).figures()) is drawn
+
+
+def test_a_net_energy_below_zero_is_shown_as_it_is(tmp_path: Path) -> None:
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, net_energy_j=-3.2, idle_power_w=3.5))
+    assert page.text.count("-3.20") == 2
+    assert "3.50 W" in page.text
+
+
+def test_an_unknown_idle_power_is_unknown_and_not_zero(tmp_path: Path) -> None:
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, net_energy_j=None, idle_power_w=None))
+    assert "0 W" not in page.text
+    assert page.text.count("unknown") >= 4
+
+
+def test_flags_are_listed_with_their_words_and_how_many_runs_they_concern(tmp_path: Path) -> None:
+    records = [dataclasses.replace(record, flags=("power_capped",)) for record in (BASELINE, CHEAP)]
+    page = page_of(tmp_path, *records, make_record(2, flags=("own_flag",)))
+    assert "power_capped, 2 runsThe power limit held the clocks down" in page.text
+    assert "own_flag, 1 run" in page.text
+
+
+def test_how_to_add_a_measured_meter_is_said_where_none_ran(page: Page, metered: Page) -> None:
+    assert page.with_id("measured-hint")
+    assert not metered.with_id("measured-hint")
+
+
+def test_what_a_side_meter_says_is_text_wherever_it_stands(tmp_path: Path) -> None:
+    plain = page_of(tmp_path, BASELINE, read_beside(CHEAP, ROOFLINE, 0.5))
+    hostile = dataclasses.replace(ROOFLINE, name=ATTACK, settings={"devices": [ATTACK], ATTACK: ATTACK})
+    bad = dataclasses.replace(side(hostile, None), meter="other", reason=ATTACK)
+    record = read_beside(CHEAP, hostile, 0.5, flags=(ATTACK,))
+    attacked = page_of(tmp_path, BASELINE, dataclasses.replace(record, also=(*record.also, bad)))
+    assert len(attacked.scripts) == len(plain.scripts)
+    assert ATTACK in attacked.text
+
+
+def test_passwords_in_reasons_of_side_meters_reach_no_page(tmp_path: Path) -> None:
+    leaky = read_beside(CHEAP, NVML, 1.0, counted_energy_j=None, reason="cannot reach redis://me:hunter2@x")
+    write_report(tmp_path, [leaky], study_config())
+    for path in tmp_path.iterdir():
+        assert "hunter2" not in path.read_text(), path.name
+
+
+def test_the_csv_has_side_readings_with_their_kind_errors_and_temperatures() -> None:
+    frame = trials_frame(study_view(make_metered_study(), study_config()))
+    rows = {row["run_id"]: row for row in frame.to_dict("records") if not row["interrupted"]}
+    best = rows["run-0007"]
+    assert best["also_roofline_j"] == pytest.approx(0.24 * 12.3)
+    assert (best["also_roofline_kind"], best["also_rapl_kind"]) == ("modelled", "measured")
+    assert (best["energy_error_j"], best["temperature_rise_k"]) == (0.3, 15.0)
+    assert pd.isna(best["also_rapl_j"])
+    assert pd.isna(rows["run-0009"]["temperature_rise_k"])

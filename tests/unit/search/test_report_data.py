@@ -3,17 +3,35 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
-from records_factory import METER, PROVENANCE, make_record, make_study, study_config, unmeasured
+from records_factory import (
+    METER,
+    NVML,
+    PROVENANCE,
+    ROOFLINE,
+    make_metered_study,
+    make_misranked_study,
+    make_record,
+    make_study,
+    read_beside,
+    side,
+    study_config,
+    unmeasured,
+)
 
+from search.agreement import Verdict
+from search.report import words
 from search.report.data import ReportError, StudyView, study_view, summary
+from search.report.headline import headline
 from search.report.importance import MIN_TRIALS, parameter_importance
-from search.report.words import headline, nats, quantity, ratio, redacted
-from search.trial import CountedPhases, Outcome, Record
+from search.report.meters import Comparison
+from search.report.words import nats, quantity, ratio, redacted
+from search.trial import CountedPhases, Kind, MeterInfo, Outcome, Record
 
 NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 TEXT_OR_NULL = {"type": ["string", "null"]}
@@ -25,6 +43,27 @@ def required(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
+METER_NAME = required(
+    name={"type": "string"},
+    kind={"enum": ["measured", "estimated", "modelled"]},
+    ranks={"type": "boolean"},
+)
+SIDE_BY_SIDE = required(
+    surrogate=METER_NAME,
+    reference=METER_NAME,
+    runs={"type": "integer"},
+    runs_of_any_outcome={"type": "integer"},
+    spearman={
+        "anyOf": [
+            {"type": "null"},
+            required(rho={"type": "number"}, low=NUMBER_OR_NULL, high=NUMBER_OR_NULL),
+        ]
+    },
+    scale=NUMBER_OR_NULL,
+    regret=NUMBER_OR_NULL,
+    verdict={"enum": ["AGREES", "DISAGREES", "UNDECIDED", "UNKNOWN"]},
+    unreadable={"type": "object", "additionalProperties": {"type": "integer"}},
+)
 SCHEMA = required(
     schema={"const": 1},
     study={"type": "string"},
@@ -69,6 +108,7 @@ SCHEMA = required(
     ),
     verdict={"type": "null"},
 )
+SCHEMA["properties"]["meters_side_by_side"] = {"type": "array", "items": SIDE_BY_SIDE}
 
 
 def view_of(*records: Record, names: tuple[str, ...] = ()) -> StudyView:
@@ -100,6 +140,10 @@ STUDIES = {
     "nothing measured": [unmeasured(3, "the counter stood still")],
     "killed baseline": [make_record(0, outcome=Outcome.CRASHED, interrupted=True)],
     "no provenance": [dataclasses.replace(CHEAP, provenance={})],
+    "a modelled meter beside a measured one": make_metered_study(),
+    "a measured meter beside a modelled one": make_misranked_study(),
+    "a meter beside a single run": [read_beside(CHEAP, NVML, 3.0)],
+    "a meter beside it that could not be read": [read_beside(CHEAP, NVML, 3.0, counted_energy_j=None)],
 }
 
 
@@ -437,3 +481,255 @@ def test_the_parameters_of_a_baseline_that_was_not_sampled_are_those_of_its_conf
     baseline = make_record(0, energy_j=60.0, params={}, config={"optimizer": {"lr": 0.001, "beta1": 0.9}})
     view = view_of(baseline, make_record(1, params={"optimizer.lr": 0.01, "model.new": 3}))
     assert summary(view)["baseline"]["params"] == {"optimizer.lr": 0.001}
+
+
+def trials_at(ratios: Sequence[float], meter: MeterInfo = NVML, **fields: Any) -> list[Record]:
+    """Trials of 10, 11, ... J by `cpu_time`, and of so many times that by the meter beside it."""
+    return [
+        read_beside(make_record(n, energy_j=9.0 + n, **fields), meter, ratio)
+        for n, ratio in enumerate(ratios, start=1)
+    ]
+
+
+def only_comparison(records: Sequence[Record]) -> Comparison:
+    (found,) = study_view(records, study_config()).meters.comparisons
+    return found
+
+
+def test_a_study_with_one_meter_compares_none_and_its_summary_has_no_key_for_it() -> None:
+    view = study_view(make_study(), study_config())
+    assert (view.meters.comparisons, view.meters.unreadable) == ((), ())
+    assert "meters_side_by_side" not in summary(view)
+
+
+@pytest.mark.parametrize(
+    ("ranking", "beside", "reference", "surrogate"),
+    [
+        (Kind.MEASURED, Kind.MODELLED, "cpu_time", "other"),
+        (Kind.ESTIMATED, Kind.MEASURED, "other", "cpu_time"),
+        (Kind.MODELLED, Kind.ESTIMATED, "other", "cpu_time"),
+        (Kind.MEASURED, Kind.MEASURED, "cpu_time", "other"),
+        (Kind.MODELLED, Kind.MODELLED, "cpu_time", "other"),
+    ],
+)
+def test_measured_is_trusted_over_estimated_over_modelled_and_of_equals_the_one_that_ranks(
+    ranking: Kind, beside: Kind, reference: str, surrogate: str
+) -> None:
+    ours = dataclasses.replace(METER, kind=ranking)
+    other = dataclasses.replace(METER, name="other", kind=beside)
+    found = only_comparison([read_beside(make_record(1, meter=ours), other, 2.0)])
+    assert (found.reference.name, found.surrogate.name) == (reference, surrogate)
+
+
+def test_every_meter_is_compared_with_the_most_trustworthy_of_all() -> None:
+    records = [read_beside(read_beside(CHEAP, ROOFLINE, 0.2), NVML, 3.0)]
+    found = study_view(records, study_config()).meters.comparisons
+    assert [(each.reference.name, each.surrogate.name) for each in found] == [
+        ("nvml", "cpu_time"),
+        ("nvml", "roofline"),
+    ]
+
+
+def test_a_meter_that_was_never_readable_is_no_reference() -> None:
+    records = [read_beside(read_beside(CHEAP, NVML, 1.0, counted_energy_j=None), ROOFLINE, 0.2)]
+    assert only_comparison(records).reference.name == "cpu_time"
+
+
+def test_meters_are_compared_at_the_crossing_and_not_at_the_end_of_the_run() -> None:
+    record = dataclasses.replace(CHEAP, counted_energy_j=99.0)
+    assert record.crossing is not None
+    (pair,) = only_comparison([read_beside(record, ROOFLINE, 0.5)]).agreement.pairs
+    assert (pair.reference_j, pair.surrogate_j) == (record.crossing.energy_j, 0.5 * record.crossing.energy_j)
+
+
+def test_runs_short_of_the_target_set_the_scale_and_do_not_rank() -> None:
+    short = [make_record(n, outcome=Outcome.DOMINATED) for n in (2, 3)]
+    found = only_comparison([read_beside(record, ROOFLINE, 0.5) for record in (CHEAP, *short)])
+    assert (found.agreement.runs, len(found.agreement.pairs)) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"outcome": Outcome.CRASHED},
+        {"outcome": Outcome.DOMINATED, "interrupted": True},
+        {"outcome": Outcome.UNMEASURED},
+    ],
+)
+def test_runs_that_crashed_or_were_killed_or_have_no_energy_compare_no_meters(fields: dict[str, Any]) -> None:
+    broken = dataclasses.replace(make_record(2, **fields), also=(side(ROOFLINE, 5.0),))
+    found = only_comparison([read_beside(CHEAP, ROOFLINE, 0.5), broken])
+    assert [record.trial for record in found.records] == [1]
+
+
+def test_a_replicate_compares_meters_and_does_not_rank() -> None:
+    found = only_comparison([*trials_at([0.5, 0.5]), *trials_at([0.5], role="replicate")])
+    assert (found.agreement.runs, len(found.agreement.pairs)) == (2, 3)
+
+
+def test_side_readings_that_could_not_be_had_are_counted_by_their_reason() -> None:
+    records = [
+        *(read_beside(make_record(n), NVML, 1.0, counted_energy_j=None, reason="denied") for n in (1, 2)),
+        read_beside(make_record(3), NVML, 0.0, reason="it stood still"),
+        read_beside(make_record(5), NVML, math.inf),
+        read_beside(make_record(4), NVML, 2.0, reason="not a reason where there are joules"),
+    ]
+    view = study_view(records, study_config())
+    assert [(t.text, t.runs) for t in view.meters.unreadable] == [
+        ("denied", 2),
+        ("it stood still", 1),
+        ("the meter gave no energy and no reason", 1),
+    ]
+    assert view.meters.comparisons[0].agreement.runs == 1
+
+
+def test_flags_of_the_meters_beside_are_counted() -> None:
+    records = [read_beside(make_record(n), NVML, 1.0, flags=("power_capped",)) for n in (1, 2)]
+    (flagged,) = study_view(records, study_config()).meters.flagged
+    assert (flagged.meter.name, flagged.text, flagged.runs) == ("nvml", "power_capped", 2)
+
+
+def test_the_summary_says_how_meters_agree() -> None:
+    (entry,) = summary(study_view(make_misranked_study(), study_config()))["meters_side_by_side"]
+    assert entry["surrogate"] == {"name": "roofline", "kind": "modelled", "ranks": True}
+    assert entry["reference"] == {"name": "nvml", "kind": "measured", "ranks": False}
+    assert (entry["runs"], entry["runs_of_any_outcome"]) == (9, 14)
+    assert (entry["chosen"], entry["cheapest"], entry["verdict"]) == (12, 7, "DISAGREES")
+    assert entry["regret"] == pytest.approx(15.9 / 12.3)
+
+
+def test_a_measured_meter_that_disagrees_with_the_one_that_ranks_is_warned_of_with_numbers_and_kinds() -> (
+    None
+):
+    warning = words.meter_warning(study_view(make_misranked_study(), study_config()))
+    assert "nvml (measured), read beside roofline (modelled)" in warning
+    assert "trial 12, the cheapest by roofline, costs 1.29 times what trial 7 costs by nvml" in warning
+    assert "(15.9 J against 12.3 J, measured)" in warning
+    assert "Spearman's ρ is 0.90 [0.48, 0.98] over 9 runs" in warning
+    assert "meter=nvml" in warning
+
+
+@pytest.mark.parametrize(
+    "records",
+    [make_study(), make_metered_study(), trials_at([2.0] * 12), [], trials_at([2.0, 1.0, 3.0], ROOFLINE)],
+    ids=["one meter", "the measured one ranks", "they agree", "nothing", "a modelled one beside"],
+)
+def test_where_the_ranking_stands_there_is_no_warning(records: list[Record]) -> None:
+    view = study_view(records, study_config())
+    assert (words.meter_warning(view), words.meter_caveat(view)) == ("", "")
+
+
+def test_of_two_measured_meters_none_is_the_better_one() -> None:
+    ours = dataclasses.replace(METER, kind=Kind.MEASURED)
+    records = [dataclasses.replace(record, meter=ours) for record in trials_at([3.0, 2.0, 1.0])]
+    view = study_view(records, study_config())
+    assert view.meters.comparisons[0].agreement.verdict is Verdict.DISAGREES
+    assert words.meter_warning(view) == ""
+
+
+@pytest.mark.parametrize(
+    ("runs", "says"), [(3, "3 of the 5 runs that it takes"), (6, "not shown to agree: the interval reaches")]
+)
+def test_too_few_runs_to_trust_the_ranking_meter_are_a_caveat(runs: int, says: str) -> None:
+    view = study_view(trials_at([2.0] * runs), study_config())
+    (caveat,) = [caveat for caveat in headline(view).caveats if "read beside it" in caveat]
+    assert caveat.startswith("Ranked by cpu_time (estimated), with nvml (measured) read beside it")
+    assert says in caveat
+    assert words.meter_warning(view) == ""
+
+
+@pytest.mark.parametrize(
+    ("ratios", "says"),
+    [
+        ([2.0] * 12, "agrees"),
+        ([2.0] * 6, "not shown to agree"),
+        ([2.0] * 4, "unknown: 4 of the 5 runs"),
+        ([2.0, 2.0, 1.0], "does not agree: its winner, trial 1, costs 1.67 times what trial 3 costs"),
+        (
+            [0.5, *((30.0 - n) / n for n in range(11, 23))],
+            "does not agree: the interval of its rank correlation lies below 0.9",
+        ),
+    ],
+    ids=["agrees", "undecided", "few", "regret", "order"],
+)
+def test_the_verdict_says_why(ratios: list[float], says: str) -> None:
+    found = only_comparison(trials_at(ratios))
+    assert words.verdict_words(found.agreement).startswith(says)
+
+
+def test_a_meter_that_reads_all_runs_alike_has_an_unknown_verdict() -> None:
+    records = [read_beside(make_record(n, energy_j=10.0 + n / 100), ROOFLINE, 1.0) for n in range(1, 6)]
+    flat = [dataclasses.replace(record, also=(side(ROOFLINE, 3.0),)) for record in records]
+    assert "reads every run the same" in words.verdict_words(only_comparison(flat).agreement)
+
+
+@pytest.mark.parametrize(
+    ("records", "hints"),
+    [
+        (make_study(), True),
+        (trials_at([2.0], ROOFLINE), True),
+        (trials_at([2.0]), False),
+        (make_metered_study(), False),
+        ([], False),
+    ],
+    ids=["estimated alone", "modelled beside", "measured beside", "measured", "nothing"],
+)
+def test_where_no_measured_meter_ran_it_says_how_to_add_one(records: list[Record], hints: bool) -> None:
+    assert ("meter.also=[nvml]" in words.measured_hint(study_view(records, study_config()))) is hints
+
+
+@pytest.mark.parametrize(
+    ("error_j", "text"),
+    [
+        (None, "58.1 J"),
+        (0.4, "58.1 ± 0.40 J"),
+        (12.34, "58.1 ± 12 J"),
+        (0.0, "58.1 J"),
+        (0.001, "58.1 J"),
+        (math.inf, "58.1 J"),
+    ],
+)
+def test_an_error_stands_beside_joules_where_it_can_be_seen(error_j: float | None, text: str) -> None:
+    assert words.objective_value("energy_to_target_j", 58.1, error_j) == text
+
+
+def test_an_error_has_the_prefix_of_its_value_and_belongs_to_counted_joules_alone() -> None:
+    assert words.objective_value("energy_to_target_j", 1234.0, 5.0) == "1.23 ± 0.0050 kJ"
+    assert words.objective_value("energy_to_target_j", 0.0214, 0.001) == "21.4 ± 1.0 mJ"
+    assert words.objective_value("time_to_target_s", 10.0, 5.0) == "10.0 s"
+    assert words.objective_value("energy_to_target_j", None, 5.0) == "unknown"
+
+
+def test_errors_are_in_the_summary_and_unknown_ones_are_null() -> None:
+    records = [dataclasses.replace(BASELINE, energy_error_j=0.5), CHEAP]
+    content = summary(view_of(*records))
+    assert content["baseline"]["energy_error_j"] == 0.5
+    assert content["front"][0]["energy_error_j"] is None
+
+
+FLAGS = (
+    *("counter_power_disagree", "throttled_thermal", "throttled_power_brake", "throttled_hardware"),
+    *("throttling_unknown", "power_capped", "power_limit_lowered", "foreign_process"),
+    *("processes_not_identifiable", "foreign_cpu_load", "cpu_contended", "cpu_stolen", "cpu_waiting"),
+    *("cpu_throttled", "cpu_load_unknown", "short_window", "started_hot", "started_cold"),
+    *("temperature_unknown", "device_not_exclusive", "sampling_gap", "energy_until_last_report"),
+)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_every_flag_has_words(name: str) -> None:
+    text = words.flag(name)
+    assert text != name
+    assert "_" not in text
+    assert not text.endswith(".")
+
+
+def test_an_unknown_flag_is_shown_by_its_name() -> None:
+    assert words.flag("something_new") == "something_new"
+
+
+def test_caveats_say_flags_in_words() -> None:
+    flagged = dataclasses.replace(CHEAP, flags=("power_capped", "something_new"))
+    caveats = " ".join(headline(view_of(BASELINE, flagged)).caveats)
+    assert "Trial 1 is flagged: the power limit held the clocks down" in caveats
+    assert "something_new" in caveats
