@@ -1,6 +1,7 @@
 """What training yields. It imports no torch: whoever only listens need not either."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,7 +10,8 @@ class Progress:
     eval.
 
     `train_loss` is the last step's loss where it was looked at. `loss` and `loss_stderr` are set right after
-    an evaluation, in nats per token.
+    an evaluation, in nats per token, and with them `evaluated_tokens`, how many tokens it predicted. `whole`
+    is False where it ended early, plainly above the target: `loss` is then an estimate, never at or below it.
     """
 
     step: int
@@ -18,3 +20,19 @@ class Progress:
     train_loss: float | None = None
     loss: float | None = None
     loss_stderr: float | None = None
+    evaluated_tokens: int | None = None
+    whole: bool = True
+
+
+class Look(NamedTuple):
+    """One evaluation, for whoever plans the next: its step, its loss, and the `share` of the windows that it
+    took, 1 where it was whole. `stderr` is as in `model.evaluate.Evaluation`."""
+
+    step: int
+    loss: float
+    stderr: float
+    share: float
+
+    @property
+    def whole(self) -> bool:
+        return self.share >= 1.0

@@ -14,20 +14,17 @@ from torch import Tensor
 
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
-from model.evaluate import evaluate, validation_windows
+from model.evaluate import Evaluator, validation_windows
 from model.gpt import GPT
 from model.optim import OPTIMIZERS
-from model.progress import Progress
+from model.progress import Look, Progress
 from model.schedule import learning_rate
 from model.variants import unrunnable
 
 # On a GPU a look at the training loss waits for the queue, so it is only taken every so many steps.
 _LOSS_EVERY = {"cpu": 1, "cuda": 10}
 
-Curve = Sequence[tuple[int, float]]
-"""Evaluations so far: (step, validation loss)."""
-
-NextEvaluation = Callable[[Curve], int]
+NextEvaluation = Callable[[Sequence[Look]], int]
 """How many steps to train until the next evaluation, from the evaluations so far alone: a run must repeat
 exactly."""
 
@@ -37,11 +34,14 @@ def train(
     corpus: Corpus,
     device: torch.device,
     next_evaluation: NextEvaluation | None = None,
+    target_loss: float | None = None,
 ) -> Generator[Progress, None, GPT]:
     """Train for `config.train.max_steps`, evaluating where `next_evaluation` says and at the end; return the
     model.
 
-    The work before the first value is the setup phase. Raises ConfigError for a combination that cannot run.
+    An evaluation that finds itself plainly above `target_loss` ends early; without a target, and at the last
+    step, it is whole. The work before the first value is the setup phase. Raises ConfigError for a
+    combination that cannot run.
     """
     check_runnable(config, device)
     if len(corpus.train) <= config.model.block_size:
@@ -49,13 +49,14 @@ def train(
             f"the training part has {len(corpus.train)} tokens, and a model.block_size of "
             f"{config.model.block_size} needs more; give a longer text"
         )
-    next_evaluation = next_evaluation or (lambda curve: config.evaluation.interval)
+    next_evaluation = next_evaluation or (lambda looks: config.evaluation.interval)
     torch.manual_seed(config.seed)
     batches = torch.Generator().manual_seed(config.seed)
     tokens = torch.from_numpy(corpus.train.astype("int32")).to(device)
     windows = validation_windows(torch.from_numpy(corpus.validation.astype("int32")), config.evaluation).to(
         device
     )
+    evaluator = Evaluator(windows, target_loss)
     model = GPT(config.model, corpus.vocab_size).to(device)
     optimizer = OPTIMIZERS[config.optimizer.name].load()(config.optimizer, model)
     compute_loss = _loss_function(model, config, device)
@@ -67,8 +68,8 @@ def train(
             model.zero_grad(set_to_none=True)
         yield Progress(0, 0, "train")
 
-        curve: list[tuple[int, float]] = []
-        due = next_evaluation(curve)
+        looks: list[Look] = []
+        due = next_evaluation(looks)
         while step < config.train.max_steps:
             lr = learning_rate(step, config.optimizer.lr, config.schedule, config.decay_steps)
             for group in optimizer.param_groups:
@@ -91,10 +92,19 @@ def train(
             is_due = step >= due or step == config.train.max_steps
             yield Progress(step, seen, "eval" if is_due else "train", train_loss)
             if is_due:
-                result = evaluate(model, windows)
-                curve.append((step, result.loss))
-                due = step + max(1, next_evaluation(curve))
-                yield Progress(step, seen, "train", None, result.loss, result.stderr)
+                result = evaluator.evaluate(model, whole=step == config.train.max_steps)
+                share = result.tokens / windows[:, 1:].numel()
+                looks.append(Look(step, result.loss, result.stderr, share))
+                due = step + max(1, next_evaluation(looks))
+                yield Progress(
+                    step,
+                    seen,
+                    "train",
+                    loss=result.loss,
+                    loss_stderr=result.stderr,
+                    evaluated_tokens=result.tokens,
+                    whole=result.whole,
+                )
     finally:
         if config.train.compile:
             torch.compiler.set_stance("default")

@@ -12,7 +12,8 @@ The map, in the order of a trial's life (core: values in, values out; shell: eff
     worker.py      the parent's handle on the process that trains       shell
     station.py     that process: one device, one meter, one data set    shell
     device.py      which device, its memory and its lock                shell
-    meter/         what reads joules                                    shell
+    meter/         what reads joules: python -m search.meter             shell
+    temperature.py where a device's temperature must lie to begin       core
     run.py         ONE run: the meter around the training generator     shell
     cadence.py     when to evaluate next                                core
     energy.py      readings -> joules by phase, or why not              core
@@ -22,6 +23,7 @@ The map, in the order of a trial's life (core: values in, values out; shell: eff
     records.py     records.jsonl                                        shell
     files.py       writing a file as a whole                            shell
     front.py       Pareto front and hypervolume                         core
+    agreement.py   how well one meter stands in for another             core
     report/        the report: data and figures (core), page (shell)
     recipe.py      best.yaml                                            shell
     provenance.py  what a number needs beside it to be compared         shell

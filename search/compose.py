@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -69,6 +70,10 @@ def run(task: Callable[[DictConfig], int], config_name: str, argv: Sequence[str]
     """Run `task` under Hydra and leave with its exit status; a person's mistake costs one line and status
     2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    unknown = _unknown_flag(arguments)
+    if unknown:
+        say(unknown)
+        sys.exit(USAGE_ERROR)
     register()
     # Hydra prints several lines and exits with 1; with this set it raises instead, and we say it in one.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -93,6 +98,18 @@ def run(task: Callable[[DictConfig], int], config_name: str, argv: Sequence[str]
         say("stopped before anything had begun")
         status = INTERRUPTED
     sys.exit(status)
+
+
+def _unknown_flag(arguments: Sequence[str]) -> str:
+    """What is wrong with an option that Hydra does not have: argparse would take five lines; or nothing."""
+    known = [option for action in get_args_parser()._actions for option in action.option_strings]
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see --help"
+            return f"there is no option {name}; {hint}"
+    return ""
 
 
 def say(message: str) -> None:
@@ -166,12 +183,13 @@ def _no_such_key(path: str) -> str:
 
 
 def _extra_keys(composed: Mapping[str, Any], schema: Mapping[str, Any], prefix: str = "") -> str:
-    """The first key that the schema does not have (a `+key=value` gets past Hydra), or nothing."""
+    """The first key that the schema does not have (a `+key=value` gets past Hydra), or nothing. A mapping
+    that is empty in the schema holds what it likes, and is checked where it is read."""
     for key, value in composed.items():
         path = f"{prefix}{key}"
         if key not in schema:
             return path
-        if path != "space" and isinstance(value, Mapping) and isinstance(schema[key], Mapping):
+        if isinstance(value, Mapping) and isinstance(schema[key], Mapping) and schema[key]:
             below = _extra_keys(value, schema[key], f"{path}.")
             if below:
                 return below

@@ -25,13 +25,15 @@ from model.config import (
     TrainConfig,
 )
 from model.data import DATASETS
+from search.meter.program import Program
 from search.objective import OBJECTIVES
 from search.space import SEARCHABLE, Space, parse_space
 from search.stopping import Limits
 from search.trial import CountedPhases
 
 SAMPLERS = ("tpe", "nsgaii", "random")
-METERS = ("auto", "nvml", "cpu_time", "simulated")
+METERS = ("nvml", "rapl", "zeus", "cpu_time", "roofline", "simulated")
+GPU_ENERGY = ("auto", "counter", "power")
 DEVICES = ("auto", "cpu", "cuda")
 NAME_LENGTH = 120
 
@@ -62,19 +64,40 @@ class BudgetSection:
 
 
 @dataclass
-class MeterSection:
-    """`name` auto takes the best that works here. `counted_phases`: compile_train, train or gross.
+class RooflineSection:
+    """Coefficients of `roofline`: picojoules for an arithmetic operation by precision, and for a byte moved.
 
-    `watts_per_core` and `static_w` are the coefficients of `cpu_time`; `simulated_w` is what `simulated`
-    draws.
+    `compile_j` is charged for each compilation; null leaves runs that compile without a modelled energy.
+    """
+
+    pj_per_flop: dict[str, float] = field(default_factory=dict)
+    pj_per_byte: float = 0.0
+    compile_j: float | None = None
+
+
+@dataclass
+class MeterSection:
+    """`name` ranks: auto takes the best that works here. `also` are read beside it and rank nothing.
+
+    `counted_phases`: compile_train, train or gross. `idle_s`: how long idle power is measured before the
+    study.
+    `watts_per_core` and `static_w` are the coefficients of `cpu_time`. `gpus`: indices or UUIDs of the GPUs
+    that are charged, null for the one that trains. `gpu_energy`: auto takes a GPU's counter, or its
+    integrated power where it has none. `simulated` is a simulator's program (see
+    conf/meter/simulated.yaml).
     """
 
     name: str = "auto"
+    also: list[str] = field(default_factory=list)
     counted_phases: str = "compile_train"
+    idle_s: float = 2.0
     watts_per_core: float = 3.75
     static_w: float = 1.0
-    simulated_w: float = 50.0
-    idle_s: float = 2.0
+    gpus: list[str] | None = None
+    gpu_energy: str = "auto"
+    allow_module_scope: bool = False
+    roofline: RooflineSection = field(default_factory=RooflineSection)
+    simulated: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,13 +105,17 @@ class DeviceSection:
     """`id`: a CUDA index or a UUID, null for the first. `threads`: of torch on a CPU; one makes runs repeat
     exactly.
 
-    `wait`: wait for a device that another study holds; false fails at once.
+    `wait`: wait for a device that another study holds; false fails at once. `temperature_band_c`: [low, high]
+    in degrees Celsius that every run starts from (cooled by waiting, warmed by work), null for none;
+    `band_limit_s`: how long to try before a run starts outside it, flagged.
     """
 
     name: str = "auto"
     id: str | None = None
     threads: int = 1
     wait: bool = True
+    temperature_band_c: list[float] | None = None
+    band_limit_s: float = 300.0
 
 
 @dataclass
@@ -151,14 +178,13 @@ def check_run(config: StudyConfig) -> None:
     """Raises ConfigError for whatever one run needs and is not so."""
     _number("target_loss", config.target_loss, above=0)
     _choice("data", config.data.name, DATASETS)
-    _choice("meter.name", config.meter.name, METERS)
-    _choice("meter.counted_phases", config.meter.counted_phases, [policy.value for policy in CountedPhases])
-    _number("meter.watts_per_core", config.meter.watts_per_core, above=0)
-    _number("meter.static_w", config.meter.static_w, at_least=0)
-    _number("meter.simulated_w", config.meter.simulated_w, above=0)
-    _number("meter.idle_s", config.meter.idle_s, at_least=0)
+    check_meter(config.meter)
     _choice("device.name", config.device.name, DEVICES)
     _number("device.threads", config.device.threads, at_least=1)
+    _number("device.band_limit_s", config.device.band_limit_s, at_least=0)
+    band = config.device.temperature_band_c
+    if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
+        raise ConfigError(f"device.temperature_band_c must be [low, high] in degrees Celsius, got {band}")
     _number("budget.hang_s", config.budget.hang_s, above=0)
     for name in ("run_energy_j", "run_time_s", "run_tokens", "study_energy_j"):
         value = getattr(config.budget, name)
@@ -166,6 +192,33 @@ def check_run(config: StudyConfig) -> None:
             _number(f"budget.{name}", value, above=0)
     _number("seed", config.seed, at_least=0)
     config.run_config()
+
+
+def check_meter(meter: MeterSection) -> None:
+    """Raises ConfigError."""
+    _choice("meter.name", meter.name, ("auto", *METERS))
+    for name in meter.also:
+        _choice("meter.also", name, METERS)
+    for name in (name for name in meter.also if meter.also.count(name) > 1 or name == meter.name):
+        raise ConfigError(f"meter.also names {name}, which is read already; name each meter once")
+    _choice("meter.counted_phases", meter.counted_phases, [policy.value for policy in CountedPhases])
+    _number("meter.watts_per_core", meter.watts_per_core, above=0)
+    _number("meter.static_w", meter.static_w, at_least=0)
+    _number("meter.idle_s", meter.idle_s, at_least=0)
+    _choice("meter.gpu_energy", meter.gpu_energy, GPU_ENERGY)
+    if meter.gpus is not None and not meter.gpus:
+        raise ConfigError("meter.gpus must name a GPU or more, or be null for the one that trains")
+    if meter.gpus is not None and meter.name == "zeus":
+        raise ConfigError("meter.gpus is for NVIDIA GPUs; meter=zeus reads the device that trains")
+    if "roofline" in (meter.name, *meter.also):
+        _number("meter.roofline.pj_per_byte", meter.roofline.pj_per_byte, above=0)
+        for precision, value in meter.roofline.pj_per_flop.items():
+            _choice("meter.roofline.pj_per_flop", precision, ("fp32", "tf32", "bf16", "fp8"))
+            _number(f"meter.roofline.pj_per_flop.{precision}", value, above=0)
+        if meter.roofline.compile_j is not None:
+            _number("meter.roofline.compile_j", meter.roofline.compile_j, above=0)
+    if "simulated" in (meter.name, *meter.also):
+        Program.from_mapping(meter.simulated)
 
 
 def check_study(config: StudyConfig) -> Space:

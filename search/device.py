@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from model.config import ConfigError
 from model.variants import Capabilities, find_compiler
 from search.compose import UserError
 from search.config import DeviceSection
+from search.meter.base import MeterSpec
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,23 @@ class Device:
             return "cpu"
         return f"GPU-{torch.cuda.get_device_properties(self.index).uuid}"
 
+    @property
+    def rocm(self) -> bool:
+        """Whether torch's "cuda" means AMD's GPUs here."""
+        return torch.version.hip is not None
+
     def synchronize(self) -> None:
         if self.type == "cuda":
             torch.cuda.synchronize(self.index)
+
+    def work(self, seconds: float) -> None:
+        """Keep the device busy, with arithmetic that nobody needs."""
+        side = 4096 if self.type == "cuda" else 512
+        a = torch.ones(side, side, device=self.torch_device)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            torch.mm(a, a)
+            self.synchronize()
 
     def capabilities(self) -> Capabilities:
         bf16 = torch.cuda.is_bf16_supported() if self.type == "cuda" else True
@@ -86,6 +102,13 @@ class Device:
             described["gpu_memory_bytes"] = int(properties.total_memory)
             described["compute_capability"] = f"{properties.major}.{properties.minor}"
         return described
+
+
+def locks(device: Device, meters: Iterable[MeterSpec]) -> frozenset[str]:
+    """What a run must hold: the device that trains, and each that a meter reads. Packages and cores are one
+    machine's CPU."""
+    read = {name for spec in meters for name in spec.devices}
+    return frozenset({device.uuid} | {name if name.startswith("GPU-") else "cpu" for name in read})
 
 
 def resolve(section: DeviceSection) -> Device:
@@ -133,12 +156,21 @@ class DeviceBusy(UserError):
 
 @contextmanager
 def exclusive(
-    lock_name: str, holder: str, wait: bool, on_wait: Callable[[str], None] = lambda by: None
+    lock_names: Collection[str], holder: str, wait: bool, on_wait: Callable[[str], None] = lambda what: None
 ) -> Iterator[None]:
-    """Hold the device for one run. The kernel lets go when the process dies.
+    """Hold every one of these devices for one run, taken in an order that is the same for all, so that two
+    studies cannot wait for each other. Raises DeviceBusy if told not to wait."""
+    with ExitStack() as stack:
+        for name in sorted(set(lock_names)):
+            stack.enter_context(_held(name, holder, wait, on_wait))
+        yield
 
-    While another holds it, `on_wait` is told by whom every few seconds. Raises DeviceBusy if told not to
-    wait.
+
+@contextmanager
+def _held(lock_name: str, holder: str, wait: bool, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold one device. The kernel lets go when the process dies.
+
+    While another holds it, `on_wait` is told so every few seconds.
     """
     folder = Path(tempfile.gettempdir()) / f"joulesearch-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -153,7 +185,7 @@ def exclusive(
                 raise DeviceBusy(
                     f"{lock_name} is held by {by}; end that first, or type device.wait=true"
                 ) from error
-            on_wait(by)
+            on_wait(f"the device {lock_name}, which {by} holds")
     try:
         who.write_text(holder)
         yield

@@ -102,10 +102,10 @@ class Watcher:
         kind = partial.meter.kind.value
         self._show(f"{self._trial}: step {partial.steps}, loss {loss}, {spent} {kind}{against}")
 
-    def waiting(self, by: str) -> None:
-        if by != self._waiting_for:
-            self._waiting_for = by
-            self.say(f"{self._trial}: waiting for the device, which {escape(by)} holds")
+    def waiting(self, what: str) -> None:
+        if what != self._waiting_for:
+            self._waiting_for = what
+            self.say(f"{self._trial}: waiting for {escape(what)}")
 
     def finished(self, record: Record) -> None:
         self._remember(record)

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from model.config import RunConfig
 from model.progress import Progress
-from search.energy import Account, Reading
-from search.meter.base import Meter
+from search.energy import Account, Counter, Reading
+from search.meter.base import Meter, WorkDone
 from search.objective import Spent, loss_gap, objective_values
 from search.stopping import Ending, Limits, Standing, ending
-from search.trial import CurvePoint, Ledger, MeterInfo, Outcome, Record, find_crossing
+from search.trial import CurvePoint, Ledger, MeterInfo, Outcome, Record, SideReading, find_crossing
 
 LOOK_EVERY_S = 0.5
 INTERRUPTED = "the run was interrupted"
@@ -67,6 +67,43 @@ class RunRequest:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A meter that is read beside the one that ranks: its account, and what it had counted at the latest
+    evaluation."""
+
+    meter: MeterInfo
+    account: Account
+    at_evaluation_j: float | None = None
+
+    def look(self, phase: str, reading: Reading, evaluated: bool) -> Beside:
+        looked = replace(self, account=self.account.enter(phase, reading))
+        return replace(looked, at_evaluation_j=looked.counted_j) if evaluated else looked
+
+    @property
+    def counted_j(self) -> float | None:
+        ledger = self.account.ledger()
+        return None if ledger is None else ledger.counted_energy_j(self.meter.counted_phases)
+
+
+@dataclass(frozen=True)
+class Temperatures:
+    """Of the device during a run, in degrees Celsius; None where nobody knows."""
+
+    start_c: float | None = None
+    end_c: float | None = None
+    max_c: float | None = None
+
+    def seen(self, now_c: float | None) -> Temperatures:
+        if now_c is None:
+            return self
+        start_c = now_c if self.start_c is None else self.start_c
+        return Temperatures(start_c, now_c, now_c if self.max_c is None else max(self.max_c, now_c))
+
+    def observed(self) -> dict[str, float]:
+        return {f"temperature_{name}": value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Seen:
     """A run so far. Every instant of it can be turned into a record."""
 
@@ -76,9 +113,13 @@ class Seen:
     account: Account
     progress: Progress
     curve: tuple[CurvePoint, ...] = ()
+    beside: tuple[Beside, ...] = ()
+    temperatures: Temperatures = Temperatures()
     idle_power_w: float | None = None
     peak_memory_bytes: int | None = None
     flags: tuple[str, ...] = ()
+    flags_beside: tuple[tuple[str, ...], ...] = ()
+    observed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def counted(self) -> tuple[float | None, float]:
@@ -105,6 +146,18 @@ class Seen:
         )
 
 
+@dataclass(frozen=True)
+class Instrument:
+    """A meter and what the record says of it."""
+
+    meter: Meter
+    info: MeterInfo
+
+    def open(self, phase: str, reading: Reading) -> Account:
+        spec = self.meter.spec
+        return Account.open(phase, reading, Counter(spec.update_period_s, spec.resolution_j, spec.clocked))
+
+
 def execute(
     request: RunRequest,
     training: Generator[Progress, None, object],
@@ -112,35 +165,48 @@ def execute(
     info: MeterInfo,
     report: Callable[[Seen], None],
     *,
+    beside: Sequence[Instrument] = (),
     clock: Callable[[], float] = time.perf_counter,
     synchronize: Callable[[], None] = lambda: None,
     idle_power_w: float | None = None,
     peak_memory: Callable[[], int | None] = lambda: None,
+    flags: Sequence[str] = (),
 ) -> Record:
     """Drive `training` until the target, a budget, a dominating rival or its end. Never raises for the run's
     errors.
 
-    `report` gets the run so far at every look. `clock` must be the meter's own.
+    `report` gets the run so far at every look. `beside` are read at the same moments and rank nothing.
+    `clock` must be the meter's own. `flags`: what was wrong before the run began.
     """
+    instruments = (Instrument(meter, info), *beside)
+    work = WorkDone(request.run_config(), request.vocab_size)
 
-    def read() -> Reading:
+    def read() -> tuple[Reading, ...]:
         synchronize()
-        return meter.read()
+        return tuple(instrument.meter.read() for instrument in instruments)
 
-    def read_anyhow() -> Reading:
+    def read_anyhow() -> tuple[Reading, ...]:
         """At both ends, where a device that fails for good must not take the record with it."""
         try:
             return read()
         except Exception as error:
-            return Reading(clock(), None, f"the device could not be read: {one_line(error)}")
+            unread = Reading(clock(), None, f"the device could not be read: {one_line(error)}")
+            return (unread,) * len(instruments)
 
-    meter.start()
+    for instrument in instruments:
+        instrument.meter.start(work)
+    first = read_anyhow()
     seen = Seen(
         request=request,
         meter=info,
         started_at=now_utc(),
-        account=Account.open("setup", read_anyhow(), meter.spec.update_period_s),
+        account=instruments[0].open("setup", first[0]),
         progress=Progress(0, 0, "setup"),
+        beside=tuple(
+            Beside(instrument.info, instrument.open("setup", reading))
+            for instrument, reading in zip(beside, first[1:], strict=True)
+        ),
+        temperatures=Temperatures().seen(_temperature_c(first)),
         idle_power_w=idle_power_w,
     )
     end: Ending | None = None
@@ -151,6 +217,7 @@ def execute(
             except StopIteration:
                 end = Ending(Outcome.OUT_OF_BUDGET, f"the schedule's {seen.progress.step} steps are done")
                 break
+            _note(work, seen.account.phase, progress)
             diverged = progress.train_loss is not None and not math.isfinite(progress.train_loss)
             boundary = progress.phase != seen.account.phase or progress.loss is not None or diverged
             if not boundary and clock() - seen.account.last.time_s < LOOK_EVERY_S:
@@ -174,13 +241,33 @@ def execute(
         end = Ending(Outcome.CRASHED, one_line(error))
     finally:
         training.close()
-    last = read_anyhow()
-    if last.energy_j is not None or end.outcome is not Outcome.CRASHED:  # else what was read before it broke
-        seen = replace(seen, account=seen.account.look(last))
-    flags = (*meter.flags(), *short_window(seen.counted[1], meter.spec.update_period_s))
-    seen = replace(seen, flags=flags, peak_memory_bytes=peak_memory())
+    readings = read_anyhow()
+    if readings[0].energy_j is not None or end.outcome is not Outcome.CRASHED:  # else what was read before
+        seen = _last_look(seen, readings)
+    for instrument in instruments:
+        instrument.meter.stop()
+    short = short_window(seen.counted[1], meter.spec.update_period_s)
+    seen = replace(
+        seen,
+        flags=(*flags, *meter.flags(), *short),
+        flags_beside=tuple(tuple(instrument.meter.flags()) for instrument in beside),
+        observed=meter.observed(),
+        peak_memory_bytes=peak_memory(),
+    )
     interrupted = end.reason == INTERRUPTED
     return to_record(seen, end, interrupted)
+
+
+def _note(work: WorkDone, phase: str, progress: Progress) -> None:
+    """What was done in `phase`, which ends with this progress or goes on."""
+    work.steps = progress.step
+    work.evaluated_tokens += progress.evaluated_tokens or 0
+    work.compiles += phase == "compile" and progress.phase != "compile"
+
+
+def _temperature_c(readings: Sequence[Reading]) -> float | None:
+    """The first that a meter gives: the ranking one's own, where it has one."""
+    return next((reading.temperature_c for reading in readings if reading.temperature_c is not None), None)
 
 
 def short_window(counted_s: float, update_period_s: float) -> tuple[str, ...]:
@@ -188,15 +275,39 @@ def short_window(counted_s: float, update_period_s: float) -> tuple[str, ...]:
     return ("short_window",) if update_period_s > 0.01 * counted_s else ()
 
 
-def _look(seen: Seen, progress: Progress, reading: Reading, peak_memory_bytes: int | None) -> Seen:
-    account = seen.account.enter(progress.phase, reading)
-    seen = replace(seen, account=account, progress=progress, peak_memory_bytes=peak_memory_bytes)
-    if progress.loss is None or not math.isfinite(progress.loss):
+def _look(seen: Seen, progress: Progress, readings: Sequence[Reading], peak_memory_bytes: int | None) -> Seen:
+    evaluated = progress.loss is not None and math.isfinite(progress.loss)
+    seen = replace(
+        seen,
+        account=seen.account.enter(progress.phase, readings[0]),
+        beside=tuple(
+            side.look(progress.phase, reading, evaluated)
+            for side, reading in zip(seen.beside, readings[1:], strict=True)
+        ),
+        temperatures=seen.temperatures.seen(_temperature_c(readings)),
+        progress=progress,
+        peak_memory_bytes=peak_memory_bytes,
+    )
+    if progress.loss is None or not evaluated:
         return seen
     energy_j, time_s = seen.counted
     stderr = progress.loss_stderr or 0.0
-    point = CurvePoint(progress.step, progress.tokens, progress.loss, stderr, energy_j, time_s)
+    point = CurvePoint(
+        progress.step, progress.tokens, progress.loss, stderr, energy_j, time_s, progress.whole
+    )
     return replace(seen, curve=(*seen.curve, point))
+
+
+def _last_look(seen: Seen, readings: Sequence[Reading]) -> Seen:
+    return replace(
+        seen,
+        account=seen.account.look(readings[0]),
+        beside=tuple(
+            side.look(side.account.phase, reading, evaluated=False)
+            for side, reading in zip(seen.beside, readings[1:], strict=True)
+        ),
+        temperatures=seen.temperatures.seen(_temperature_c(readings)),
+    )
 
 
 def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
@@ -204,12 +315,12 @@ def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
     crashed."""
     request = seen.request
     ledger = seen.account.ledger()
-    unmeasured = seen.account.reason or _counted_nothing(seen)
+    unmeasured = seen.account.reason or _unresolved(seen)
     if unmeasured and end.outcome is not Outcome.CRASHED:
         end = Ending(Outcome.UNMEASURED, unmeasured)
-    best = min((point.loss for point in seen.curve), default=None)
+    best = best_loss(seen.curve)
     crossing = find_crossing(seen.curve, request.target_loss) if not unmeasured else None
-    energy_j, time_s = seen.counted if ledger else (None, seen.counted[1])
+    energy_j, time_s = (None, seen.counted[1]) if unmeasured else seen.counted
     spent = seen.spent
     if crossing is not None:
         spent = replace(spent, energy_j=crossing.energy_j, time_s=crossing.time_s, tokens=crossing.tokens)
@@ -255,26 +366,58 @@ def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
             "index": request.index,
             "system_attrs": dict(request.system_attrs),
         },
+        energy_error_j=None if unmeasured else seen.account.error_j(seen.meter.counted_phases.phases),
+        also=_also(seen, reached=crossing is not None),
+        observed=seen.temperatures.observed() | dict(seen.observed),
     )
+
+
+def best_loss(curve: Sequence[CurvePoint]) -> float | None:
+    """The lowest loss of the whole evaluations; of the others where there is none yet."""
+    whole = [point.loss for point in curve if point.whole]
+    return min(whole or [point.loss for point in curve], default=None)
+
+
+def _also(seen: Seen, reached: bool) -> tuple[SideReading, ...]:
+    flags = seen.flags_beside or ((),) * len(seen.beside)
+    readings = []
+    for side, its_flags in zip(seen.beside, flags, strict=True):
+        ledger = side.account.ledger()
+        counted_j = side.at_evaluation_j if reached else side.counted_j
+        readings.append(
+            SideReading(
+                meter=side.meter.name,
+                kind=side.meter.kind,
+                counted_energy_j=counted_j if ledger else None,
+                gross_energy_j=ledger.gross_energy_j if ledger else None,
+                phases_j=dict(ledger.energy_j) if ledger else None,
+                reason=side.account.reason,
+                flags=its_flags,
+                settings=dict(side.meter.settings),
+            )
+        )
+    return tuple(readings)
 
 
 def unmetered_record(request: RunRequest, meter: MeterInfo, reason: str, interrupted: bool = False) -> Record:
     """The record of a run that died before its first look: its energy is unknown, which is not zero."""
-    nothing = Account.open("setup", Reading(0.0, None, "no reading before the run ended"), 0.0)
+    nothing = Account.open("setup", Reading(0.0, None, "no reading before the run ended"), Counter())
     seen = Seen(request, meter, now_utc(), nothing, Progress(0, 0, "setup"))
     return replace(to_record(seen, Ending(Outcome.CRASHED, reason), interrupted), counted_time_s=None)
 
 
-def _counted_nothing(seen: Seen) -> str:
-    """Why the counted phases cannot be believed, where they took time and the counter did not move in them.
+def _unresolved(seen: Seen) -> str:
+    """Why the counted phases cannot be believed, where they took time and the counter hardly moved in them.
 
-    A run of 0 J would win every ranking.
+    A run of 0 J would win every ranking, and one that is shorter than its meter's period may read as little.
     """
     energy_j, time_s = seen.counted
-    if energy_j == 0.0 and time_s > 0.0:
-        phases = " and ".join(seen.meter.counted_phases.phases)
-        return f"the meter counted 0 J over {time_s:.3f} s of {phases}"
-    return ""
+    phases = seen.meter.counted_phases.phases
+    if energy_j is None or time_s == 0.0 or seen.account.resolves(phases):
+        return ""
+    counted = f"the meter counted {energy_j:.3g} J over {time_s:.3f} s of {' and '.join(phases)}"
+    error_j = seen.account.error_j(phases)
+    return f"{counted}, +- {error_j:.3g} J by its period and resolution: the run is too short for it"
 
 
 def now_utc() -> str:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,14 @@ from model.gpt import count_parameters
 from model.train import NextEvaluation, train
 from search.cadence import evaluation_cost_steps, steps_until_evaluation
 from search.compose import ONE_LINE, UserError
-from search.config import DeviceSection, MeterSection
-from search.device import Device, exclusive, resolve
+from search.config import DeviceSection, MeterSection, RooflineSection
+from search.device import Device, exclusive, locks, resolve
 from search.energy import mean_power_w
-from search.meter import Meter, choose
+from search.meter import METERS, Meter, choose
 from search.provenance import software
-from search.run import INTERRUPTED, RunRequest, Seen, execute, one_line, to_record
+from search.run import INTERRUPTED, Instrument, RunRequest, Seen, execute, one_line, to_record
 from search.stopping import Ending
+from search.temperature import Band, next_step
 from search.trial import CountedPhases, MeterInfo, Outcome, Record
 from search.worker import StationSetup
 
@@ -49,6 +50,7 @@ class Station:
     device: Device
     meter: Meter
     info: MeterInfo
+    beside: tuple[Instrument, ...]
     corpus: Corpus
     idle_power_w: float | None
 
@@ -56,27 +58,24 @@ class Station:
     def open(setup: StationSetup) -> Station:
         """Raises what `ONE_LINE` lists where the device, the meter or the data cannot be had."""
         device = resolve(DeviceSection(**setup.device))
-        if not setup.device["wait"]:
-            with exclusive(device.uuid, _holder(setup.study), wait=False):
-                pass  # it is free now; each run holds it for itself
-        section = MeterSection(**setup.meter)
+        section = meter_section(setup.meter)
         meter, because = choose(section, device)
-        spec = meter.spec
-        info = MeterInfo(
-            name=spec.name,
-            kind=spec.kind,
-            counted_phases=CountedPhases(section.counted_phases),
-            chosen_because=because,
-            settings=dict(spec.settings)
-            | {"devices": list(spec.devices), "update_period_s": spec.update_period_s},
+        beside = tuple(
+            Instrument(other, _info(other, section, "named in meter.also"))
+            for other in (METERS[name].build(section, device) for name in section.also)
         )
+        if not setup.device["wait"]:
+            specs = (meter.spec, *(one.meter.spec for one in beside))
+            with exclusive(locks(device, specs), _holder(setup.study), wait=False):
+                pass  # they are free now; each run holds them for itself
         corpus = load(DataConfig(**setup.data), Path(setup.cache_dir))
         if corpus.sha256 != setup.data_sha256:
             raise UserError(
                 f"the text of data={corpus.name} changed since the study was begun; type study.name=OTHER"
             )
         _warm_up(device, corpus)
-        return Station(setup, device, meter, info, corpus, _idle_power_w(meter, section.idle_s))
+        info = _info(meter, section, because)
+        return Station(setup, device, meter, info, beside, corpus, _idle_power_w(meter, section.idle_s))
 
     def hello(self) -> dict[str, Any]:
         return {
@@ -91,7 +90,7 @@ class Station:
         self,
         request: RunRequest,
         report: Callable[[Seen], None],
-        on_wait: Callable[[str], None] = lambda by: None,
+        on_wait: Callable[[str], None] = lambda what: None,
     ) -> Record:
         """One run, holding the device."""
         config = request.run_config()
@@ -101,9 +100,12 @@ class Station:
             self.corpus,
             self.device.torch_device,
             next_evaluation(config, request.target_loss, self.corpus),
+            request.target_loss,
         )
         wait = bool(self.setup.device["wait"])
-        with exclusive(self.device.uuid, _holder(request.study), wait, on_wait):
+        specs = (self.meter.spec, *(one.meter.spec for one in self.beside))
+        with exclusive(locks(self.device, specs), _holder(request.study), wait, on_wait):
+            flags = self._into_band(on_wait)
             self.device.reset_peak_memory()
             return execute(
                 request,
@@ -111,10 +113,51 @@ class Station:
                 self.meter,
                 self.info,
                 report,
+                beside=self.beside,
                 synchronize=self.device.synchronize,
                 idle_power_w=self.idle_power_w,
                 peak_memory=self.device.peak_memory_bytes,
+                flags=flags,
             )
+
+    def _into_band(self, on_wait: Callable[[str], None]) -> tuple[str, ...]:
+        """Cool or warm the device to where every run starts from; flags where it does not get there."""
+        section = DeviceSection(**self.setup.device)
+        if section.temperature_band_c is None:
+            return ()
+        low_c, high_c = section.temperature_band_c
+        band, began = Band(low_c, high_c, section.band_limit_s), time.monotonic()
+        while True:
+            now_c = self.meter.read().temperature_c
+            step = next_step(now_c, band, time.monotonic() - began)
+            if step.action == "start":
+                return step.flags
+            on_wait(f"the device to come into {low_c:g} to {high_c:g} C")
+            if step.action == "heat":
+                self.device.work(1.0)
+            else:
+                time.sleep(1.0)
+
+
+def meter_section(values: Mapping[str, Any]) -> MeterSection:
+    """From the plain values that crossed to this process."""
+    return MeterSection(**{**values, "roofline": RooflineSection(**values["roofline"])})
+
+
+def _info(meter: Meter, section: MeterSection, because: str) -> MeterInfo:
+    spec = meter.spec
+    return MeterInfo(
+        name=spec.name,
+        kind=spec.kind,
+        counted_phases=CountedPhases(section.counted_phases),
+        chosen_because=because,
+        settings=dict(spec.settings)
+        | {
+            "devices": list(spec.devices),
+            "update_period_s": spec.update_period_s,
+            "gain_error": spec.gain_error,
+        },
+    )
 
 
 def _holder(study: str) -> str:
@@ -123,9 +166,10 @@ def _holder(study: str) -> str:
 
 def next_evaluation(config: RunConfig, target_loss: float, corpus: Corpus) -> NextEvaluation:
     """The cadence of one run, for the training generator."""
-    tokens = config.evaluation.tokens or len(corpus.validation) - 1
-    shortest = max(1, round(evaluation_cost_steps(config, tokens)))
-    return lambda curve: steps_until_evaluation(curve, target_loss, config.evaluation.interval, shortest)
+    context = config.evaluation.context
+    tokens = (config.evaluation.tokens or len(corpus.validation) - 1) // context * context
+    cost = evaluation_cost_steps(config, tokens)
+    return lambda looks: steps_until_evaluation(looks, target_loss, config.evaluation.interval, cost)
 
 
 def _warm_up(device: Device, corpus: Corpus) -> None:
@@ -144,11 +188,14 @@ def _warm_up(device: Device, corpus: Corpus) -> None:
 
 def _idle_power_w(meter: Meter, seconds: float) -> float | None:
     """Mean power with nothing running, or None where it was not asked for or cannot be told."""
-    if seconds <= 0:
+    if seconds <= 0 or not meter.spec.clocked:
         return None
+    meter.start()
     start = meter.read()
     time.sleep(seconds)
-    return mean_power_w(start, meter.read())
+    end = meter.read()
+    meter.stop()
+    return mean_power_w(start, end)
 
 
 def main() -> None:
@@ -196,7 +243,7 @@ def _serve(station: Station, request: RunRequest, send: Callable[..., None]) -> 
             send("progress", record=partial.to_dict())
 
     try:
-        record = station.run(request, report, lambda by: send("waiting", by=by))
+        record = station.run(request, report, lambda what: send("waiting", what=what))
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -112,9 +112,15 @@ def train_one(config: StudyConfig, console: Console) -> Record:
                 highlight=False,
             )
 
-    return station.run(
-        request, report, lambda by: console.print(f"waiting for the device, held by {escape(by)}")
-    )
+    said = ""
+
+    def waiting(what: str) -> None:
+        nonlocal said
+        if what != said:
+            said = what
+            console.print(f"waiting for {escape(what)}", highlight=False)
+
+    return station.run(request, report, waiting)
 
 
 def _print(record: Record, console: Console) -> None:
@@ -142,8 +148,30 @@ def _print(record: Record, console: Console) -> None:
             f"({kind}; {record.crossing.relative_interval:.1%} of the counted joules); {high:.3f} J counts",
             highlight=False,
         )
+    if record.energy_error_j:
+        console.print(
+            f"+- {record.energy_error_j:.3f} J by the meter's period and resolution", highlight=False
+        )
+    rise = temperature_rise(record)
+    if rise:
+        console.print(rise, highlight=False)
+    for side in record.also:
+        joules = (
+            f"unknown: {side.reason}" if side.counted_energy_j is None else f"{side.counted_energy_j:.3f} J"
+        )
+        console.print(f"beside it: {joules} ({side.kind.value} by {side.meter})", highlight=False)
     if record.flags:
         console.print(f"flags: {', '.join(record.flags)}", highlight=False)
+
+
+def temperature_rise(record: Record) -> str:
+    """One line, empty where the device told no temperature."""
+    start_c, max_c = record.observed.get("temperature_start_c"), record.observed.get("temperature_max_c")
+    if start_c is None or max_c is None:
+        return ""
+    return (
+        f"temperature {start_c:.1f} C at the start, {max_c:.1f} C at most: a rise of {max_c - start_c:.1f} K"
+    )
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ class Worker:
         self,
         request: RunRequest,
         on_progress: Callable[[Record], None],
-        on_wait: Callable[[str], None] = lambda by: None,
+        on_wait: Callable[[str], None] = lambda what: None,
     ) -> Record:
         """One run to its end. Never raises for the run: a lost worker gives a CRASHED record with what is
         known."""
@@ -116,7 +116,7 @@ class Worker:
                 last = Record.from_dict(event["record"])
                 on_progress(last)
             elif event["event"] == "waiting":
-                on_wait(event["by"])
+                on_wait(event["what"])
             elif event["event"] == "failed":
                 return unmetered_record(request, hello.meter, event["message"])
             else:

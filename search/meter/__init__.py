@@ -8,57 +8,98 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from search.meter.base import Meter, MeterSpec, MeterUnavailable, Reading
-from search.meter.cpu_time import CpuTimeMeter
-from search.meter.simulated import PowerProfile, SimulatedMeter
+from search.meter.base import Meter, MeterSpec, MeterUnavailable, Reading, WorkDone
 
 if TYPE_CHECKING:  # torch stays out of processes that only look at the table
     from search.config import MeterSection
     from search.device import Device
 
-__all__ = ["METERS", "Meter", "MeterSpec", "MeterUnavailable", "Reading", "choose"]
+__all__ = ["METERS", "Meter", "MeterSpec", "MeterUnavailable", "Reading", "WorkDone", "choose"]
 
 
 @dataclass(frozen=True)
 class MeterRow:
-    """`build` raises MeterUnavailable where the meter cannot work. `automatic`: whether meter=auto may take
-    it."""
+    """`build` raises MeterUnavailable where the meter cannot work, and imports what it needs when called.
+
+    `device_types`: those whose energy it sees, for meter=auto; empty where auto must never take it.
+    """
 
     build: Callable[[MeterSection, Device], Meter]
-    automatic: bool = True
+    summary: str
+    device_types: frozenset[str] = frozenset()
 
 
 def _nvml(section: MeterSection, device: Device) -> Meter:
-    from search.meter.nvml import NvmlMeter
+    from search.meter.nvml import nvml_meter
 
-    return NvmlMeter(nvml_uuids(device))
+    return nvml_meter(
+        charged_gpus(section, device),
+        gpu_energy=section.gpu_energy,
+        allow_module_scope=section.allow_module_scope,
+    )
 
 
-def nvml_uuids(device: Device) -> tuple[str, ...]:
-    """The GPUs that a run is charged for: the one it trains on; on a CPU run with meter=nvml, the first
-    visible."""
+def charged_gpus(section: MeterSection, device: Device) -> tuple[str, ...]:
+    """UUIDs of the GPUs that a run is charged for: those that the section names, else the one that trains;
+    where the CPU trains, the first that is visible."""
     from search.meter.nvml_devices import inventory, resolve_devices
 
-    wanted = (device.gpu,) if device.gpu is not None else ("0",)
-    gpus = resolve_devices(
-        inventory(), os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER"), wanted
+    trains = (device.gpu,) if device.gpu is not None else ("0",)
+    visible, order = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
+    wanted = trains if section.gpus is None else tuple(section.gpus)
+    try:
+        return tuple(gpu.uuid for gpu in resolve_devices(inventory(), visible, order, wanted))
+    except ValueError as error:
+        raise MeterUnavailable(f"meter.gpus: {error}") from error
+
+
+def _rapl(section: MeterSection, device: Device) -> Meter:
+    from search.meter.cpu_load import CpuLoad
+    from search.meter.rapl import RaplMeter
+    from search.meter.sysfs import SysfsPowercap
+
+    return RaplMeter(SysfsPowercap(), load=CpuLoad(expect_busy=device.type == "cpu"))
+
+
+def _zeus(section: MeterSection, device: Device) -> Meter:
+    from search.meter.zeus import zeus_meter
+
+    return zeus_meter(
+        device.type, device.index, rocm=device.rocm, allow_module_scope=section.allow_module_scope
     )
-    return tuple(gpu.uuid for gpu in gpus)
 
 
 def _cpu_time(section: MeterSection, device: Device) -> Meter:
-    return CpuTimeMeter(section.watts_per_core, section.static_w)
+    from search.meter.cpu_load import CpuLoad
+    from search.meter.cpu_time import CpuTimeMeter
+
+    load = CpuLoad(expect_busy=device.type == "cpu")
+    return CpuTimeMeter(section.watts_per_core, section.static_w, load=load)
+
+
+def _roofline(section: MeterSection, device: Device) -> Meter:
+    from search.meter.roofline import RooflineMeter
+
+    return RooflineMeter(section.roofline)
 
 
 def _simulated(section: MeterSection, device: Device) -> Meter:
-    return SimulatedMeter(PowerProfile(((0.0, section.simulated_w),)))
+    from search.meter.program import Program
+    from search.meter.simulated import simulated_meter
 
+    return simulated_meter(Program.from_mapping(section.simulated))
+
+
+CPU, GPU = frozenset({"cpu"}), frozenset({"cuda"})
 
 # In the order in which meter=auto tries them: measured first.
 METERS: Mapping[str, MeterRow] = {
-    "nvml": MeterRow(_nvml),
-    "cpu_time": MeterRow(_cpu_time),
-    "simulated": MeterRow(_simulated, automatic=False),
+    "nvml": MeterRow(_nvml, "the energy counter of NVIDIA GPUs", GPU),
+    "rapl": MeterRow(_rapl, "the package counters of Intel and AMD processors", CPU),
+    "zeus": MeterRow(_zeus, "AMD GPUs, Apple silicon and Jetson, by the zeus package", CPU | GPU),
+    "cpu_time": MeterRow(_cpu_time, "busy core-seconds times watts", CPU),
+    "roofline": MeterRow(_roofline, "operations and bytes times picojoules"),
+    "simulated": MeterRow(_simulated, "a machine that is not there"),
 }
 
 
@@ -68,22 +109,12 @@ def choose(section: MeterSection, device: Device) -> tuple[Meter, str]:
         return METERS[section.name].build(section, device), "named in the configuration"
     refused: list[str] = []
     for name, row in METERS.items():
-        if not row.automatic:
+        if device.type not in row.device_types:
             continue
-        problem = _unsuitable(name, device)
-        if not problem:
-            try:
-                meter = row.build(section, device)
-                return meter, "; ".join(["the best meter that works here", *refused])
-            except MeterUnavailable as error:
-                problem = str(error)
-        refused.append(f"{name}: {problem}")
+        try:
+            meter = row.build(section, device)
+        except MeterUnavailable as error:
+            refused.append(f"{name}: {error}")
+        else:
+            return meter, "; ".join(["the best meter that works here", *refused])
     raise MeterUnavailable(f"no meter can measure {device.name}: {'; '.join(refused)}")
-
-
-def _unsuitable(name: str, device: Device) -> str:
-    if name == "nvml" and device.type != "cuda":
-        return "the run does not use a GPU"
-    if name == "cpu_time" and device.type == "cuda":
-        return "it does not see the GPU's energy"
-    return ""

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from model.config import RunConfig
 from search.energy import Reading
 from search.trial import Kind
 
-__all__ = ["Meter", "MeterSpec", "MeterUnavailable", "Reading"]
+__all__ = ["Meter", "MeterSpec", "MeterUnavailable", "Reading", "WorkDone"]
 
 
 class MeterUnavailable(Exception):
@@ -24,32 +25,70 @@ class MeterUnavailable(Exception):
 
 @dataclass(frozen=True)
 class MeterSpec:
-    """What a meter is made of, for the record. `update_period_s` is how often its counter moves (0:
-    continuous)."""
+    """What a meter is made of, for the record.
+
+    `update_period_s` is how often its counter moves (0: continuous). `gain_error` is how far its joules may
+    be off by a constant factor, as a fraction; None where nobody knows, as for coefficients that a user sets.
+    `clocked`: whether the counter of a device at work moves as time passes, so that standing still means
+    frozen; a modelled one moves with the work alone.
+    """
 
     name: str
     kind: Kind
     update_period_s: float
     resolution_j: float
-    devices: tuple[str, ...]  # UUIDs, or "cpu"
+    devices: tuple[str, ...]  # UUIDs, "cpu", or RAPL package names
     settings: Mapping[str, Any] = field(default_factory=dict)
+    gain_error: float | None = None
+    clocked: bool = True
+
+
+@dataclass
+class WorkDone:
+    """What a run has computed so far. The run keeps it current; a modelled meter reads it instead of a
+    sensor.
+
+    `steps` counts optimizer steps, `evaluated_tokens` tokens predicted in evaluations, `compiles`
+    compilations that are done.
+    """
+
+    config: RunConfig
+    vocab_size: int
+    steps: int = 0
+    evaluated_tokens: int = 0
+    compiles: int = 0
 
 
 class Meter(Protocol):
-    """The seam. `read` is called at phase boundaries and a few times a second in between; it must cost well
-    under a millisecond and must not raise (trouble goes into `Reading.problem`)."""
+    """The seam. A run calls `start`, then `read` at phase boundaries and a few times a second in between,
+    then `stop`, `flags` and `observed`; then the next run starts.
+
+    `read` must cost well under a millisecond. `start`, `read`, `stop`, `flags` and `observed` must not raise:
+    trouble goes into `Reading.problem`.
+    """
 
     @property
     def spec(self) -> MeterSpec: ...
 
+    def start(self, work: WorkDone | None = None) -> None:
+        """A run begins: forget what was seen of the one before. `work` is None outside a run (idle power)."""
+        ...
+
     def read(self) -> Reading: ...
 
+    def stop(self) -> None:
+        """The run has ended: whatever samples in the background stops. May be called twice."""
+        ...
+
     def flags(self) -> Sequence[str]:
-        """What was seen since the last `start` that makes a run doubtful: foreign load, throttling, ..."""
+        """Sorted names of what was seen since `start` that makes the run doubtful: foreign load,
+        throttling, ..."""
         ...
 
-    def start(self) -> None:
-        """A run begins: forget the flags of the one before."""
+    def observed(self) -> Mapping[str, Any]:
+        """JSON values worth keeping beside the joules of the run since `start`: clocks, power limits, ..."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Lets go of the device; a later `read` gives a problem. May be called twice."""
+        ...

@@ -17,6 +17,7 @@ from typing import TypeVar
 import pynvml
 
 from search.meter.base import MeterUnavailable
+from search.meter.gpu import GpuError
 
 T = TypeVar("T")
 
@@ -40,15 +41,6 @@ _ADVICE = {
 }
 
 
-class NvmlError(MeterUnavailable):
-    """An NVML call failed. `unsupported`: this GPU or driver does not offer what was asked, and never
-    will."""
-
-    def __init__(self, text: str, *, unsupported: bool) -> None:
-        super().__init__(text)
-        self.unsupported = unsupported
-
-
 @dataclass(frozen=True)
 class GpuInfo:
     """One physical GPU. `index` is NVML's number (by PCI bus), which need not be CUDA's."""
@@ -60,31 +52,31 @@ class GpuInfo:
 
 
 def ask(doing: str, call: Callable[..., T], *args: object) -> T:
-    """`call(*args)` of pynvml; its errors become NvmlError, one line that begins "NVML cannot {doing}"."""
+    """`call(*args)` of pynvml; its errors become GpuError, one line that begins "NVML cannot {doing}"."""
     try:
         return call(*args)
     except pynvml.NVMLError as error:
         text = f"NVML cannot {doing}: {_ADVICE.get(error.value, error)}"
-        raise NvmlError(text, unsupported=error.value in _UNSUPPORTED) from error
+        raise GpuError(text, unsupported=error.value in _UNSUPPORTED) from error
 
 
 def ask_or_none(call: Callable[..., T], *args: object) -> T | None:
     """The same for a value that a run can do without: None where it cannot be had."""
     try:
         return ask("answer", call, *args)
-    except NvmlError:
+    except GpuError:
         return None
 
 
 @contextmanager
 def nvml_session() -> Iterator[None]:
-    """NVML is open inside. Sessions nest: the library counts them. Raises NvmlError where it cannot be
+    """NVML is open inside. Sessions nest: the library counts them. Raises GpuError where it cannot be
     opened."""
     ask("be opened", pynvml.nvmlInit)
     try:
         yield
     finally:
-        with suppress(NvmlError):  # nothing can be done about a shutdown that fails
+        with suppress(GpuError):  # nothing can be done about a shutdown that fails
             ask("be closed", pynvml.nvmlShutdown)
 
 

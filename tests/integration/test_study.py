@@ -238,7 +238,7 @@ def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: s
 
 
 def test_a_device_that_another_study_holds_is_waited_for_or_refused(tiny: Tiny, study_name: str) -> None:
-    with exclusive("cpu", "study 'other'", wait=True):
+    with exclusive(["cpu"], "study 'other'", wait=True):
         refused = run(tiny("device.wait=false"))
         assert refused.returncode == 2
         assert "cpu is held by study 'other'" in refused.stderr
@@ -336,7 +336,7 @@ def test_the_parent_never_imports_torch() -> None:
 
 
 def test_simulated_meter_runs_a_study_whose_joules_are_modelled(tiny: Tiny, study_name: str) -> None:
-    assert run(tiny("meter=simulated", "budget.n_trials=2")).returncode == 0
+    assert run(tiny("meter=simulated", "meter.simulated.tick_s=0.0", "budget.n_trials=2")).returncode == 0
     assert summary_of(study_name)["meter"]["kind"] == "modelled"
     for record in records_of(study_name):
         assert record.gross_energy_j == pytest.approx(50.0 * record.ledger.gross_time_s, rel=0.01, abs=0.1)

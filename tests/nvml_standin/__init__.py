@@ -8,11 +8,15 @@ it runs:
     STANDIN_NVML_NAMES           their names, separated by ';'; the last one repeats ("Stand-in GPU")
     STANDIN_NVML_WATTS           power of each GPU, a constant (70); the counter is CLOCK_MONOTONIC times it
     STANDIN_NVML_TICK_MS         how often the counter moves (20; 0: always)
-    STANDIN_NVML_FAULT           no_counter, zero, frozen, reset, lost, mig, no_driver, no_side_readings
+    STANDIN_NVML_POWER_FACTOR    power readings are this times what the counter counts (1)
+    STANDIN_NVML_FAULT           no_counter, no_instant (only averaged power), no_power, zero, frozen, reset,
+                                 lost, mig, no_driver, no_side_readings; several are separated by ','
     STANDIN_NVML_FAULT_GPU       the index that has the fault (all)
     STANDIN_NVML_RESET_AFTER     with reset: the counter starts again after so many reads (1)
     STANDIN_NVML_PIDS            processes on each GPU, separated by ','; "self" is the caller ("")
     STANDIN_NVML_EVENT_REASONS   the clocks event reasons, a number (0)
+    STANDIN_NVML_HELD_POWER, STANDIN_NVML_HELD_THERMAL  the share of time that clocks are held down (0)
+    STANDIN_NVML_SM_MHZ, STANDIN_NVML_MEMORY_MHZ  (both 1000)
     STANDIN_NVML_LIMIT_W, STANDIN_NVML_DEFAULT_LIMIT_W  (both 100)
     STANDIN_NVML_TEMPERATURE_C   of GPU 0; each further one is a degree warmer (40)
 """

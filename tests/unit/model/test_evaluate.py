@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.config import ConfigError, EvaluationConfig, ModelConfig
-from model.evaluate import evaluate, validation_windows
+from model.evaluate import Evaluator, evaluate, validation_windows
 from model.gpt import GPT
 
 V = 13
@@ -161,3 +161,162 @@ def test_the_loss_does_not_depend_on_the_attention_that_a_model_trains_with():
     windows = validation_windows(some_tokens(81), EvaluationConfig(context=8))
     losses = {evaluate(small_model(attention=name), windows).loss for name in ("manual", "sdpa", "sdpa_math")}
     assert len(losses) == 1
+
+
+# --- on the way to a target
+
+WINDOWS = validation_windows(some_tokens(64 * 300 + 1), EvaluationConfig(context=64))
+
+
+def some_model(seed=0, **changes):
+    model = small_model(n_layer=1, block_size=64, **changes)
+    return moved(model, 0.02, seed)
+
+
+def moved(model, by, seed=0):
+    """As a little training would: every matrix changes a little, and with it the loss of every window."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() >= 2:
+                parameter += by * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def test_without_a_target_every_evaluation_is_whole():
+    evaluator = Evaluator(WINDOWS)
+    results = [evaluator.evaluate(some_model(seed)) for seed in range(3)]
+    assert all(result.whole and result.tokens == WINDOWS[:, 1:].numel() for result in results)
+    assert results == [evaluate(some_model(seed), WINDOWS) for seed in range(3)]
+
+
+def test_far_above_the_target_a_small_part_is_enough():
+    result = Evaluator(WINDOWS, target_loss=0.5).evaluate(some_model())
+    assert not result.whole
+    assert 32 * 64 <= result.tokens <= 40 * 64
+
+
+@pytest.mark.parametrize("below", [0.0005, 0.01, 1.0])
+def test_at_or_below_the_target_it_is_whole(below):
+    whole = evaluate(some_model(), WINDOWS)
+    assert Evaluator(WINDOWS, whole.loss + below).evaluate(some_model()) == whole
+
+
+def test_it_is_whole_where_that_is_asked_for():
+    assert Evaluator(WINDOWS, 0.5).evaluate(some_model(), whole=True) == evaluate(some_model(), WINDOWS)
+
+
+def test_the_nearer_the_target_the_more_is_looked_at():
+    loss = evaluate(some_model(), WINDOWS).loss
+    tokens = [Evaluator(WINDOWS, loss - gap).evaluate(some_model()).tokens for gap in (1.0, 0.1, 0.0001)]
+    assert tokens == sorted(tokens)
+    assert tokens[0] < tokens[-1] == WINDOWS[:, 1:].numel()
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 1000), gap=st.floats(0.001, 2.0), remembers=st.booleans())
+def test_what_ends_early_is_above_the_target_by_what_it_says_and_near_the_whole_loss(seed, gap, remembers):
+    whole = evaluate(some_model(seed), WINDOWS)
+    target = whole.loss - gap
+    evaluator = Evaluator(WINDOWS, target)
+    if remembers:
+        evaluator.evaluate(some_model(seed + 1), whole=True)
+    result = evaluator.evaluate(some_model(seed))
+    if result.whole:
+        assert result == whole
+    else:
+        assert result.loss - 3 * result.stderr > target
+        assert abs(result.loss - whole.loss) < 6 * result.stderr
+        assert result.tokens < whole.tokens
+
+
+def test_a_whole_evaluation_makes_later_ones_cheaper():
+    """The windows differ much, and a window in two similar models little."""
+    later = evaluate(moved(some_model(), 0.005), WINDOWS)
+    target = later.loss - 0.01
+    fresh, experienced = Evaluator(WINDOWS, target), Evaluator(WINDOWS, target)
+    experienced.evaluate(some_model(), whole=True)
+    result = experienced.evaluate(moved(some_model(), 0.005))
+    assert not result.whole
+    assert 4 * result.tokens < fresh.evaluate(moved(some_model(), 0.005)).tokens
+    assert abs(result.loss - later.loss) < 0.01
+
+
+def test_one_that_is_undecided_goes_on_to_the_end_once_so_that_later_ones_need_not():
+    """By itself it would be decided after some 40 % of the windows, and the next would cost as much again."""
+    whole = evaluate(some_model(), WINDOWS)
+    evaluator = Evaluator(WINDOWS, whole.loss - 3 * whole.stderr * math.sqrt(1 / 0.4 - 1))
+    tokens = [evaluator.evaluate(moved(some_model(), by)).tokens for by in (0.0, 0.001)]
+    assert tokens[0] == whole.tokens
+    assert tokens[1] < 0.3 * whole.tokens
+
+
+def test_an_estimate_from_most_of_the_windows_is_better_than_one_from_as_many_of_a_larger_text():
+    """What is left to see is little: 2.2 standard errors of a sample as large as the text are enough."""
+    early = 0
+    for seed in range(8):
+        model, n = some_model(seed), len(WINDOWS)
+        evaluator = Evaluator(WINDOWS, -100.0)
+        evaluator.evaluate(moved(some_model(seed), 0.005), whole=True)
+        far = evaluator.evaluate(model)
+        spread = far.stderr / math.sqrt(1 / (far.tokens // 64) - 1 / n)
+        near = Evaluator(WINDOWS, evaluate(model, WINDOWS).loss - 2.2 * spread / math.sqrt(n))
+        near.evaluate(moved(some_model(seed), 0.005), whole=True)
+        early += not near.evaluate(model).whole
+    assert early >= 6
+
+
+def test_a_whole_evaluation_depends_on_nothing_before_it():
+    evaluator = Evaluator(WINDOWS, 0.5)
+    for seed, whole in ((1, False), (2, True), (3, False)):
+        evaluator.evaluate(some_model(seed), whole)
+    assert evaluator.evaluate(some_model(), whole=True) == evaluate(some_model(), WINDOWS)
+
+
+def test_the_same_evaluations_give_the_same_estimates_to_the_last_bit():
+    def estimates():
+        evaluator = Evaluator(WINDOWS, 2.5)
+        return [evaluator.evaluate(some_model(seed), whole=seed == 1) for seed in range(3)]
+
+    first = estimates()
+    torch.rand(7)
+    assert estimates() == first
+    assert [result.whole for result in first] == [False, True, False]
+
+
+def test_a_loss_exactly_at_the_target_is_seldom_taken_for_one_above_it():
+    """Three standard errors, looked at again and again: some percent at worst, not half."""
+    windows, missed = WINDOWS[:120], 0
+    for seed in range(30):
+        model = some_model(seed)
+        evaluator = Evaluator(windows, evaluate(model, windows).loss)
+        evaluator.evaluate(moved(some_model(seed), 0.02), whole=True)
+        missed += not evaluator.evaluate(model).whole
+    assert missed <= 4
+
+
+def test_a_loss_that_is_no_number_is_told_from_all_windows():
+    model = some_model()
+    with torch.no_grad():
+        model.wte.weight[0] = math.nan
+    result = Evaluator(WINDOWS, 0.5).evaluate(model)
+    assert math.isnan(result.loss)
+    assert result.whole
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_ending_early_leaves_weights_mode_and_random_state_alone(training):
+    model = some_model(dropout=0.5).train(training)
+    weights = [p.detach().clone() for p in model.parameters()]
+    random_state = torch.get_rng_state()
+    result = Evaluator(WINDOWS, 0.5).evaluate(model)
+    assert not result.whole
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.is_grad_enabled()
+    assert all(module.training == training for module in model.modules())
+    assert all(map(torch.equal, model.parameters(), weights))
+
+
+def test_a_part_too_small_to_show_its_spread_is_never_enough():
+    windows = validation_windows(some_tokens(31 * 64 + 1), EvaluationConfig(context=64))
+    assert Evaluator(windows, -100.0).evaluate(some_model()).whole

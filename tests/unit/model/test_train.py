@@ -13,6 +13,7 @@ from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
 from model.evaluate import evaluate, validation_windows
 from model.optim import KERNELS
+from model.progress import Look
 from model.schedule import SCHEDULES
 from model.train import train
 from model.variants import find_compiler
@@ -23,9 +24,9 @@ CPU = torch.device("cpu")
 WORDS = ["to", "be", "or", "not", "that", "is", "the", "question", "whether", "nobler", "in", "mind"]
 
 
-def generated_corpus():
+def generated_corpus(words=1500):
     choice = random.Random(0).choice
-    return Corpus.from_text("generated", " ".join(choice(WORDS) for _ in range(1500)))
+    return Corpus.from_text("generated", " ".join(choice(WORDS) for _ in range(words)))
 
 
 CORPUS = generated_corpus()
@@ -56,9 +57,9 @@ def small_run(seed=1337, **parts):
     return RunConfig.from_mapping({**merged, "seed": seed})
 
 
-def drain(config, next_evaluation=None, corpus=CORPUS):
+def drain(config, next_evaluation=None, corpus=CORPUS, target_loss=None):
     """(everything that training yields, the model that it returns)."""
-    generator = train(config, corpus, CPU, next_evaluation)
+    generator = train(config, corpus, CPU, next_evaluation, target_loss)
     seen = []
     try:
         while True:
@@ -178,20 +179,55 @@ def test_it_stops_at_the_last_step_and_evaluates_there_once(max_steps):
 
 def test_the_next_evaluation_is_as_many_steps_away_as_the_caller_says():
     waits = itertools.chain([3, 1, 4], itertools.repeat(99))
-    curves = []
+    asked = []
 
-    def next_evaluation(curve):
-        curves.append(list(curve))
+    def next_evaluation(looks):
+        asked.append(list(looks))
         return next(waits)
 
     progress, _ = drain(small_run(train={"max_steps": 10}), next_evaluation)
     assert [step for step, _ in evaluations(progress)] == [3, 4, 8, 10]
-    assert curves[:4] == [evaluations(progress)[:n] for n in range(4)]
+    looks = [Look(p.step, p.loss, p.loss_stderr, 1.0) for p in progress if p.loss is not None]
+    assert asked == [looks[:n] for n in range(5)]
 
 
 def test_a_next_evaluation_of_nought_steps_means_the_next_step():
     progress, _ = drain(small_run(train={"max_steps": 3}), lambda curve: 0)
     assert [step for step, _ in evaluations(progress)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("target_loss", [None, 0.1, 100.0])
+def test_the_last_evaluation_is_whole_and_others_end_early_where_the_target_is_far(target_loss):
+    looks = []
+
+    def next_evaluation(so_far):
+        looks[:] = so_far
+        return 5
+
+    config = small_run(train={"max_steps": 12}, evaluation={"tokens": None, "context": 16})
+    corpus = generated_corpus(words=20_000)
+    progress, _ = drain(config, next_evaluation, corpus, target_loss)
+    done = [p for p in progress if p.loss is not None]
+    everything = (len(corpus.validation) - 1) // 16 * 16
+    assert [p.whole for p in done] == [target_loss != 0.1, target_loss != 0.1, True]
+    assert all((p.evaluated_tokens == everything) == p.whole for p in done)
+    assert looks == [Look(p.step, p.loss, p.loss_stderr, p.evaluated_tokens / everything) for p in done]
+    assert [look.whole for look in looks] == [p.whole for p in done]
+
+
+def test_ending_evaluations_early_does_not_change_training():
+    config = small_run(evaluation={"tokens": None, "context": 16}, model={"dropout": 0.2})
+    corpus = generated_corpus(words=20_000)
+    some, all_whole = (drain(config, corpus=corpus, target_loss=target)[0] for target in (0.1, None))
+    assert not all(p.whole for p in some)
+    assert train_losses(some) == train_losses(all_whole)
+    assert evaluations(some)[-1] == evaluations(all_whole)[-1]
+
+
+def test_only_an_evaluation_says_what_it_took():
+    progress, _ = drain(small_run())
+    assert all((p.loss is None) == (p.evaluated_tokens is None) for p in progress)
+    assert all(p.whole for p in progress)
 
 
 @pytest.mark.parametrize("grad_accum", [1, 2, 3])
@@ -342,6 +378,7 @@ COMBINATIONS = random.Random(5).sample(
         combination
         for combination in itertools.product(SCHEDULES, KERNELS, ATTENTION, ["fp32", "bf16"])
         if "cpu" in KERNELS[combination[1]].devices & ATTENTION[combination[2]].devices
+        and combination[1] != "compiled"  # seconds each; held to the others in test_optim
     ],
     12,
 )

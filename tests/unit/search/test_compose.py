@@ -111,7 +111,7 @@ MISTAKES = {
     "+study=dmo": "type: +study=demo",
     "+study=zzzzzz": "there is no study 'zzzzzz' (there is: ",
     "study=demo": "type: python -m search +study=demo",
-    "meter=nvlm": "there is no meter 'nvlm' (there is: auto, cpu_time, nvml, simulated); type: meter=nvml",
+    "meter=nvlm": "there is no meter 'nvlm' (there is: auto, cpu_time, nvml,",
     "space=deno": "type: space=demo",
     "budget.n_trals=3": "there is no key 'budget.n_trals'; did you mean budget.n_trials?",
     "budgt.n_trials=3": "there is no key 'budgt.n_trials'; did you mean budget.n_trials?",

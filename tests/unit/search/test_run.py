@@ -7,16 +7,27 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
+from bare_meter import BareMeter
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model.progress import Progress
 from search.config import StudyConfig
 from search.energy import Reading
-from search.meter.base import MeterSpec
-from search.meter.simulated import FakeClock, Faults, PowerProfile, SimulatedMeter
+from search.meter.base import MeterSpec, WorkDone
+from search.meter.program import PowerProfile
+from search.meter.simulated import FakeClock
 from search.objective import LARGE_GAP
-from search.run import RunRequest, Seen, execute, one_line, short_window, to_record, unmetered_record
+from search.run import (
+    Instrument,
+    RunRequest,
+    Seen,
+    execute,
+    one_line,
+    short_window,
+    to_record,
+    unmetered_record,
+)
 from search.stopping import Ending, Limits
 from search.trial import CountedPhases, Kind, MeterInfo, Outcome, Record
 
@@ -87,7 +98,7 @@ def ran(
     *,
     request: RunRequest = REQUEST,
     error: Exception | None = None,
-    faults: Faults | None = None,
+    faults: dict[str, Any] | None = None,
     watts: float = WATTS,
     policy: CountedPhases = CountedPhases.COMPILE_TRAIN,
     report: Callable[[Seen], None] = lambda seen: None,
@@ -96,7 +107,7 @@ def ran(
 ) -> Record:
     clock = FakeClock(50.0)
     script = Script(clock, steps, error, closing_s)
-    meter = SimulatedMeter(PowerProfile(((0.0, watts),)), clock, faults=faults)
+    meter = BareMeter(PowerProfile(((0.0, watts),)), clock, **(faults or {}))
     info = replace(INFO, counted_phases=policy)
     record = execute(request, script(), meter, info, report, clock=clock, **seams)
     return record
@@ -311,7 +322,7 @@ def test_a_crash_on_the_way_keeps_what_was_spent_since_the_last_look() -> None:
         raise ValueError("no")
 
     clock = FakeClock()
-    meter = SimulatedMeter(PowerProfile(((0.0, WATTS),)), clock)
+    meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
     record = execute(REQUEST, training(), meter, INFO, lambda seen: None, clock=clock)
     assert record.gross_energy_j == pytest.approx(700.0)
 
@@ -326,7 +337,7 @@ def test_training_is_closed_and_not_resumed_whichever_way_the_run_ends(
 ) -> None:
     script = Script(clock := FakeClock(), steps, error)
     training = script()  # held here, so that nobody but the run closes it
-    meter = SimulatedMeter(PowerProfile(((0.0, WATTS),)), clock)
+    meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
     execute(REQUEST, training, meter, INFO, lambda seen: None, clock=clock)
     assert script.closed
     assert script.resumed <= 7
@@ -335,7 +346,7 @@ def test_training_is_closed_and_not_resumed_whichever_way_the_run_ends(
 def test_an_interruption_gives_a_partial_record_that_is_marked_as_one() -> None:
     script = Script(clock := FakeClock(), TO_THE_TARGET)
     training = script()
-    meter = SimulatedMeter(PowerProfile(((0.0, WATTS),)), clock)
+    meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
 
     def interrupted(seen: Seen) -> None:
         if seen.progress.step == 30:
@@ -355,7 +366,7 @@ def test_a_listener_that_is_gone_ends_the_run_without_a_record() -> None:
 
     script = Script(clock := FakeClock(), TO_THE_TARGET)
     training = script()
-    meter = SimulatedMeter(PowerProfile(((0.0, WATTS),)), clock)
+    meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
     with pytest.raises(BrokenPipeError):
         execute(REQUEST, training, meter, INFO, gone, clock=clock)
     assert script.closed
@@ -381,15 +392,17 @@ def test_a_device_that_fails_for_good_still_leaves_a_partial_record() -> None:
 @pytest.mark.parametrize(
     "faults",
     [
-        Faults(unreadable_from_s=0.0),
-        Faults(unreadable_from_s=4.0),
-        Faults(frozen_from_s=1.5),
-        Faults(reset_at_s=6.0),
-        Faults(always_zero=True),
+        {"unreadable_from_s": 0.0},
+        {"unreadable_from_s": 4.0},
+        {"frozen_from_s": 1.5},
+        {"resets_at_s": 6.0},
+        {"reads_zero": True},
     ],
     ids=["never readable", "unreadable", "frozen", "reset", "always zero"],
 )
-def test_a_run_that_the_meter_lost_is_unmeasured_and_has_no_energy_and_no_values(faults: Faults) -> None:
+def test_a_run_that_the_meter_lost_is_unmeasured_and_has_no_energy_and_no_values(
+    faults: dict[str, Any],
+) -> None:
     record = ran(TO_THE_TARGET, faults=faults, idle_power_w=10.0)
     assert record.outcome is Outcome.UNMEASURED
     assert record.reason
@@ -404,7 +417,7 @@ def test_a_run_that_the_meter_lost_is_unmeasured_and_has_no_energy_and_no_values
 def test_a_counter_that_shows_nothing_over_a_short_run_is_unmeasured_too() -> None:
     record = ran(
         [(0.1, at(0, "train")), (0.2, at(1, "eval")), (0.1, at(1, "train", loss=1.0))],
-        faults=Faults(always_zero=True),
+        faults={"reads_zero": True},
     )
     assert record.outcome is Outcome.UNMEASURED
     assert "counted 0 J" in record.reason
@@ -413,9 +426,9 @@ def test_a_counter_that_shows_nothing_over_a_short_run_is_unmeasured_too() -> No
 
 
 def test_training_that_the_meter_counted_as_nothing_cannot_rank() -> None:
-    faults = Faults(
-        frozen_from_s=1.0
-    )  # the counter stops as training begins, and the run is over within its limit
+    faults = {
+        "frozen_from_s": 1.0
+    }  # the counter stops as training begins, and the run is over within its limit
     steps = [(1.0, at(0, "train")), (1.5, at(15, "eval")), (0.1, at(15, "train", loss=1.0))]
     record = ran(steps, faults=faults)
     assert record.values.get("energy_to_target_j") != 0.0
@@ -424,25 +437,25 @@ def test_training_that_the_meter_counted_as_nothing_cannot_rank() -> None:
 
 def test_no_point_of_an_unmeasured_runs_curve_says_zero_joules_after_training() -> None:
     steps = [(0.1, at(0, "train")), (0.2, at(1, "eval")), (0.1, at(1, "train", loss=3.0))]
-    record = ran(steps, faults=Faults(always_zero=True))
+    record = ran(steps, faults={"reads_zero": True})
     assert record.outcome is Outcome.UNMEASURED
     assert [point.energy_j for point in record.curve] == [None]
 
 
 def test_points_of_the_curve_after_the_meter_was_lost_have_no_energy() -> None:
-    curve = ran(TO_THE_TARGET, faults=Faults(unreadable_from_s=7.0)).curve
+    curve = ran(TO_THE_TARGET, faults={"unreadable_from_s": 7.0}).curve
     assert [point.energy_j for point in curve] == [pytest.approx(500.0), None, None]
 
 
 def test_an_unknown_energy_spends_no_budget_and_is_dominated_by_nobody() -> None:
     request = replace(REQUEST, limits=Limits(energy_j=1e-9), rivals=((0.0, 0.0),))
-    record = ran(small_steps(100), request=request, faults=Faults(unreadable_from_s=0.0))
+    record = ran(small_steps(100), request=request, faults={"unreadable_from_s": 0.0})
     assert record.outcome is Outcome.UNMEASURED
     assert record.steps == 100
 
 
 def test_a_crash_under_a_lost_meter_stays_a_crash() -> None:
-    record = ran(TO_THE_TARGET[:4], error=ValueError("no"), faults=Faults(unreadable_from_s=0.0))
+    record = ran(TO_THE_TARGET[:4], error=ValueError("no"), faults={"unreadable_from_s": 0.0})
     assert record.outcome is Outcome.CRASHED
     assert record.gross_energy_j is None
 
@@ -462,7 +475,7 @@ def test_an_objective_that_this_machine_cannot_tell_makes_the_run_unmeasured_and
 
 
 def test_the_meters_flags_are_in_the_record_and_lose_no_run() -> None:
-    record = ran(TO_THE_TARGET, faults=Faults(flags=("clocks_throttled", "foreign_process")))
+    record = ran(TO_THE_TARGET, faults={"shown": ("clocks_throttled", "foreign_process")})
     assert record.flags == ("clocks_throttled", "foreign_process")
     assert record.outcome is Outcome.REACHED
 
@@ -481,8 +494,15 @@ class Noted:
         self.calls.append("read")
         return Reading(self.clock(), WATTS * self.clock())
 
-    def start(self) -> None:
+    def start(self, work: WorkDone | None = None) -> None:
         self.calls.append("start")
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def observed(self) -> dict[str, Any]:
+        self.calls.append("observed")
+        return {}
 
     def flags(self) -> Sequence[str]:
         self.calls.append("flags")
@@ -505,8 +525,8 @@ def test_the_device_is_synchronised_before_every_reading() -> None:
         synchronize=lambda: meter.calls.append("synchronize"),
     )
     assert meter.calls[0] == "start"
-    assert meter.calls[-1] == "flags"
-    between = meter.calls[1:-1]
+    assert meter.calls[-3:] == ["stop", "flags", "observed"]
+    between = meter.calls[1:-3]
     assert between == ["synchronize", "read"] * (len(between) // 2)
     assert len(between) // 2 == 1 + 8 + 1  # the start, every boundary until the target, the end
 
@@ -584,3 +604,144 @@ def test_a_run_in_which_one_tick_is_over_a_hundredth_is_flagged(
     counted_s: float, update_period_s: float, flags: tuple[str, ...]
 ) -> None:
     assert short_window(counted_s, update_period_s) == flags
+
+
+# ---- other meters beside, and what a meter sees beside joules
+
+
+def beside(clock: FakeClock, name: str = "roofline", **settings: Any) -> Instrument:
+    meter = BareMeter(PowerProfile(((0.0, 3.0),)), clock, **settings)
+    return Instrument(meter, replace(INFO, name=name, kind=Kind.MODELLED))
+
+
+def ran_beside(
+    steps: Sequence[Step], *others: Callable[[FakeClock], Instrument], error: Exception | None = None
+) -> Record:
+    clock = FakeClock()
+    meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
+    instruments = [other(clock) for other in others]
+    return execute(
+        REQUEST,
+        Script(clock, steps, error)(),
+        meter,
+        INFO,
+        lambda seen: None,
+        clock=clock,
+        beside=instruments,
+    )
+
+
+def test_a_meter_beside_counts_the_same_run_and_ranks_nothing() -> None:
+    alone, with_other = ran_beside(TO_THE_TARGET), ran_beside(TO_THE_TARGET, beside)
+    assert with_other.values == alone.values
+    assert with_other.counted_energy_j == alone.counted_energy_j
+    (side,) = with_other.also
+    assert (side.meter, side.kind, side.reason) == ("roofline", Kind.MODELLED, "")
+    assert side.counted_energy_j == pytest.approx(30.0)
+    assert side.gross_energy_j == pytest.approx(3.0 * 12.5)
+    assert side.phases_j is not None
+    assert side.phases_j["compile"] == pytest.approx(6.0)
+    assert alone.also == ()
+
+
+def test_a_meter_beside_counts_until_the_crossing_where_there_is_one_and_to_the_end_elsewhere() -> None:
+    reached = ran_beside(TO_THE_TARGET, beside).also[0]
+    assert reached.counted_energy_j == pytest.approx(3.0 * 10.0)
+    ended = ran_beside(small_steps(20), beside).also[0]
+    assert ended.counted_energy_j == pytest.approx(3.0 * 2.0)
+
+
+def test_a_meter_beside_that_fails_costs_its_own_joules_only() -> None:
+    def broken(clock: FakeClock) -> Instrument:
+        return beside(clock, "rapl", unreadable_from_s=3.0)
+
+    record = ran_beside(TO_THE_TARGET, broken, beside)
+    assert record.outcome is Outcome.REACHED
+    lost, kept = record.also
+    assert (lost.counted_energy_j, lost.gross_energy_j, lost.phases_j) == (None, None, None)
+    assert "is lost" in lost.reason
+    assert kept.counted_energy_j == pytest.approx(30.0)
+
+
+def test_a_record_with_readings_beside_survives_the_way_to_a_file() -> None:
+    def flagged(clock: FakeClock) -> Instrument:
+        return beside(clock, "cpu_time", shown=("cpu_contended",))
+
+    record = ran_beside(TO_THE_TARGET, beside, flagged)
+    assert record.also[1].flags == ("cpu_contended",)
+    assert record.flags == ()
+    assert Record.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_every_meter_is_stopped_whichever_way_the_run_ends() -> None:
+    for error in (None, ValueError("no")):
+        clock = FakeClock()
+        meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
+        other = beside(clock)
+        script = Script(clock, TO_THE_TARGET[:4], error)
+        execute(REQUEST, script(), meter, INFO, lambda seen: None, clock=clock, beside=[other])
+        assert meter.stops == 1
+        assert isinstance(other.meter, BareMeter)
+        assert other.meter.stops == 1
+
+
+def test_meters_that_follow_the_work_are_told_of_it_before_they_are_read() -> None:
+    clock = FakeClock()
+    seen: list[tuple[int, int, int]] = []
+
+    class Follower(BareMeter):
+        def read(self) -> Reading:
+            work = self.works[-1]
+            assert work is not None
+            seen.append((work.steps, work.evaluated_tokens, work.compiles))
+            return super().read()
+
+    steps = [
+        *SETUP_AND_COMPILE,
+        (3.0, at(30, "eval")),
+        (0.5, replace(at(30, "train", loss=3.0), evaluated_tokens=512)),
+        (1.0, at(40, "eval")),
+        (0.5, replace(at(40, "train", loss=1.0), evaluated_tokens=2048)),
+    ]
+    meter = Follower(PowerProfile(((0.0, WATTS),)), clock)
+    execute(REQUEST, Script(clock, steps)(), meter, INFO, lambda seen: None, clock=clock)
+    assert seen[:3] == [(0, 0, 0), (0, 0, 0), (0, 0, 1)]
+    assert seen[3:] == [(30, 0, 1), (30, 512, 1), (40, 512, 1), (40, 2560, 1), (40, 2560, 1)]
+
+
+def test_temperatures_of_the_start_the_end_and_the_peak_are_kept() -> None:
+    clock = FakeClock()
+    profile = PowerProfile(((0.0, 300.0), (6.0, 1.0)))
+    meter = BareMeter(profile, clock, ambient_c=20.0, kelvin_per_w=0.1, thermal_time_s=2.0)
+    record = execute(REQUEST, Script(clock, TO_THE_TARGET)(), meter, INFO, lambda seen: None, clock=clock)
+    start_c, end_c, max_c = (record.observed[f"temperature_{name}_c"] for name in ("start", "end", "max"))
+    assert start_c == 20.0
+    assert start_c < end_c < max_c
+    assert record.observed["clock_sm_mhz"] == 1500.0
+
+
+def test_an_unknown_temperature_is_not_in_the_record() -> None:
+    record = ran(TO_THE_TARGET, faults={"ambient_c": None})
+    assert not [key for key in record.observed if key.startswith("temperature")]
+
+
+def test_what_was_wrong_before_the_run_began_is_flagged_too() -> None:
+    record = ran(TO_THE_TARGET, faults={"shown": ("foreign_process",)}, flags=("started_hot",))
+    assert record.flags == ("started_hot", "foreign_process")
+
+
+# ---- partial evaluations
+
+
+def test_the_best_loss_is_of_a_whole_evaluation_where_there_is_one() -> None:
+    steps = [
+        *SETUP_AND_COMPILE,
+        (1.0, at(10, "eval")),
+        (0.5, replace(at(10, "train", loss=2.4), whole=False)),
+        (1.0, at(20, "eval")),
+        (0.5, at(20, "train", loss=2.6)),
+    ]
+    record = ran(steps)
+    assert record.best_loss == 2.6
+    assert [point.whole for point in record.curve] == [False, True]
+    assert ran(steps[:4]).best_loss == 2.4

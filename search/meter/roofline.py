@@ -1,0 +1,146 @@
+"""Modelled joules: operations times picojoules an operation, and bytes times picojoules a byte.
+
+    energy_j = 1e-12 * (sum over precisions of flops * pj_per_flop + bytes_moved * pj_per_byte)
+               + compiles * compile_j
+
+It reads no sensor and no clock: the same work is the same joules on every machine, to the last digit. What a
+step or an evaluated token is in operations and bytes is `model.work`'s account. The form is that of Choi et
+al., "A roofline model of energy" (IPDPS 2013), without its constant power: time costs nothing here, so that
+waiting, launching kernels and an idle machine are free, and idle power is unknown.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from model.work import UncountedWork, Work, evaluation_work, setup_work, step_work
+from search.config import RooflineSection
+from search.meter.base import MeterSpec, Reading, WorkDone
+from search.trial import Kind
+
+PICO = 1e-12
+OUTSIDE = "roofline models the work of a run, and there is no run: idle power is not modelled"
+
+
+class Unpriced(LookupError):
+    """Work without a coefficient. The text is one line that names the key to set."""
+
+
+class RooflineMeter:
+    """Reads the `WorkDone` of a run. `clock` (monotonic seconds) only stamps the readings."""
+
+    def __init__(self, section: RooflineSection, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._section = section
+        self._clock = clock
+        self._run: _Run | None = None
+        self._problem = OUTSIDE
+
+    @property
+    def spec(self) -> MeterSpec:
+        return MeterSpec(
+            name="roofline",
+            kind=Kind.MODELLED,
+            update_period_s=0.0,
+            resolution_j=0.0,
+            devices=(),
+            settings=asdict(self._section),
+            clocked=False,
+        )
+
+    def start(self, work: WorkDone | None = None) -> None:
+        self._run, self._problem = None, OUTSIDE
+        if work is None:
+            return
+        try:
+            self._run = _Run.of(self._section, work)
+        except (UncountedWork, Unpriced) as error:
+            self._problem = str(error)
+
+    def read(self) -> Reading:
+        """The joules of the work done since `start`. The first reading of a run is 0 J; setting up the model
+        is in those after it."""
+        if self._run is None:
+            return Reading(self._clock(), None, self._problem)
+        try:
+            energy_j = self._run.look()
+        except Unpriced as error:
+            return Reading(self._clock(), None, str(error))
+        return Reading(self._clock(), energy_j)
+
+    def stop(self) -> None:
+        pass
+
+    def flags(self) -> Sequence[str]:
+        return ()
+
+    def observed(self) -> Mapping[str, Any]:
+        """What one step is made of: operations by precision, and bytes."""
+        if self._run is None:
+            return {}
+        return {"step_flops": dict(self._run.step.flops), "step_bytes": self._run.step.bytes_moved}
+
+    def close(self) -> None:
+        self._run, self._problem = None, "the meter is closed"
+
+
+@dataclass
+class _Run:
+    """A run's work and what its parts cost. Nothing is set up at the first look, and all of it afterwards."""
+
+    work: WorkDone
+    step: Work
+    setup_j: float
+    step_j: float
+    token_j: float
+    compile_j: float | None
+    looked: bool = False
+
+    @staticmethod
+    def of(section: RooflineSection, work: WorkDone) -> _Run:
+        """Raises UncountedWork or Unpriced."""
+        config, vocab_size = work.config, work.vocab_size
+        if config.train.compile:
+            compile_price_j(section.compile_j)
+        step = step_work(config, vocab_size)
+        return _Run(
+            work,
+            step,
+            setup_j=modelled_energy_j(section, setup_work(config, vocab_size)),
+            step_j=modelled_energy_j(section, step),
+            token_j=modelled_energy_j(section, evaluation_work(config, vocab_size, 1.0)),
+            compile_j=section.compile_j,
+        )
+
+    def look(self) -> float:
+        """Joules of the work done so far. Raises Unpriced."""
+        if not self.looked:
+            self.looked = True
+            return 0.0
+        energy_j = self.setup_j + self.work.steps * self.step_j + self.work.evaluated_tokens * self.token_j
+        if self.work.compiles:
+            energy_j += self.work.compiles * compile_price_j(self.compile_j)
+        return energy_j
+
+
+def modelled_energy_j(section: RooflineSection, work: Work) -> float:
+    """Joules of `work` by the section's coefficients. Raises Unpriced where one is missing or no price."""
+    picojoules = work.bytes_moved * _price("pj_per_byte", section.pj_per_byte)
+    for precision, flops in work.flops.items():
+        picojoules += flops * _price(f"pj_per_flop.{precision}", section.pj_per_flop.get(precision))
+    return PICO * picojoules
+
+
+def compile_price_j(compile_j: float | None) -> float:
+    """Joules of one compilation. Raises Unpriced where they are not set."""
+    return _price("compile_j", compile_j)
+
+
+def _price(key: str, value: object) -> float:
+    """A coefficient of 0 would make its work free, and win every ranking."""
+    if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise Unpriced(f"the modelled energy is unknown: set meter.roofline.{key} to a number above 0")
+    return float(value)
