@@ -100,6 +100,11 @@ def propose(
     return None
 
 
+def draw_at_random(space: Space, seed: int) -> Params:
+    """One combination by chance alone; it may be one that cannot run."""
+    return _ask(space, RandomSampler(seed=seed), (), 1).params
+
+
 def derived_seed(*parts: int) -> int:
     """A seed of 31 bits from non-negative numbers; it depends on all of them, except on zeros at the end."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0] >> 1)

@@ -1,0 +1,91 @@
+"""`python -m search.space +study=NAME`: the search space of a study as this machine can offer it, and what is
+left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import optuna
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from model.config import RunConfig
+from model.variants import Capabilities, unrunnable
+from search.compose import UserError, missing_study, run, to_config
+from search.config import check_study
+from search.proposal import draw_at_random
+from search.space import Entry, Space, get_path, offered
+
+# Combinations are looked through where they can be listed, else by drawing so many.
+MOST_POINTS = 2_000
+DRAWS = 1_000
+
+
+def main() -> None:
+    run(task, "config")
+
+
+def task(composed: DictConfig) -> int:
+    if OmegaConf.is_missing(composed.study, "name"):
+        raise UserError(missing_study().replace("search +", "search.space +"))
+    config = to_config(composed)
+    wanted = check_study(config)
+    from search.device import resolve  # imports torch
+
+    capabilities = resolve(config.device).capabilities()
+    space, left_out = offered(wanted, capabilities)
+    console = Console()
+    console.print(f"{escape(config.study.name)} on {escape(capabilities.device_name)}", highlight=False)
+    console.print(table(space))
+    for line in left_out:
+        console.print(f"left out: {escape(line)}", highlight=False, soft_wrap=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    combinations, impossible = look_through(space, capabilities)
+    console.print(combinations if impossible else f"{combinations} all run here", highlight=False)
+    for reason, share in impossible:
+        console.print(f"never proposed ({share:.1%}): {escape(reason)}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def table(space: Space) -> Table:
+    """A row a dimension."""
+    rows = Table(title="offered", title_justify="left")
+    for name in ("parameter", "baseline", "values", "only where"):
+        rows.add_column(name)
+    for entry in space.entries:
+        rows.add_row(
+            entry.path,
+            escape(str(get_path(space.base, entry.path))),
+            escape(values_of(entry)),
+            escape("; ".join(f"{path} is {' or '.join(map(str, ok))}" for path, ok in entry.when.items())),
+        )
+    return rows
+
+
+def values_of(entry: Entry) -> str:
+    """What an entry may be, in words."""
+    if entry.type == "categorical":
+        return ", ".join(str(choice) for choice in entry.choices)
+    scale = ", log" if entry.log else ""
+    step = f" by {entry.step:g}" if entry.step is not None else ""
+    multiple = f", multiples of {entry.multiple_of}" if entry.multiple_of else ""
+    return f"{entry.low:g} to {entry.high:g}{step}{scale}{multiple}"
+
+
+def look_through(space: Space, capabilities: Capabilities) -> tuple[str, Sequence[tuple[str, float]]]:
+    """How many combinations there are, in words, and why which share of them does not run here."""
+    points = space.points(MOST_POINTS)
+    if points is None:
+        points = [draw_at_random(space, number) for number in range(DRAWS)]
+        counted = f"more than {MOST_POINTS:,} combinations; of {DRAWS:,} drawn at random"
+    else:
+        counted = f"{len(points):,} combinations:"
+    reasons = Counter(
+        reason
+        for params in points
+        if (reason := unrunnable(RunConfig.from_mapping(space.config(params)), capabilities.device_type))
+    )
+    return counted, [(reason, count / len(points)) for reason, count in reasons.most_common()]
