@@ -12,7 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args, get_type_hints
 
-PRECISIONS = ("fp32", "bf16")
+# The rows of model.precision.
+PRECISIONS = ("fp32", "tf32", "bf16", "bf16_weights", "fp8")
+MUON_SCALES = ("original", "match_rms_adamw")
+NS_DTYPES = ("fp32", "bf16")
+COOLDOWN_SHAPES = ("linear", "sqrt")
+RAMP_STARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 
 
 class ConfigError(ValueError):
@@ -22,45 +27,107 @@ class ConfigError(ValueError):
 
 @dataclass
 class DataConfig:
-    """Which text to learn.
+    """What to learn, and as which tokens.
 
-    `name` is a row of `model.data.DATASETS`. `path` is the file that the `text` data set reads.
+    `name` is a row of `model.data.DATASETS`. `path` is the file that the `text` data set reads. `tokenizer`
+    is a row of `model.data.tokenizer.TOKENIZERS`, null for the data set's own; `vocab_size` is of `bpe`
+    alone. `shards` is how many files of a data set that comes in many are for training. `urls` are tried, in
+    order, instead of the addresses built in; one that ends in `/` is a folder with files of the same names.
     """
 
     name: str = "shakespeare"
     path: str | None = None
+    tokenizer: str | None = None
+    vocab_size: int | None = None
+    shards: int = 1
+    urls: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        from model.data.tokenizer import TOKENIZERS, VOCAB_SIZES
+
+        if self.tokenizer is not None:
+            _need_choice("data.tokenizer", self.tokenizer, TOKENIZERS)
+        if self.vocab_size is not None:
+            _need(
+                self.tokenizer == "bpe", "data.vocab_size", "null unless data.tokenizer=bpe", self.vocab_size
+            )
+            low, high = VOCAB_SIZES
+            _need(low <= self.vocab_size <= high, "data.vocab_size", f"{low} to {high}", self.vocab_size)
+        _need(self.shards >= 1, "data.shards", "1 or more", self.shards)
+        if self.urls is not None:
+            are_urls = bool(self.urls) and all(url.startswith(("http://", "https://")) for url in self.urls)
+            _need(are_urls, "data.urls", "null, or addresses that begin with http:// or https://", self.urls)
 
 
 @dataclass
 class ModelConfig:
-    """The network's shape and its variants. The MLP is `mlp_ratio * n_embd` wide; `block_size` is the
-    context."""
+    """The network's shape and its variants.
+
+    n_kv_head              heads of keys and values, each for n_head / n_kv_head of queries; null: n_head
+    block_size             the context
+    mlp_ratio              the MLP is this times n_embd wide
+    positions, norm, mlp, attention, loss    rows of the tables that `model.variants.tables` lists
+    norm_eps               added to the mean square in every norm
+    qk_norm                queries and keys are divided by their root mean square, head by head
+    tied_head              the head is the token embedding
+    zero_init_projections  attention and MLP start at zero: blocks at first pass on their input
+    logit_softcap          logits are bent to stay below it: softcap tanh(logits / softcap); 0: they are not
+    embedding_skip         each block takes a learned mix of its input and the embedding
+    value_embedding        a table of values, a row a token, is added to what attention sums up
+    bigram_table           a table of logits, a row for each last token, is added to the head's
+    bigram_rows            the rows of that table, shared by tokens of equal remainder; null: one a token
+    smear                  each embedding takes in a learned share of the one before it
+    """
 
     n_layer: int = 4
     n_head: int = 4
+    n_kv_head: int | None = None
     n_embd: int = 128
     block_size: int = 64
     mlp_ratio: float = 4.0
     dropout: float = 0.0
     bias: bool = False
-    tied_head: bool = True
-    attention: str = "sdpa"
-    mlp: str = "gelu"
+    positions: str = "learned"
     norm: str = "layernorm"
+    norm_eps: float = 1e-5
+    qk_norm: bool = False
+    mlp: str = "gelu"
+    attention: str = "sdpa"
     loss: str = "plain"
+    tied_head: bool = True
+    zero_init_projections: bool = False
+    logit_softcap: float = 0.0
+    embedding_skip: bool = False
+    value_embedding: bool = False
+    bigram_table: bool = False
+    bigram_rows: int | None = None
+    smear: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "n_head", "n_embd", "block_size"):
             _need(getattr(self, name) >= 1, f"model.{name}", "1 or more", getattr(self, name))
+        for name in ("n_kv_head", "bigram_rows"):
+            value = getattr(self, name)
+            _need(value is None or value >= 1, f"model.{name}", "null, or 1 or more", value)
         _need(self.mlp_ratio > 0, "model.mlp_ratio", "more than 0", self.mlp_ratio)
         _need(0 <= self.dropout < 1, "model.dropout", "0 or more and below 1", self.dropout)
+        _need(self.norm_eps > 0, "model.norm_eps", "more than 0", self.norm_eps)
+        _need(self.logit_softcap >= 0, "model.logit_softcap", "0 (no cap) or more", self.logit_softcap)
         _need(
             self.n_embd % self.n_head == 0,
             "model.n_embd",
             f"a multiple of model.n_head={self.n_head}",
             self.n_embd,
         )
-        _need_row("model", self, ("attention", "mlp", "norm", "loss"))
+        _need_row("model", self, ("attention", "mlp", "norm", "loss", "positions"))
+
+    @property
+    def head_size(self) -> int:
+        return self.n_embd // self.n_head
+
+    @property
+    def kv_heads(self) -> int:
+        return self.n_kv_head or self.n_head
 
     @property
     def mlp_width(self) -> int:
@@ -69,7 +136,14 @@ class ModelConfig:
 
 @dataclass
 class OptimizerConfig:
-    """The optimizer and the kernel of its step. Weight decay acts on matrices only, as in nanoGPT."""
+    """The optimizer and the kernel of its step. Weight decay acts on matrices only, as in nanoGPT.
+
+    `lr` is the peak rate of AdamW's parameters; the ratios multiply it for embedding tables, an untied head,
+    and vectors (norm weights, biases). The rest is read by `name: muon` alone, for the matrices inside the
+    blocks: `muon_lr` their peak rate, `muon_scale` how an update grows with its matrix (original: Keller
+    Jordan's; match_rms_adamw: Moonshot's, with a `muon_lr` of AdamW's size), `muon_split_qkv` orthogonalises
+    queries, keys and values apart, `ns_steps` Newton-Schulz steps in `ns_dtype`.
+    """
 
     name: str = "adamw"
     lr: float = 1e-3
@@ -79,13 +153,28 @@ class OptimizerConfig:
     weight_decay: float = 0.1
     grad_clip: float = 1.0
     kernel: str = "forloop"
+    embedding_lr_ratio: float = 1.0
+    head_lr_ratio: float = 1.0
+    vector_lr_ratio: float = 1.0
+    muon_lr: float = 0.02
+    muon_momentum: float = 0.95
+    muon_weight_decay: float = 0.0
+    muon_scale: str = "original"
+    muon_split_qkv: bool = True
+    ns_steps: int = 5
+    ns_dtype: str = "bf16"
 
     def __post_init__(self) -> None:
-        _need(self.lr > 0, "optimizer.lr", "more than 0", self.lr)
-        for name in ("beta1", "beta2"):
+        for name in ("lr", "embedding_lr_ratio", "head_lr_ratio", "vector_lr_ratio", "muon_lr"):
+            _need(getattr(self, name) > 0, f"optimizer.{name}", "more than 0", getattr(self, name))
+        for name in ("beta1", "beta2", "muon_momentum"):
             _need(0 <= getattr(self, name) < 1, f"optimizer.{name}", "from 0 to below 1", getattr(self, name))
         _need(self.eps > 0, "optimizer.eps", "more than 0", self.eps)
-        _need(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
+        for name in ("weight_decay", "muon_weight_decay"):
+            _need(getattr(self, name) >= 0, f"optimizer.{name}", "0 or more", getattr(self, name))
+        _need(1 <= self.ns_steps <= 6, "optimizer.ns_steps", "from 1 to 6", self.ns_steps)
+        _need_choice("optimizer.ns_dtype", self.ns_dtype, NS_DTYPES)
+        _need_choice("optimizer.muon_scale", self.muon_scale, MUON_SCALES)
         _need(self.grad_clip >= 0, "optimizer.grad_clip", "0 (no clipping) or more", self.grad_clip)
         _need_row("optimizer", self, ("name", "kernel"))
 
@@ -94,7 +183,10 @@ class OptimizerConfig:
 class ScheduleConfig:
     """Learning rate over steps: warm-up, then decay to `min_lr_ratio` of the peak over the schedule's length.
 
-    `decay_steps` null means `train.max_steps`. `cooldown_fraction` is the decaying part of a `trapezoid`.
+    `decay_steps` null means `train.max_steps`. `cooldown_fraction` is the decaying part of a `trapezoid`,
+    `cooldown_shape` linear or sqrt. A ramp starts at `..._ramp_from` times `train.batch_size` or
+    `model.block_size` and doubles, in plateaus of equal length, until it is whole after
+    `..._ramp_fraction` of the schedule's length; from 1 or a fraction of 0 is no ramp.
     """
 
     name: str = "cosine"
@@ -102,6 +194,11 @@ class ScheduleConfig:
     decay_steps: int | None = None
     min_lr_ratio: float = 0.1
     cooldown_fraction: float = 0.5
+    cooldown_shape: str = "linear"
+    batch_ramp_fraction: float = 0.0
+    batch_ramp_from: float = 1.0
+    context_ramp_fraction: float = 0.0
+    context_ramp_from: float = 1.0
 
     def __post_init__(self) -> None:
         _need(self.warmup_steps >= 0, "schedule.warmup_steps", "0 or more", self.warmup_steps)
@@ -118,6 +215,12 @@ class ScheduleConfig:
             "above 0, at most 1",
             self.cooldown_fraction,
         )
+        _need_choice("schedule.cooldown_shape", self.cooldown_shape, COOLDOWN_SHAPES)
+        for ramp in ("batch_ramp", "context_ramp"):
+            fraction, start = getattr(self, f"{ramp}_fraction"), getattr(self, f"{ramp}_from")
+            _need(0 <= fraction <= 1, f"schedule.{ramp}_fraction", "from 0 to 1", fraction)
+            one_of = "one of " + ", ".join(str(share) for share in RAMP_STARTS)
+            _need(start in RAMP_STARTS, f"schedule.{ramp}_from", one_of, start)
         _need_row("schedule", self, ("name",))
 
 

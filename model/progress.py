@@ -12,6 +12,7 @@ class Progress:
     `train_loss` is the last step's loss where it was looked at. `loss` and `loss_stderr` are set right after
     an evaluation, in nats per token, and with them `evaluated_tokens`, how many tokens it predicted. `whole`
     is False where it ended early, plainly above the target: `loss` is then an estimate, never at or below it.
+    `waited_s`: seconds that training has waited for data so far.
     """
 
     step: int
@@ -22,6 +23,7 @@ class Progress:
     loss_stderr: float | None = None
     evaluated_tokens: int | None = None
     whole: bool = True
+    waited_s: float = 0.0
 
 
 class Look(NamedTuple):

@@ -1,12 +1,13 @@
-"""Learning rate as a function of the step: pure, one function a schedule, a row each.
+"""Learning rate, batch size and context as functions of the step: pure, one function a schedule, a row each.
 
 Every schedule maps the position after warm-up, from 0 (peak) to 1 (end of the schedule), to a share of the
-peak.
+peak. The batch size and the context stay on few plateaus, so that all shapes of a run are known before it.
 """
 
 import math
+from dataclasses import dataclass
 
-from model.config import ScheduleConfig
+from model.config import RunConfig, ScheduleConfig
 from model.variants import Variant
 
 
@@ -19,16 +20,17 @@ def linear(position: float, config: ScheduleConfig) -> float:
 
 
 def trapezoid(position: float, config: ScheduleConfig) -> float:
-    decayed = (position - (1.0 - config.cooldown_fraction)) / config.cooldown_fraction
-    return 1.0 - max(0.0, decayed) * (1.0 - config.min_lr_ratio)
+    """`sqrt`: 1 - sqrt(progress) of Haegele et al. (arXiv 2405.18392), steep at the start of the cooldown."""
+    decayed = max(0.0, (position - (1.0 - config.cooldown_fraction)) / config.cooldown_fraction)
+    if config.cooldown_shape == "sqrt":
+        decayed = math.sqrt(decayed)
+    return 1.0 - decayed * (1.0 - config.min_lr_ratio)
 
 
 SCHEDULES = {
     "cosine": Variant("model.schedule:cosine", "cosine decay from peak to minimum: nanoGPT's"),
     "linear": Variant("model.schedule:linear", "straight line from peak to minimum"),
-    "trapezoid": Variant(
-        "model.schedule:trapezoid", "constant, then a straight line over schedule.cooldown_fraction"
-    ),
+    "trapezoid": Variant("model.schedule:trapezoid", "constant, then down over schedule.cooldown_fraction"),
 }
 
 
@@ -41,3 +43,71 @@ def learning_rate(step: int, peak: float, config: ScheduleConfig, decay_steps: i
         return peak * config.min_lr_ratio
     position = (step - config.warmup_steps) / (decay_steps - config.warmup_steps)
     return float(peak * SCHEDULES[config.name].load()(position, config))
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """From step `first_step` (from 0) on, micro-batches are `batch_size` sequences of `context` tokens."""
+
+    first_step: int
+    batch_size: int
+    context: int
+
+
+def plateaus(config: RunConfig) -> tuple[Plateau, ...]:
+    """The shapes of a run in their order, the first from step 0 on. Neither the batch size nor the context
+    ever falls; one plateau where nothing ramps."""
+    schedule = config.schedule
+    starts = {0} | _changes(schedule.batch_ramp_from, _steps(config, schedule.batch_ramp_fraction))
+    starts |= _changes(schedule.context_ramp_from, _steps(config, schedule.context_ramp_fraction))
+    found: list[Plateau] = []
+    for step in sorted(start for start in starts if start < config.train.max_steps):
+        batch_size, context = batch_shape(step, config)
+        if not found or (found[-1].batch_size, found[-1].context) != (batch_size, context):
+            found.append(Plateau(step, batch_size, context))
+    return tuple(found)
+
+
+def batch_shape(step: int, config: RunConfig) -> tuple[int, int]:
+    """(batch size, context) of each micro-batch of step `step` (from 0)."""
+    schedule = config.schedule
+    batch_steps = _steps(config, schedule.batch_ramp_fraction)
+    context_steps = _steps(config, schedule.context_ramp_fraction)
+    return (
+        _ramped(step, config.train.batch_size, schedule.batch_ramp_from, batch_steps),
+        _ramped(step, config.model.block_size, schedule.context_ramp_from, context_steps),
+    )
+
+
+def tokens_seen(step: int, config: RunConfig) -> int:
+    """Tokens trained on when `step` steps are done."""
+    found = plateaus(config)
+    ends = [*(later.first_step for later in found[1:]), step]
+    seen = 0
+    for plateau, end in zip(found, ends, strict=True):
+        steps = max(0, min(end, step) - plateau.first_step)
+        seen += steps * plateau.batch_size * plateau.context
+    return seen * config.train.grad_accum
+
+
+def _steps(config: RunConfig, fraction: float) -> int:
+    return round(fraction * config.decay_steps)
+
+
+def _doublings(start: float) -> int:
+    return round(-math.log2(start))
+
+
+def _ramped(step: int, full: int, start: float, ramp_steps: int) -> int:
+    """`full` over a power of two, rounded up: the plateau of `step` in a ramp of `ramp_steps`."""
+    if step >= ramp_steps:
+        return full
+    doublings = _doublings(start)
+    done = step * doublings // ramp_steps
+    return -(-full // (1 << (doublings - done)))
+
+
+def _changes(start: float, ramp_steps: int) -> set[int]:
+    """The first step of every plateau after the first."""
+    doublings = _doublings(start)
+    return {math.ceil(done * ramp_steps / doublings) for done in range(1, doublings + 1)}

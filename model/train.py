@@ -7,18 +7,21 @@ for progress in train(config, corpus, torch.device("cpu")):
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
+from model.data.loader import Batches, open_batches
 from model.evaluate import Evaluator, validation_windows
 from model.gpt import GPT
 from model.optim import OPTIMIZERS
+from model.optim.stepping import OptimizerSet
+from model.precision import PRECISIONS
+from model.precision.formats import Precision, evaluable
 from model.progress import Look, Progress
-from model.schedule import learning_rate
+from model.schedule import batch_shape, learning_rate, plateaus
 from model.variants import unrunnable
 
 # On a GPU a look at the training loss waits for the queue, so it is only taken every so many steps.
@@ -51,20 +54,22 @@ def train(
         )
     next_evaluation = next_evaluation or (lambda looks: config.evaluation.interval)
     torch.manual_seed(config.seed)
-    batches = torch.Generator().manual_seed(config.seed)
-    tokens = torch.from_numpy(corpus.train.astype("int32")).to(device)
     windows = validation_windows(torch.from_numpy(corpus.validation.astype("int32")), config.evaluation).to(
         device
     )
     evaluator = Evaluator(windows, target_loss)
     model = GPT(config.model, corpus.vocab_size).to(device)
-    optimizer = OPTIMIZERS[config.optimizer.name].load()(config.optimizer, model)
-    compute_loss = _loss_function(model, config, device)
-    step = 0
+    precision: Precision = PRECISIONS[config.train.precision].load()
+    precision.prepare(model)
+    batches = open_batches(corpus, config.seed, device)
+    optimizer: OptimizerSet = OPTIMIZERS[config.optimizer.name].load()(config.optimizer, model)
+    compute_loss = _loss_function(model, precision, device)
+    compiles = config.train.compile or optimizer.compiled
+    step = seen = 0
     try:
-        if config.train.compile:
+        if compiles:
             yield Progress(0, 0, "compile")
-            compute_loss = _compile(compute_loss, config, tokens)
+            compute_loss = _compile(compute_loss, optimizer, precision, config, batches, device)
             model.zero_grad(set_to_none=True)
         yield Progress(0, 0, "train")
 
@@ -72,27 +77,28 @@ def train(
         due = next_evaluation(looks)
         while step < config.train.max_steps:
             lr = learning_rate(step, config.optimizer.lr, config.schedule, config.decay_steps)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+            optimizer.set_lr(lr)
+            batch_size, block = batch_shape(step, config)
             mean_loss = torch.zeros((), device=device)
-            for _ in range(config.train.grad_accum):
-                x, y = _batch(tokens, config, batches)
-                loss = compute_loss(x, y) / config.train.grad_accum
-                torch.autograd.backward(loss)
-                mean_loss += loss.detach()
+            with precision.both_passes():
+                for _ in range(config.train.grad_accum):
+                    loss = compute_loss(*batches.next(batch_size, block)) / config.train.grad_accum
+                    torch.autograd.backward(loss)
+                    mean_loss += loss.detach()
             if config.optimizer.grad_clip > 0:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.grad_clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
+            seen += batch_size * block * config.train.grad_accum
 
-            seen = step * config.tokens_per_step
             looked = step % _LOSS_EVERY.get(device.type, 10) == 0
             train_loss = float(mean_loss) if looked else None
             is_due = step >= due or step == config.train.max_steps
-            yield Progress(step, seen, "eval" if is_due else "train", train_loss)
+            upcoming = "eval" if is_due else "train"
+            yield Progress(step, seen, upcoming, train_loss, waited_s=batches.waited_s)
             if is_due:
-                result = evaluator.evaluate(model, whole=step == config.train.max_steps)
+                result = evaluator.evaluate(evaluable(model), whole=step == config.train.max_steps)
                 share = result.tokens / windows[:, 1:].numel()
                 looks.append(Look(step, result.loss, result.stderr, share))
                 due = step + max(1, next_evaluation(looks))
@@ -104,9 +110,11 @@ def train(
                     loss_stderr=result.stderr,
                     evaluated_tokens=result.tokens,
                     whole=result.whole,
+                    waited_s=batches.waited_s,
                 )
     finally:
-        if config.train.compile:
+        batches.close()
+        if compiles:
             torch.compiler.set_stance("default")
     return model
 
@@ -123,23 +131,26 @@ def check_runnable(config: RunConfig, device: torch.device) -> None:
         raise ConfigError(problem)
 
 
-def _loss_function(model: GPT, config: RunConfig, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    def precision() -> AbstractContextManager[object]:
-        if config.train.precision == "bf16":
-            return torch.autocast(device.type, dtype=torch.bfloat16)
-        return nullcontext()
-
+def _loss_function(
+    model: GPT, precision: Precision, device: torch.device
+) -> Callable[[Tensor, Tensor], Tensor]:
     def compute_loss(x: Tensor, y: Tensor) -> Tensor:
-        with precision():
+        with precision.forward(device.type):
             return model.loss(x, y)
 
     return compute_loss
 
 
 def _compile(
-    compute_loss: Callable[[Tensor, Tensor], Tensor], config: RunConfig, tokens: Tensor
+    compute_loss: Callable[[Tensor, Tensor], Tensor],
+    optimizer: OptimizerSet,
+    precision: Precision,
+    config: RunConfig,
+    batches: Batches,
+    device: torch.device,
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Compile forward and backward on a batch of the true shape. Anything that recompiles afterwards raises.
+    """Compile what the configuration wants compiled, forward and backward or the optimizer's step, on batches
+    of every shape that the run will have. Anything that recompiles afterwards raises.
 
     The compiler's cache is empty, or what a compilation costs would depend on what was compiled before. The
     training's random state is as it was, so that a compiled run sees the same batches and dropout seeds.
@@ -148,20 +159,14 @@ def _compile(
     from torch._inductor.utils import fresh_cache
 
     torch.compiler.reset()
-    compiled: Callable[[Tensor, Tensor], Tensor] = torch.compile(compute_loss, fullgraph=True, dynamic=False)
-    devices = [tokens.device] if tokens.device.type == "cuda" else []
-    with fresh_cache(), torch.random.fork_rng(devices=devices):
-        for _ in range(2):
-            x, y = _batch(tokens, config, torch.Generator().manual_seed(0))
-            torch.autograd.backward(compiled(x, y))
+    if config.train.compile:
+        compute_loss = torch.compile(compute_loss, fullgraph=True, dynamic=False)
+    devices = [device] if device.type == "cuda" else []
+    with fresh_cache(), torch.random.fork_rng(devices=devices), precision.both_passes():
+        for plateau in plateaus(config):
+            for _ in range(2):
+                example = batches.example(plateau.batch_size, plateau.context)
+                torch.autograd.backward(compute_loss(*example))
+        optimizer.warm_up()
     torch.compiler.set_stance("fail_on_recompile")
-    return compiled
-
-
-def _batch(tokens: Tensor, config: RunConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random windows of the training part: inputs and targets, both (B, T) int64."""
-    block = config.model.block_size
-    starts = torch.randint(len(tokens) - block, (config.train.batch_size, 1), generator=generator)
-    index = (starts + torch.arange(block + 1)).to(tokens.device)
-    window = tokens[index].long()
-    return window[:, :-1], window[:, 1:]
+    return compute_loss

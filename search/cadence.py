@@ -16,7 +16,7 @@ from model.progress import Look
 AT_TARGET = 0.019
 # The most steps between two evaluations, as a share of those so far: until the first whole evaluation, which
 # comes where the target is near; and from then on, when a look is cheap, once the tenth below is used up.
-FAR, NEAR = 0.25, 0.03
+FAR, NEAR = 0.2, 0.03
 # Away from the target no look costs more than a tenth of the steps that come before the next.
 WAIT_PER_COST = 10.0
 

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from model.config import ConfigError
-from model.variants import Capabilities, find_compiler
+from model.variants import Capabilities, find_compiler, find_modules
 from search.compose import UserError
 from search.config import DeviceSection
 from search.meter.base import MeterSpec
@@ -63,7 +63,13 @@ class Device:
 
     def capabilities(self) -> Capabilities:
         bf16 = torch.cuda.is_bf16_supported() if self.type == "cuda" else True
-        return Capabilities(self.type, self.name, torch.__version__, bf16, find_compiler())
+        capability = None
+        if self.type == "cuda":
+            properties = torch.cuda.get_device_properties(self.index)
+            capability = 10 * properties.major + properties.minor
+        return Capabilities(
+            self.type, self.name, torch.__version__, bf16, find_compiler(), capability, find_modules()
+        )
 
     def reset_peak_memory(self) -> bool:
         """Start counting the peak anew; False where the platform cannot."""

@@ -20,6 +20,8 @@ from search.run import RunRequest
 from search.trial import Kind, Outcome, Record
 from search.worker import Hello
 
+LARGE_BYTES = 20_000_000
+
 
 class Watcher:
     """Prints to `console`; everything that comes from a configuration is escaped."""
@@ -36,9 +38,17 @@ class Watcher:
         self._baseline: Record | None = None
         self._began_s = 0.0
         self._waiting_for = ""
+        self._loading: tuple[str, int] = ("", 0)
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False)
+
+    def loading(self, what: str, done_bytes: int, total_bytes: int) -> None:
+        """A line each tenth of a download or a preparation; small ones are done before anybody wonders."""
+        tenth = 10 * done_bytes // total_bytes if total_bytes > 0 else 0
+        if total_bytes >= LARGE_BYTES and (what, tenth) != self._loading:
+            self._loading = (what, tenth)
+            self.say(f"{escape(what)}: {10 * tenth} % of {total_bytes / 1e6:,.0f} MB")
 
     def problem(self, corpus: Corpus, ngram: NgramLoss, target_loss: float, validation_tokens: int) -> None:
         self.say(
@@ -46,7 +56,11 @@ class Watcher:
             f"{corpus.vocab_size} symbols; target {target_loss:g} nats/token on "
             f"{validation_tokens:,} validation tokens"
         )
-        self.say(f"counting {ngram.order}-grams reaches {ngram.loss:.3f} nats/token on the same tokens")
+        capped = ngram.counted_tokens < len(corpus.train)
+        counted = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
+        self.say(
+            f"counting {ngram.order}-grams reaches {ngram.loss:.3f} nats/token on the same tokens{counted}"
+        )
         if target_loss >= ngram.loss:
             self.say(
                 f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "

@@ -40,6 +40,7 @@ def data(corpus: Corpus, ngram: NgramLoss, validation_tokens: int) -> dict[str, 
         "bytes_per_token": corpus.validation_bytes_per_token,
         "ngram_loss": ngram.loss,
         "ngram_order": ngram.order,
+        "ngram_counted_tokens": ngram.counted_tokens,
     }
 
 

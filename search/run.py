@@ -23,6 +23,7 @@ from search.stopping import Ending, Limits, Standing, ending
 from search.trial import CurvePoint, Ledger, MeterInfo, Outcome, Record, SideReading, find_crossing
 
 LOOK_EVERY_S = 0.5
+DATA_WAIT = 0.02
 INTERRUPTED = "the run was interrupted"
 
 
@@ -247,11 +248,12 @@ def execute(
     for instrument in instruments:
         instrument.meter.stop()
     short = short_window(seen.counted[1], meter.spec.update_period_s)
+    waited, wait_flags = data_wait(seen)
     seen = replace(
         seen,
-        flags=(*flags, *meter.flags(), *short),
+        flags=(*flags, *meter.flags(), *short, *wait_flags),
         flags_beside=tuple(tuple(instrument.meter.flags()) for instrument in beside),
-        observed=meter.observed(),
+        observed=waited | dict(meter.observed()),
         peak_memory_bytes=peak_memory(),
     )
     interrupted = end.reason == INTERRUPTED
@@ -268,6 +270,19 @@ def _note(work: WorkDone, phase: str, progress: Progress) -> None:
 def _temperature_c(readings: Sequence[Reading]) -> float | None:
     """The first that a meter gives: the ranking one's own, where it has one."""
     return next((reading.temperature_c for reading in readings if reading.temperature_c is not None), None)
+
+
+def data_wait(seen: Seen) -> tuple[dict[str, float], tuple[str, ...]]:
+    """What a run waited for data, in seconds and in joules of its mean training power, and the flag of one
+    that waited for over 2 % of its training: it measured its loader."""
+    waited_s, train_s = seen.progress.waited_s, seen.account.time_s["train"]
+    if waited_s == 0.0:
+        return {}, ()
+    observed = {"data_wait_s": waited_s}
+    ledger = seen.account.ledger()
+    if ledger is not None and train_s > 0:
+        observed["data_wait_j"] = ledger.energy_j["train"] * min(1.0, waited_s / train_s)
+    return observed, (("waited_for_data",) if waited_s > DATA_WAIT * train_s else ())
 
 
 def short_window(counted_s: float, update_period_s: float) -> tuple[str, ...]:
@@ -373,9 +388,8 @@ def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
 
 
 def best_loss(curve: Sequence[CurvePoint]) -> float | None:
-    """The lowest loss of the whole evaluations; of the others where there is none yet."""
-    whole = [point.loss for point in curve if point.whole]
-    return min(whole or [point.loss for point in curve], default=None)
+    """The lowest loss. An evaluation that ended early is an estimate, and counts with its standard error."""
+    return min((point.loss + (0.0 if point.whole else point.loss_stderr) for point in curve), default=None)
 
 
 def _also(seen: Seen, reached: bool) -> tuple[SideReading, ...]:

@@ -26,6 +26,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.data import Corpus, cached_best_ngram, load
+from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
 from search import provenance, storage
 from search.compose import UserError
@@ -85,10 +86,15 @@ class Problem:
     validation_tokens: int
 
 
-def load_problem(config: StudyConfig) -> Problem:
+def load_problem(config: StudyConfig, on_progress: OnProgress = silent) -> Problem:
     """Raises DataError or ConfigError where the text cannot be had or is too short for the evaluation."""
-    corpus = load(config.data, cache_dir())
+    corpus = load(config.data, cache_dir(), on_progress)
     context = config.evaluation.context
+    if context % corpus.record_tokens:
+        raise UserError(
+            f"evaluation.context={context} must be a multiple of {corpus.record_tokens}, the length of a "
+            f"record of data={corpus.name}; type evaluation.context={corpus.record_tokens}"
+        )
     available = len(corpus.validation) - 1
     wanted = config.evaluation.tokens or available
     tokens = wanted // context * context
@@ -134,7 +140,7 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
     """
     space = check_study(config)
     folder = study_dir(config.study.name)
-    problem = load_problem(config)
+    problem = load_problem(config, watcher.loading)
     watcher.problem(problem.corpus, problem.ngram, config.target_loss, problem.validation_tokens)
     stop = Stop(on_request=watcher.stopping)
     if config.storage != "auto":  # a wrong URL is found before anything is created
@@ -192,6 +198,7 @@ def identity(config: StudyConfig, space: Space, problem: Problem, hello: Hello) 
         "study_seed": config.study.seed,
         "sampler": asdict(config.sampler),
         "data_sha256": problem.corpus.sha256,
+        "tokenizer": problem.corpus.tokenizer,
         "validation_tokens": problem.validation_tokens,
         "meter": {
             "name": hello.meter.name,

@@ -1,27 +1,52 @@
-"""The texts to learn, by name, and how one of them becomes tokens.
+"""What there is to learn, by name, and how it becomes tokens.
 
-To add a data set: one file with a function that returns its text, and a row in `DATASETS`.
+A data set gives a text, which `data.tokenizer` makes tokens of, or tokens. To add one: one file with a
+function that opens it, and a row in `DATASETS`. What is opened is kept as tokens in the cache and read from
+there.
+
+    text.py shakespeare.py ...   the data sets, a file each
+    download.py                  published files, fetched once
+    text_parts.py                a text in its two parts, in pieces
+    tokenizer/                   text -> token ids, a file each
+    corpus.py                    token ids, kept in the cache
+    loader.py                    batches of them, for a training loop (imports torch)
+    ngram.py                     how well counting predicts them
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from model.config import DataConfig
-from model.data import cache
-from model.data.corpus import Corpus, read_corpus, text_sha256, write_corpus
+from model.data import (
+    cache,
+    fineweb,
+    shakespeare,
+    sparse_parity,
+    tinyshakespeare,
+    wikitext103,
+)
+from model.data.corpus import (
+    Corpus,
+    Tokens,
+    read_corpus,
+    tokenised,
+    tokens_folder,
+    write_corpus,
+)
+from model.data.download import Downloads, OnProgress, silent
 from model.data.errors import DataError
 from model.data.ngram import NgramLoss, best_ngram, cached_best_ngram, ngram_losses
-from model.data.shakespeare import KEY as SHAKESPEARE_KEY
-from model.data.shakespeare import read_plays
 from model.data.text import read_text
-from model.data.tokenizer import UNKNOWN, CharTokenizer
+from model.data.text_parts import Text
+from model.data.tokenizer import DEFAULT_VOCABULARY, TOKENIZERS, UNKNOWN, CharTokenizer, Making
 
 __all__ = [
     "DATASETS",
+    "TOKENIZERS",
     "UNKNOWN",
     "CharTokenizer",
     "Corpus",
@@ -39,48 +64,124 @@ __all__ = [
 class DataSet:
     """A row of the table.
 
-    `read` returns the raw text, or raises `DataError`. `key` names the text where that can be told without
-    reading it, so that a cached corpus is found at once; None for a text that must be read to be known.
+    `open` gives the text, or the tokens, or raises `DataError`. `tokenizer` is the default of a text's, and
+    what tokens are. `sha256` is that of what `open` gives where it can be told without, so that what is kept
+    is found at once; None for a text that must be read to be known. `options` are the keys of `data` that it
+    heeds.
     """
 
     description: str
-    read: Callable[[DataConfig], str]
-    key: str | None = None
+    open: Callable[[DataConfig, Downloads], Text | Tokens]
+    tokenizer: str
+    sha256: Callable[[DataConfig], str | None]
+    options: tuple[str, ...]
 
+
+_OF_TEXTS = ("tokenizer", "vocab_size")
 
 DATASETS: Mapping[str, DataSet] = MappingProxyType(
     {
-        "shakespeare": DataSet("38 plays, 4.8 million characters", read_plays, key=SHAKESPEARE_KEY),
-        "text": DataSet("a UTF-8 file of yours: data.path=FILE", read_text),
+        "sparse_parity": DataSet(
+            "20 random bits, and what three of them decide",
+            sparse_parity.generate,
+            sparse_parity.LABEL,
+            lambda config: sparse_parity.SHA256,
+            (),
+        ),
+        "shakespeare": DataSet(
+            "38 plays, 4.8 million characters",
+            lambda config, downloads: Text.from_string(shakespeare.read_plays(config)),
+            "chars",
+            lambda config: shakespeare.SHA256,
+            _OF_TEXTS,
+        ),
+        "tinyshakespeare": DataSet(
+            "nanoGPT's, 1.1 million characters",
+            tinyshakespeare.open_text,
+            "chars",
+            lambda config: tinyshakespeare.FILE.sha256,
+            (*_OF_TEXTS, "urls"),
+        ),
+        "text": DataSet(
+            "a UTF-8 file of yours: data.path=FILE",
+            lambda config, downloads: Text.from_string(read_text(config)),
+            "chars",
+            lambda config: None,
+            (*_OF_TEXTS, "path"),
+        ),
+        "wikitext103": DataSet(
+            "articles of Wikipedia, 0.5 GB",
+            wikitext103.open_text,
+            "gpt2",
+            lambda config: wikitext103.FILE.sha256,
+            (*_OF_TEXTS, "urls"),
+        ),
+        "fineweb": DataSet(
+            "the speed-run's, 100 million tokens a shard",
+            fineweb.open_tokens,
+            "gpt2",
+            fineweb.sha256,
+            ("shards", "urls"),
+        ),
     }
 )
 
 
-def load(config: DataConfig, cache_dir: Path) -> Corpus:
+def load(config: DataConfig, cache_dir: Path, on_progress: OnProgress = silent) -> Corpus:
     """The corpus of the data set that `config` names: from `cache_dir`, or made and put there.
 
-    Safe to call from several processes at once, and to kill. Raises `DataError` where there is no such data
-    set, its text cannot be had, or the cache cannot be written.
+    Safe to call from several processes at once, and to kill. `on_progress` is told of downloads and of
+    tokenising. Raises `DataError` where there is no such data set, it cannot be had, it does not heed what
+    `config` asks, or the cache cannot be written.
     """
-    dataset = DATASETS.get(config.name)
-    if dataset is None:
-        raise DataError(
-            f"data: expected one of {', '.join(DATASETS)}, got {config.name!r}; "
-            f"type data={next(iter(DATASETS))}"
-        )
-    if dataset.key is None:
-        text = dataset.read(config)
-        return read_corpus(config.name, text_sha256(text), cache_dir) or _make(config.name, text, cache_dir)
-
-    pointer = cache_dir / f"{dataset.key}.cache"
-    if (sha256 := cache.read(pointer)) and (corpus := read_corpus(config.name, sha256.decode(), cache_dir)):
-        return corpus
-    corpus = _make(config.name, dataset.read(config), cache_dir)
-    cache.write(pointer, corpus.sha256.encode())
+    dataset = _dataset(config)
+    urls = None if config.urls is None else tuple(config.urls)
+    downloads = Downloads(cache_dir / "downloads", urls, on_progress)
+    opened = None
+    sha256 = dataset.sha256(config)
+    if sha256 is None:
+        opened = dataset.open(config, downloads)
+        sha256 = opened.sha256
+    folder = tokens_folder(sha256, _kind_of_tokens(config, dataset), cache_dir)
+    corpus = read_corpus(config.name, folder)
+    if corpus is None:
+        with cache.alone(folder):
+            corpus = read_corpus(config.name, folder)  # another process may have made it meanwhile
+            if corpus is None:
+                opened = opened or dataset.open(config, downloads)
+                corpus = _make(opened, config, folder, downloads)
     return corpus
 
 
-def _make(name: str, text: str, cache_dir: Path) -> Corpus:
-    corpus = Corpus.from_text(name, text)
-    write_corpus(corpus, cache_dir)
+def _dataset(config: DataConfig) -> DataSet:
+    dataset = DATASETS.get(config.name)
+    if dataset is None:
+        raise DataError(
+            f"data: expected one of {', '.join(DATASETS)}, got {config.name!r}; type data={DataConfig.name}"
+        )
+    for key in fields(config):
+        value = getattr(config, key.name)
+        given = value not in (key.default, dataset.tokenizer if key.name == "tokenizer" else key.default)
+        if given and key.name not in ("name", *dataset.options):
+            default = "null" if key.default is None else key.default
+            raise DataError(
+                f"data.{key.name}={value}: data={config.name} does not heed it; "
+                f"type data.{key.name}={default}, or another data set"
+            )
+    return dataset
+
+
+def _kind_of_tokens(config: DataConfig, dataset: DataSet) -> str:
+    tokenizer = config.tokenizer or dataset.tokenizer
+    return f"bpe-{config.vocab_size or DEFAULT_VOCABULARY}" if tokenizer == "bpe" else tokenizer
+
+
+def _make(opened: Text | Tokens, config: DataConfig, folder: Path, downloads: Downloads) -> Corpus:
+    if isinstance(opened, Text):
+        row = TOKENIZERS[config.tokenizer or DATASETS[config.name].tokenizer]
+        making = Making(opened.train, config.vocab_size, folder.parent, replace(downloads, urls=None))
+        opened = tokenised(opened, row.make(making))
+    write_corpus(opened, folder, f"tokens of {config.name}", downloads.on_progress)
+    corpus = read_corpus(config.name, folder)
+    assert corpus is not None, f"what was just written to {folder} cannot be read"
     return corpus

@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from model.data.errors import DataError
 
@@ -32,21 +37,55 @@ def write(path: Path, payload: bytes) -> None:
 
     Raises `DataError` where the folder cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
+    write_whole(path, _header(payload) + b"\n" + payload)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """As `write`, of a file without a header."""
+    with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = unfinished_beside(path)
         try:
             with unfinished.open("xb") as file:
-                file.write(_header(payload) + b"\n")
-                file.write(payload)
+                file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                os.fsync(file.fileno())  # renaming a file does not wait for its content
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def unfinished_beside(path: Path) -> Path:
+    """A name that is free and that nothing reads, to be renamed to `path` when complete."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Waits until no other process makes `path`, and clears away what a killed one left of it.
+
+    Raises `DataError` where the folder above cannot be written.
+    """
+    with writing_to(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()
+    try:
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Says in one line what keeps a file from being written. Raises `DataError` for an OSError within."""
+    try:
+        yield
     except OSError as error:
         raise DataError(
-            f"data cache: expected a folder that can be written, got {path.parent} ({error.strerror}); "
+            f"data cache: expected a folder that can be written, got {folder} ({error.strerror or error}); "
             "make it writable, free some space, or choose another folder"
         ) from error
 

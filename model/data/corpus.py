@@ -1,30 +1,48 @@
-"""A text turned into training and validation tokens, and its way into the cache and back."""
+"""Tokens to learn and to validate on, and their way into the cache and back.
+
+What a data set gives is tokenised once and kept, whole or not at all: a folder with two files of token ids,
+little endian uint16, and one of facts. Small ones are read and checked against their digests; large ones are
+mapped into memory, so that only what a run looks at is read, and checked by size.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from model.data import cache
-from model.data.tokenizer import CharTokenizer
+from model.data.download import OnProgress, silent
+from model.data.text_parts import Pieces, Text, split, text_sha256
+from model.data.tokenizer import CharTokenizer, Tokenizer
 
-TRAIN_FRACTION = 0.9  # nanoGPT's split of Shakespeare
-_FORMAT = 1  # of the cached corpus; a change in what `from_text` makes needs a new one
+_FORMAT = 1  # of what is kept; a change in what a data set or a tokenizer makes needs a new one
+_DTYPE = np.dtype("<u2")
+READ_WHOLE_BYTES = 2**26
+_PARTS = ("train", "validation")
+
+Chunks = Callable[[], Iterator[tuple[npt.NDArray[np.uint16], int]]]
+"""Gives a part from its beginning: token ids, and how many bytes of text they stand for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Everything that training and evaluation need of a text.
+    """Everything that training and evaluation need of a data set.
 
-    `sha256` is of the whole raw text in UTF-8. `vocabulary` holds the characters of the training part only,
-    sorted, then the unknown symbol. `train` and `validation` are token ids, uint16, shape (tokens,).
-    `validation_bytes_per_token` turns nats per token into bits per byte.
+    `sha256` is of what it was made from: the whole text in UTF-8, or the published files. `tokenizer` names
+    the tokens and `vocabulary[i]` is how token i reads; of characters, those of the training part only,
+    sorted, then the unknown symbol. `train` and `validation` are token ids, uint16, shape (tokens,), mapped
+    from a file where they are many. `validation_bytes_per_token` turns nats per token into bits per byte.
+    Windows begin at multiples of `record_tokens`, in training and in evaluation, where tokens come in records
+    of so many.
     """
 
     name: str
@@ -34,6 +52,7 @@ class Corpus:
     train: npt.NDArray[np.uint16]
     validation: npt.NDArray[np.uint16]
     validation_bytes_per_token: float
+    record_tokens: int = 1
 
     @property
     def vocab_size(self) -> int:
@@ -45,13 +64,12 @@ class Corpus:
 
         Raises `DataError` where the text has too many different characters.
         """
-        n = int(TRAIN_FRACTION * len(text))
-        train, validation = text[:n], text[n:]
+        train, validation = split(text)
         tokenizer = CharTokenizer.from_text(train)
         return cls(
             name=name,
             sha256=text_sha256(text),
-            tokenizer="characters",
+            tokenizer=tokenizer.label,
             vocabulary=tokenizer.vocabulary,
             train=tokenizer.encode(train),
             validation=tokenizer.encode(validation),
@@ -59,8 +77,36 @@ class Corpus:
         )
 
 
-def text_sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+@dataclass(frozen=True)
+class Tokens:
+    """A corpus that is still to be made: as `Corpus`, its parts chunk by chunk.
+
+    `size_bytes` is how much text there is, None where that is not known.
+    """
+
+    sha256: str
+    tokenizer: str
+    vocabulary: tuple[str, ...]
+    train: Chunks
+    validation: Chunks
+    size_bytes: int | None
+    record_tokens: int = 1
+
+
+def tokenised(text: Text, tokenizer: Tokenizer) -> Tokens:
+    """What `tokenizer` makes of `text`, when it is asked for."""
+
+    def chunks(pieces: Pieces) -> Chunks:
+        return lambda: ((tokenizer.encode(piece), len(piece.encode())) for piece in pieces())
+
+    return Tokens(
+        sha256=text.sha256,
+        tokenizer=tokenizer.label,
+        vocabulary=tokenizer.vocabulary,
+        train=chunks(text.train),
+        validation=chunks(text.validation),
+        size_bytes=text.size_bytes,
+    )
 
 
 def corpus_folder(sha256: str, cache_dir: Path) -> Path:
@@ -68,40 +114,94 @@ def corpus_folder(sha256: str, cache_dir: Path) -> Path:
     return cache_dir / sha256
 
 
-def read_corpus(name: str, sha256: str, cache_dir: Path) -> Corpus | None:
-    """The cached corpus of the text with this digest, called `name`; None where there is none."""
-    payload = cache.read(_cached(sha256, cache_dir))
+def tokens_folder(sha256: str, tokens: str, cache_dir: Path) -> Path:
+    """Where a text is kept as tokens of this kind."""
+    return corpus_folder(sha256, cache_dir) / f"tokens-v{_FORMAT}-{tokens}"
+
+
+def read_corpus(name: str, folder: Path, read_whole_bytes: int = READ_WHOLE_BYTES) -> Corpus | None:
+    """The corpus in `folder`, called `name`; None where there is none, or a damaged one.
+
+    A part of more than `read_whole_bytes` is mapped and only its size is checked.
+    """
+    payload = cache.read(folder / "facts.cache")
     if payload is None:
         return None
-    with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
-        facts = json.loads(arrays["facts"].tobytes())
-        return Corpus(
-            name=name,
-            sha256=sha256,
-            tokenizer=facts["tokenizer"],
-            vocabulary=tuple(facts["vocabulary"]),
-            train=arrays["train"],
-            validation=arrays["validation"],
-            validation_bytes_per_token=facts["validation_bytes_per_token"],
-        )
-
-
-def write_corpus(corpus: Corpus, cache_dir: Path) -> None:
-    """Cache `corpus` under its digest; its name is left out, because the same text may go by several."""
-    facts = {
-        "tokenizer": corpus.tokenizer,
-        "vocabulary": corpus.vocabulary,
-        "validation_bytes_per_token": corpus.validation_bytes_per_token,
+    facts = json.loads(payload)
+    parts = {
+        part: _read_part(folder / f"{part}.bin", **facts[part], read_whole_bytes=read_whole_bytes)
+        for part in _PARTS
     }
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        train=corpus.train,
-        validation=corpus.validation,
-        facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
+    train, validation = parts["train"], parts["validation"]
+    if train is None or validation is None:
+        return None
+    return Corpus(
+        name=name,
+        sha256=facts["sha256"],
+        tokenizer=facts["tokenizer"],
+        vocabulary=tuple(facts["vocabulary"]),
+        train=train,
+        validation=validation,
+        validation_bytes_per_token=facts["validation_bytes_per_token"],
+        record_tokens=facts["record_tokens"],
     )
-    cache.write(_cached(corpus.sha256, cache_dir), buffer.getvalue())
 
 
-def _cached(sha256: str, cache_dir: Path) -> Path:
-    return corpus_folder(sha256, cache_dir) / f"corpus-v{_FORMAT}.cache"
+def write_corpus(tokens: Tokens, folder: Path, what: str, on_progress: OnProgress = silent) -> None:
+    """Make `folder` of `tokens`, whole or not at all, in the place of a damaged one.
+
+    Nobody else may be writing there (`cache.alone`). `what` is said to `on_progress`. Raises `DataError`
+    where the folder cannot be written, and what the tokens raise.
+    """
+    with cache.writing_to(folder.parent):
+        unfinished = cache.unfinished_beside(folder)
+        unfinished.mkdir()
+        try:
+            facts = _write_parts(tokens, unfinished, what, on_progress)
+            cache.write(unfinished / "facts.cache", json.dumps(facts).encode())
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_parts(tokens: Tokens, folder: Path, what: str, on_progress: OnProgress) -> dict[str, Any]:
+    counts = {}
+    digests = {}
+    text_bytes = dict.fromkeys(_PARTS, 0)
+    for part, chunks in zip(_PARTS, (tokens.train, tokens.validation), strict=True):
+        digest = hashlib.sha256()
+        counts[part] = 0
+        with (folder / f"{part}.bin").open("xb") as file:
+            for ids, n_bytes in chunks():
+                payload = ids.astype(_DTYPE, copy=False).tobytes()
+                file.write(payload)
+                digest.update(payload)
+                counts[part] += len(ids)
+                text_bytes[part] += n_bytes
+                if tokens.size_bytes is not None:
+                    on_progress(what, sum(text_bytes.values()), tokens.size_bytes)
+            file.flush()
+            os.fsync(file.fileno())
+        digests[part] = digest.hexdigest()
+    return {
+        "sha256": tokens.sha256,
+        "tokenizer": tokens.tokenizer,
+        "vocabulary": tokens.vocabulary,
+        "validation_bytes_per_token": text_bytes["validation"] / counts["validation"],
+        "record_tokens": tokens.record_tokens,
+    } | {part: {"tokens": counts[part], "sha256": digests[part]} for part in _PARTS}
+
+
+def _read_part(path: Path, tokens: int, sha256: str, read_whole_bytes: int) -> npt.NDArray[np.uint16] | None:
+    """The token ids of a part, None where it is damaged."""
+    size_bytes = tokens * _DTYPE.itemsize
+    try:
+        if path.stat().st_size != size_bytes:
+            return None
+        if size_bytes > read_whole_bytes:
+            return np.memmap(path, dtype=_DTYPE, mode="r", shape=(tokens,))
+        ids: npt.NDArray[np.uint16] = np.fromfile(path, dtype=_DTYPE)
+    except OSError:
+        return None
+    return ids if hashlib.sha256(ids.tobytes()).hexdigest() == sha256 else None

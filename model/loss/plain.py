@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.loss.head import Head, logits_of
 
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(logits.view(-1, logits.size(-1)), targets.reshape(-1))
+
+def cross_entropy(x: Tensor, targets: Tensor, head: Head) -> Tensor:
+    return F.cross_entropy(logits_of(x, head), targets)

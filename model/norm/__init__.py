@@ -1,10 +1,21 @@
 """Normalisations: a file each, a row here. Each is a function (ModelConfig) -> module over the last
-dimension."""
+dimension. `model.norm_eps` is always passed on: torch's own default depends on the number format."""
 
 from model.variants import Variant
 
 NORMS = {
     "layernorm": Variant(
-        "model.norm.layernorm:layernorm", "LayerNorm with weight, bias by model.bias, eps 1e-5"
-    )
+        "model.norm.layernorm:layernorm", "LayerNorm with weight, bias by model.bias: nanoGPT's"
+    ),
+    "layernorm_weightless": Variant("model.norm.layernorm:weightless", "LayerNorm without parameters"),
+    "rmsnorm": Variant("model.norm.rmsnorm:RMSNorm", "divided by the root mean square, with weight"),
+    "rmsnorm_weightless": Variant(
+        "model.norm.rmsnorm:WeightlessRMSNorm", "divided by the root mean square, no parameters"
+    ),
+    "rmsnorm_liger": Variant(
+        "model.norm.rmsnorm_liger:rmsnorm",
+        "rmsnorm in one Triton kernel each way",
+        devices=frozenset({"cuda"}),
+        modules=("liger_kernel",),
+    ),
 }

@@ -1,4 +1,4 @@
-"""nanoGPT's LayerNorm."""
+"""nanoGPT's LayerNorm, and the same without parameters."""
 
 from torch import nn
 
@@ -6,4 +6,8 @@ from model.config import ModelConfig
 
 
 def layernorm(config: ModelConfig) -> nn.Module:
-    return nn.LayerNorm(config.n_embd, eps=1e-5, bias=config.bias)
+    return nn.LayerNorm(config.n_embd, eps=config.norm_eps, bias=config.bias)
+
+
+def weightless(config: ModelConfig) -> nn.Module:
+    return nn.LayerNorm(config.n_embd, eps=config.norm_eps, elementwise_affine=False)

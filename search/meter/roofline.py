@@ -4,7 +4,8 @@
                + compiles * compile_j
 
 It reads no sensor and no clock: the same work is the same joules on every machine, to the last digit. What a
-step or an evaluated token is in operations and bytes is `model.work`'s account. The form is that of Choi et
+step or an evaluated token is in operations and bytes is `model.work`'s account; where the batch size or the
+context ramps, each step is counted at its own. The form is that of Choi et
 al., "A roofline model of energy" (IPDPS 2013), without its constant power: time costs nothing here, so that
 waiting, launching kernels and an idle machine are free, and idle power is unknown.
 """
@@ -17,7 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from model.work import UncountedWork, Work, evaluation_work, setup_work, step_work
+from model.schedule import Plateau, plateaus
+from model.work import UncountedWork, Work, evaluation_work, plateau_steps, setup_work, step_work
 from search.config import RooflineSection
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.trial import Kind
@@ -78,7 +80,7 @@ class RooflineMeter:
         return ()
 
     def observed(self) -> Mapping[str, Any]:
-        """What one step is made of: operations by precision, and bytes."""
+        """What one step, after any ramp, is made of: operations by precision, and bytes."""
         if self._run is None:
             return {}
         return {"step_flops": dict(self._run.step.flops), "step_bytes": self._run.step.bytes_moved}
@@ -94,7 +96,7 @@ class _Run:
     work: WorkDone
     step: Work
     setup_j: float
-    step_j: float
+    step_j: Mapping[Plateau, float]
     token_j: float
     compile_j: float | None
     looked: bool = False
@@ -103,14 +105,14 @@ class _Run:
     def of(section: RooflineSection, work: WorkDone) -> _Run:
         """Raises UncountedWork or Unpriced."""
         config, vocab_size = work.config, work.vocab_size
-        if config.train.compile:
+        if config.train.compile or config.optimizer.kernel == "compiled":
             compile_price_j(section.compile_j)
-        step = step_work(config, vocab_size)
+        steps = {one: step_work(config, vocab_size, one.batch_size, one.context) for one in plateaus(config)}
         return _Run(
             work,
-            step,
+            step_work(config, vocab_size),
             setup_j=modelled_energy_j(section, setup_work(config, vocab_size)),
-            step_j=modelled_energy_j(section, step),
+            step_j={one: modelled_energy_j(section, step) for one, step in steps.items()},
             token_j=modelled_energy_j(section, evaluation_work(config, vocab_size, 1.0)),
             compile_j=section.compile_j,
         )
@@ -120,7 +122,9 @@ class _Run:
         if not self.looked:
             self.looked = True
             return 0.0
-        energy_j = self.setup_j + self.work.steps * self.step_j + self.work.evaluated_tokens * self.token_j
+        steps = plateau_steps(self.work.config, self.work.steps)
+        energy_j = self.setup_j + self.work.evaluated_tokens * self.token_j
+        energy_j += sum(count * self.step_j[plateau] for plateau, count in steps)
         if self.work.compiles:
             energy_j += self.work.compiles * compile_price_j(self.compile_j)
         return energy_j

@@ -291,6 +291,8 @@ FLAGS = {
     "cpu_waiting": "the run left its core idle without a known cause: a disk, a lock, or a silent hypervisor",
     "cpu_throttled": "a CPU quota held the run back for over 5 % of the time",
     "cpu_load_unknown": "what else kept the CPU busy could not be read",
+    "waited_for_data": "training waited for data for over 2 % of its time: a faster disk, or a text "
+    "that fits on the device",
     "short_window": "so short that one update of the meter is over 1 % of what counts",
     "started_hot": "the device was above its temperature band at the start, and so may have drawn more",
     "started_cold": "the device was below its temperature band at the start, and so may have drawn less",

@@ -30,6 +30,8 @@ MISTAKES = {
     "no text": (["+study=demo", "data=text"], "type data.path=FILE"),
     "a text that is not there": (["+study=demo", "data=text", "data.path=/no/such.txt"], "/no/such.txt"),
     "more validation than there is": (["+study=demo", "evaluation.tokens=99999999"], "evaluation.tokens"),
+    "windows that cut records": (["+study=demo", "data=sparse_parity"], "type evaluation.context=23"),
+    "an option that does not exist": (["+study=demo", "--chek"], "there is no option --chek"),
     "a storage that is no URL": (["+study=demo", "storage=nonsense"], "sqlite:///"),
     "a name that is no name": (["+study=demo", "study.name=' '"], "study.name"),
     "train's key for a study": (["+study=demo", "recipe=x.yaml"], "search.train"),

@@ -2,6 +2,7 @@ import hashlib
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 import model
 from model.config import DataConfig
-from model.data import DATASETS, UNKNOWN, DataError, cache, load
-from model.data.corpus import Corpus, corpus_folder, write_corpus
+from model.data import UNKNOWN, DataError, cache, load
+from model.data.corpus import Corpus, Tokens, corpus_folder, read_corpus, tokenised, write_corpus
+from model.data.text_parts import Text
+from model.data.tokenizer import CharTokenizer
 
 ROOT = Path(model.__file__).parents[1]
 TEXT = "It was the best of times,\nit was the worst of times.\n" * 400 + "Zoë" * 500
@@ -30,10 +33,17 @@ def cache_dir(tmp_path):
     return tmp_path / "cache"
 
 
+def kept(corpus, cache_dir):
+    """The one folder of tokens that there is of a text."""
+    (folder,) = (path for path in corpus_folder(corpus.sha256, cache_dir).iterdir() if path.is_dir())
+    return folder
+
+
 def assert_same(one, other):
     assert (one.name, one.sha256, one.tokenizer) == (other.name, other.sha256, other.tokenizer)
     assert one.vocabulary == other.vocabulary
     assert one.validation_bytes_per_token == other.validation_bytes_per_token
+    assert one.record_tokens == other.record_tokens
     for a, b in ((one.train, other.train), (one.validation, other.validation)):
         assert a.dtype == b.dtype == np.uint16
         assert np.array_equal(a, b)
@@ -49,17 +59,31 @@ def test_a_corpus_is_nine_tenths_training_and_knows_no_other_character():
     assert corpus.validation_bytes_per_token == 1.4
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", ["sparse_parity", "shakespeare", "text"])
 def test_a_cached_corpus_is_the_one_that_was_made(name, config, cache_dir):
-    config.name = name
+    config = replace(config, name=name, path=config.path if name == "text" else None)
     assert_same(load(config, cache_dir), load(config, cache_dir))
 
 
-def test_a_data_set_that_has_a_key_is_found_by_it_without_reading_its_text(cache_dir):
-    corpus = Corpus.from_text("shakespeare", TEXT)
-    write_corpus(corpus, cache_dir)
-    cache.write(cache_dir / f"{DATASETS['shakespeare'].key}.cache", corpus.sha256.encode())
-    assert_same(load(DataConfig("shakespeare"), cache_dir), corpus)
+@pytest.mark.parametrize("name", ["shakespeare", "text"])
+def test_what_goes_through_the_cache_is_what_is_made_of_the_text_in_one_go(name, config, cache_dir):
+    if name == "text":
+        assert_same(load(config, cache_dir), Corpus.from_text("text", TEXT))
+    else:
+        from model.data.shakespeare import read_plays
+
+        assert_same(load(DataConfig(name), cache_dir), Corpus.from_text(name, read_plays(DataConfig())))
+
+
+def test_a_data_set_whose_digest_is_known_is_found_without_opening_it(cache_dir):
+    kept_as = replace(
+        tokenised(Text.from_string(TEXT), CharTokenizer.from_text(TEXT)),
+        sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    )
+    folder = corpus_folder(kept_as.sha256, cache_dir) / "tokens-v1-chars"
+    with cache.alone(folder):
+        write_corpus(kept_as, folder, "")
+    assert len(load(DataConfig("tinyshakespeare"), cache_dir).train) == int(0.9 * len(TEXT))
 
 
 def test_another_text_at_the_same_path_is_another_corpus(config, cache_dir):
@@ -70,6 +94,15 @@ def test_another_text_at_the_same_path_is_another_corpus(config, cache_dir):
     assert len(after.train) + len(after.validation) == len(TEXT) + 1
 
 
+def test_a_text_is_kept_once_for_each_kind_of_token(config, cache_dir):
+    characters, utf8 = load(config, cache_dir), load(replace(config, tokenizer="bytes"), cache_dir)
+    assert characters.sha256 == utf8.sha256
+    assert (characters.tokenizer, utf8.tokenizer) == ("characters", "bytes")
+    assert_same(load(config, cache_dir), characters)
+    assert_same(load(replace(config, tokenizer="bytes"), cache_dir), utf8)
+
+
+@pytest.mark.parametrize("name", ["facts.cache", "train.bin", "validation.bin"])
 @pytest.mark.parametrize(
     "damage",
     [
@@ -78,34 +111,91 @@ def test_another_text_at_the_same_path_is_another_corpus(config, cache_dir):
         lambda whole: whole[:-1] + b"?",
         lambda whole: whole + b"\0",
         lambda whole: bytes(len(whole)),
+        None,
     ],
-    ids=["empty", "cut", "changed", "longer", "zeros"],
+    ids=["empty", "cut", "changed", "longer", "zeros", "missing"],
 )
-def test_a_damaged_cache_is_made_again(damage, config, cache_dir):
+def test_a_damaged_cache_is_made_again(name, damage, config, cache_dir):
     made = load(config, cache_dir)
-    (file,) = corpus_folder(made.sha256, cache_dir).iterdir()
+    file = kept(made, cache_dir) / name
     whole = file.read_bytes()
-    file.write_bytes(damage(whole))
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage(whole))
     assert_same(load(config, cache_dir), made)
     assert file.read_bytes() == whole
 
 
-def test_a_damaged_key_is_made_again(cache_dir):
-    made = load(DataConfig("shakespeare"), cache_dir)
-    key = cache_dir / f"{DATASETS['shakespeare'].key}.cache"
-    whole = key.read_bytes()
-    key.write_bytes(whole[:-1])
-    assert_same(load(DataConfig("shakespeare"), cache_dir), made)
-    assert key.read_bytes() == whole
-
-
-def test_what_a_killed_process_left_unfinished_is_ignored(config, cache_dir):
+def test_what_a_killed_process_left_unfinished_is_cleared_away(config, cache_dir):
     made = load(config, cache_dir)
-    folder = corpus_folder(made.sha256, cache_dir)
-    (file,) = folder.iterdir()
-    file.rename(folder / f".{file.name}.0123.tmp")
-    (folder / f".{file.name}.4567.tmp").write_bytes(b"joulesearch-cache 1 ")
+    folder = kept(made, cache_dir)
+    folder.rename(folder.with_name(f".{folder.name}.0123.tmp"))
+    folder.with_name(f".{folder.name}.4567.tmp").mkdir()
     assert_same(load(config, cache_dir), made)
+    assert not list(folder.parent.glob(".*.tmp"))
+
+
+def test_a_process_killed_while_preparing_leaves_nothing_that_reads_as_whole(cache_dir):
+    folder = cache_dir / "text" / "tokens"
+    code = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from model.data import cache; from model.data.corpus import Tokens, write_corpus\n"
+        "def chunks():\n"
+        "    for n in range(200): yield np.full(100_000, 1, dtype=np.uint16), 100_000; print(flush=True)\n"
+        "folder = Path(sys.argv[1])\n"
+        "with cache.alone(folder): write_corpus(Tokens('', '', ('a', 'b'), chunks, chunks, None), folder, '')"
+    )
+    for lines in (1, 150, 300):
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)], cwd=ROOT, stdout=subprocess.PIPE
+        ) as process:
+            process.stdout.read(lines)
+            process.kill()
+        assert read_corpus("text", folder) is None
+        assert not folder.exists()
+
+
+def test_an_error_while_preparing_leaves_nothing(cache_dir):
+    def chunks():
+        yield np.zeros(10, dtype=np.uint16), 10
+        raise DataError("the text has an end that is none")
+
+    folder = cache_dir / "text" / "tokens"
+    with pytest.raises(DataError, match="an end that is none"), cache.alone(folder):
+        write_corpus(Tokens("", "", ("a",), chunks, chunks, None), folder, "")
+    assert [path.name for path in folder.parent.iterdir()] in ([], [".tokens.lock"])
+
+
+@given(chunks=st.lists(st.lists(st.integers(0, 65535), max_size=20), max_size=5), whole=st.booleans())
+def test_tokens_come_back_whatever_their_chunks_were_read_or_mapped(chunks, whole, tmp_path_factory):
+    arrays = [np.array(chunk, dtype=np.uint16) for chunk in [*chunks, [7]]]
+    tokens = Tokens(
+        "", "", ("a",), lambda: ((a, 3) for a in arrays), lambda: ((a, 3) for a in arrays), None, 5
+    )
+    folder = tmp_path_factory.mktemp("cache") / "text" / "tokens"
+    with cache.alone(folder):
+        write_corpus(tokens, folder, "")
+    corpus = read_corpus("text", folder, read_whole_bytes=2**26 if whole else 0)
+    assert isinstance(corpus.train, np.memmap) != whole
+    assert np.array_equal(corpus.train, np.concatenate(arrays))
+    assert np.array_equal(corpus.validation, np.concatenate(arrays))
+    assert corpus.validation_bytes_per_token == 3 * len(arrays) / len(corpus.validation)
+    assert corpus.record_tokens == 5
+
+
+def test_a_mapped_part_that_was_cut_is_no_corpus(cache_dir, config):
+    folder = kept(load(config, cache_dir), cache_dir)
+    assert read_corpus("text", folder, read_whole_bytes=0) is not None
+    (folder / "train.bin").write_bytes((folder / "train.bin").read_bytes()[:-2])
+    assert read_corpus("text", folder, read_whole_bytes=0) is None
+
+
+def test_progress_is_told_until_all_of_the_text_is_tokens(config, cache_dir):
+    told = []
+    load(config, cache_dir, lambda *it: told.append(it))
+    n_bytes = len(TEXT.encode())
+    assert told[-1] == ("tokens of text", n_bytes, n_bytes)
 
 
 def test_a_process_killed_while_writing_leaves_nothing_that_reads_as_whole(tmp_path):
@@ -150,6 +240,20 @@ def test_two_processes_that_load_at_once_get_the_same(config, cache_dir):
     tokens = hashlib.sha256(corpus.train.tobytes() + corpus.validation.tobytes()).hexdigest()
     assert outputs == [f"{corpus.sha256} {tokens}\n".encode()] * 2
     assert_same(load(config, cache_dir), corpus)
+
+
+def test_only_one_process_at_a_time_prepares(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from model.data import cache; print(flush=True)\n"
+        "with cache.alone(Path(sys.argv[1])): print(time.monotonic())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "tokens")]
+    with cache.alone(tmp_path / "tokens"):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        process.stdout.readline()
+        time.sleep(0.2)
+        released_s = time.monotonic()
+    assert float(process.communicate()[0]) >= released_s
 
 
 @given(payload=st.binary(max_size=50))

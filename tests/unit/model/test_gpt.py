@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,21 +9,58 @@ from hypothesis import strategies as st
 
 from model.attention import ATTENTION
 from model.config import ModelConfig
+from model.embed import POSITIONS
+from model.embed.rope import Rope
 from model.gpt import GPT, count_parameters
+from model.loss.head import Head, logits_of
+from model.mlp import MLPS
+from model.mlp.swiglu import SwigluMLP
+from model.norm import NORMS
+from model.norm.rmsnorm import RMSNorm
 
-ON_CPU = [name for name, row in ATTENTION.items() if "cpu" in row.devices]
+
+def on_cpu(table):
+    return [name for name, row in table.items() if "cpu" in row.devices]
 
 
 configs = st.builds(
-    lambda head_width, n_head, **rest: ModelConfig(n_embd=head_width * n_head, n_head=n_head, **rest),
-    head_width=st.integers(1, 8),
-    n_head=st.integers(1, 4),
+    lambda head_width, group, n_kv_head, **rest: ModelConfig(
+        n_embd=head_width * group * n_kv_head, n_head=group * n_kv_head, n_kv_head=n_kv_head, **rest
+    ),
+    head_width=st.sampled_from([2, 4, 6]),
+    group=st.integers(1, 3),
+    n_kv_head=st.integers(1, 3),
     n_layer=st.integers(1, 3),
     block_size=st.integers(1, 16),
     mlp_ratio=st.floats(0.1, 6),
     bias=st.booleans(),
     tied_head=st.booleans(),
+    positions=st.sampled_from(sorted(POSITIONS)),
+    norm=st.sampled_from(on_cpu(NORMS)),
+    qk_norm=st.booleans(),
+    mlp=st.sampled_from(on_cpu(MLPS)),
+    zero_init_projections=st.booleans(),
+    logit_softcap=st.sampled_from([0.0, 3.0]),
+    embedding_skip=st.booleans(),
+    value_embedding=st.booleans(),
+    bigram_table=st.booleans(),
+    bigram_rows=st.sampled_from([None, 7]),
+    smear=st.booleans(),
 )
+
+# Everything that nanoGPT does not have.
+ALL_ON = {
+    "n_kv_head": 2,
+    "positions": "rope",
+    "norm": "rmsnorm",
+    "qk_norm": True,
+    "mlp": "swiglu",
+    "logit_softcap": 3.0,
+    "embedding_skip": True,
+    "value_embedding": True,
+    "bigram_table": True,
+    "smear": True,
+}
 
 
 def with_random_weights(config, vocab_size, seed=0):
@@ -39,15 +77,22 @@ def with_random_weights(config, vocab_size, seed=0):
     return model
 
 
-def expected_parameters(n_layer, n_embd, block_size, vocab_size, mlp_width, bias, tied_head):
-    embeddings = vocab_size * n_embd + block_size * n_embd
-    attention = n_embd * 3 * n_embd + n_embd * n_embd
-    mlp = 2 * n_embd * mlp_width
-    norms = 2 * n_embd
-    biases = bias * (3 * n_embd + n_embd + mlp_width + n_embd + 2 * n_embd)
-    last_norm = n_embd + bias * n_embd
-    head = 0 if tied_head else vocab_size * n_embd
-    return embeddings + n_layer * (attention + mlp + norms + biases) + last_norm + head
+def expected_parameters(config, vocab_size):
+    C, V, W = config.n_embd, vocab_size, config.mlp_width
+    kv_width = C // config.n_head * config.kv_heads
+    linears = [
+        (C, C + 2 * kv_width),
+        (C, C),
+        (C, W * (2 if config.mlp == "swiglu" else 1)),
+        (W, C),
+    ]
+    norm = {"layernorm": C + config.bias * C, "rmsnorm": C}.get(config.norm, 0)
+    block = sum(n_in * n_out + config.bias * n_out for n_in, n_out in linears) + 2 * norm
+    block += 2 * config.embedding_skip + config.value_embedding
+    total = V * C * (1 if config.tied_head else 2) + config.n_layer * block + norm
+    total += config.block_size * C * (config.positions == "learned") + C * config.smear
+    total += V * kv_width * config.value_embedding
+    return total + config.bigram_table * (config.bigram_rows or V) * V
 
 
 def test_nanogpts_cpu_recipe_has_the_0_80_million_parameters_that_nanogpt_prints():
@@ -68,15 +113,7 @@ def test_gpt2_small_has_its_published_124_million_parameters():
 def test_counted_parameters_are_those_of_the_real_model_and_of_the_formula(config, vocab_size):
     counted = count_parameters(config, vocab_size)
     assert counted == sum(p.numel() for p in GPT(config, vocab_size).parameters())
-    assert counted == expected_parameters(
-        config.n_layer,
-        config.n_embd,
-        config.block_size,
-        vocab_size,
-        config.mlp_width,
-        config.bias,
-        config.tied_head,
-    )
+    assert counted == expected_parameters(config, vocab_size)
 
 
 def test_counting_parameters_leaves_the_random_state_alone():
@@ -94,6 +131,24 @@ def test_an_untied_head_is_a_tensor_of_its_own():
     model = GPT(ModelConfig(n_embd=8, n_head=2, tied_head=False), 11)
     assert model.lm_head.weight is not model.wte.weight
     assert not torch.equal(model.lm_head.weight, model.wte.weight)
+
+
+def test_a_default_model_is_the_one_of_the_runs_on_record():
+    """Weights, loss and gradients as they were before there were variants: every draw in its old order."""
+    torch.manual_seed(1337)
+    model = GPT(ModelConfig(), 65)
+    tokens = torch.arange(64).repeat(2, 1)
+    loss = model.loss(tokens, tokens + 1)
+    torch.autograd.backward(loss)
+    w = {name: p.detach() for name, p in model.named_parameters()}
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    assert float(w["wte.weight"][0, 0]) == pytest.approx(0.000255851453, rel=1e-5)
+    assert float(w["wpe.weight"][5, 7]) == pytest.approx(0.00534260692, rel=1e-5)
+    assert float(w["blocks.0.attn.c_attn.weight"][3, 3]) == pytest.approx(0.0233028624, rel=1e-5)
+    assert float(w["blocks.3.mlp.c_proj.weight"][-1, -1]) == pytest.approx(0.00112723385, rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(4.24275494, abs=1e-5)
+    assert float(gradient.norm()) == pytest.approx(4.33026886, rel=1e-5)
 
 
 @pytest.mark.parametrize("tied_head", [True, False])
@@ -125,11 +180,55 @@ def test_the_loss_starts_near_that_of_a_uniform_guess():
     assert float(model.loss(x, y).detach()) == pytest.approx(math.log(V), abs=0.1)
 
 
-@pytest.mark.parametrize("attention", ON_CPU)
+@pytest.mark.parametrize("tied_head", [True, False])
+def test_with_projections_that_start_at_zero_the_blocks_pass_on_their_input(tied_head):
+    torch.manual_seed(0)
+    config = ModelConfig(n_layer=3, n_embd=32, n_head=4, tied_head=tied_head, zero_init_projections=True)
+    model = GPT(config, 65)
+    zero = {name for name, p in model.named_parameters() if not p.any()}
+    assert zero == {f"blocks.{i}.{part}.c_proj.weight" for i in range(3) for part in ("attn", "mlp")}
+    x = torch.randint(65, (2, 64))
+    passed_on = model.ln_f(model.wpe.at_input(model.wte(x)))
+    assert torch.equal(model(x), F.linear(passed_on, model.lm_head.weight))
+
+
+def test_projections_that_start_at_zero_leave_the_other_weights_as_they_were():
+    models = []
+    for zero in (False, True):
+        torch.manual_seed(0)
+        models.append(GPT(ModelConfig(n_layer=2, n_embd=16, n_head=2, zero_init_projections=zero), 11))
+    for (name, one), (_, other) in zip(*(m.named_parameters() for m in models), strict=True):
+        assert torch.equal(one, other) != name.endswith("c_proj.weight"), name
+
+
+@pytest.mark.parametrize("addition", ["embedding_skip", "value_embedding", "bigram_table", "smear"])
+def test_what_nanogpt_does_not_have_starts_as_if_it_were_not_there_and_learns(addition):
+    config = ModelConfig(n_layer=2, n_embd=16, n_head=2, block_size=8)
+    torch.manual_seed(0)
+    plain, model = GPT(config, 11), GPT(replace(config, **{addition: True}), 11)
+    added = set(model.state_dict()) - set(plain.state_dict())
+    model.load_state_dict(plain.state_dict(), strict=False)
+    x, y = torch.randint(11, (2, 3, 8))
+    assert added
+    assert torch.equal(model(x), plain(x))
+    torch.autograd.backward(model.loss(x, y))
+    gradients = {name: p.grad for name, p in model.named_parameters() if name in added}
+    assert any(bool(g.any()) for g in gradients.values())
+
+
 @pytest.mark.parametrize("training", [True, False])
-def test_no_logit_depends_on_a_later_token(attention, training):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"attention": name} for name in on_cpu(ATTENTION)),
+        *({name: on} for name, on in ALL_ON.items()),
+        ALL_ON,
+    ],
+    ids=str,
+)
+def test_no_logit_depends_on_a_later_token(changes, training):
     V, T = 17, 12
-    config = ModelConfig(n_layer=2, n_embd=16, n_head=2, block_size=T, attention=attention)
+    config = ModelConfig(n_layer=2, n_embd=16, n_head=2, block_size=T, **changes)
     model = with_random_weights(config, V).train(training)
     tokens = torch.randint(V, (3, T))
     with torch.no_grad():
@@ -234,3 +333,150 @@ def test_dropout_acts_in_each_of_nanogpts_places(place):
             module.dropout_p = 0.0
     tokens = torch.randint(13, (1, 8))
     assert not torch.equal(model(tokens), model(tokens))
+
+
+# --- what nanoGPT does not have
+
+
+@given(
+    distance=st.integers(0, 20), place=st.integers(0, 20), other=st.integers(0, 20), seed=st.integers(0, 999)
+)
+@settings(max_examples=50)
+def test_rope_makes_a_score_depend_on_the_distance_and_not_on_the_place(distance, place, other, seed):
+    rope = Rope(ModelConfig(n_embd=16, n_head=2, block_size=48, positions="rope"))
+    q, k = torch.randn(2, 8, generator=torch.Generator().manual_seed(seed))
+
+    def score(query_place, key_place):
+        places = torch.zeros(2, 48, 1, 8)
+        places[0, query_place], places[1, key_place] = q, k
+        turned = rope.at_heads(places)
+        return float(turned[0, query_place, 0] @ turned[1, key_place, 0])
+
+    assert score(place + distance, place) == pytest.approx(score(other + distance, other), abs=1e-4)
+    assert score(place, place) == pytest.approx(float(q @ k), abs=1e-4)
+
+
+def test_rope_keeps_lengths_and_tells_places_apart():
+    rope = Rope(ModelConfig(n_embd=16, n_head=2, block_size=32, positions="rope"))
+    x = torch.randn(8).expand(1, 32, 1, 8)
+    turned = rope.at_heads(x)[0, :, 0]
+    torch.testing.assert_close(turned.norm(dim=-1), x[0, :, 0].norm(dim=-1))
+    apart = (turned[:, None] - turned[None]).norm(dim=-1) + torch.eye(32)
+    assert float(apart.min()) > 1e-2
+
+
+def test_without_positions_a_network_of_one_layer_cannot_tell_the_order_of_what_came_before():
+    for positions, same in (("none", True), ("learned", False), ("rope", False)):
+        model = with_random_weights(ModelConfig(n_layer=1, n_embd=16, n_head=2, positions=positions), 13)
+        with torch.no_grad():
+            one, other = model(torch.tensor([[1, 2, 3, 4], [3, 1, 2, 4]]))[:, -1]
+        assert torch.allclose(one, other, atol=1e-5) == same
+
+
+def test_as_many_heads_of_keys_as_of_queries_are_nanogpts_attention():
+    x = torch.randint(13, (2, 8))
+    outputs = [
+        with_random_weights(ModelConfig(n_layer=2, n_embd=16, n_head=4, n_kv_head=n), 13)(x)
+        for n in (None, 4)
+    ]
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize("attention", on_cpu(ATTENTION))
+@pytest.mark.parametrize("training", [True, False])
+def test_grouped_queries_are_heads_of_keys_and_values_repeated(attention, training):
+    config = ModelConfig(n_layer=1, n_embd=24, n_head=6, n_kv_head=2, attention=attention)
+    grouped = with_random_weights(config, 13).train(training)
+    full = with_random_weights(replace(config, n_kv_head=6), 13).train(training)
+    weights = grouped.state_dict()
+    q, k, v = weights["blocks.0.attn.c_attn.weight"].split([24, 8, 8])
+    k, v = (part.view(2, 4, 24).repeat_interleave(3, dim=0).flatten(0, 1) for part in (k, v))
+    full.load_state_dict(weights | {"blocks.0.attn.c_attn.weight": torch.cat((q, k, v))})
+    x = torch.randint(13, (2, 8))
+    torch.testing.assert_close(grouped(x), full(x), rtol=0, atol=1e-5)
+
+
+@given(softcap=st.floats(0.5, 50), scale=st.floats(0.1, 1000))
+@settings(max_examples=40)
+def test_a_cap_bounds_logits_and_keeps_their_order(softcap, scale):
+    x, weight, table = torch.randn(3, 11, 11, generator=torch.Generator().manual_seed(0))
+    raw = logits_of(scale * x, Head(weight, 0.0, table, torch.arange(11)))
+    capped = logits_of(scale * x, Head(weight, softcap, table, torch.arange(11)))
+    assert float(capped.abs().max()) <= softcap * (1 + 1e-6)
+    assert bool((capped.sort(dim=-1).values >= capped.gather(1, raw.argsort(dim=-1)) - 1e-6).all())
+    small = raw.abs() < 0.01 * softcap
+    torch.testing.assert_close(capped[small], raw[small], rtol=1e-3, atol=1e-6)
+
+
+def test_no_cap_is_no_cap():
+    x, weight = torch.randn(2, 5, 5)
+    assert torch.equal(logits_of(x, Head(weight)), F.linear(x, weight))
+
+
+@pytest.mark.parametrize("norm", on_cpu(NORMS))
+def test_norms_have_parameters_unless_they_are_weightless(norm):
+    module = NORMS[norm].load()(ModelConfig(norm=norm, bias=True))
+    assert (not list(module.parameters())) == norm.endswith("weightless")
+
+
+@pytest.mark.parametrize("norm", on_cpu(NORMS))
+def test_every_norm_takes_its_eps_from_the_configuration(norm):
+    """So small an input is nothing but eps."""
+    module = NORMS[norm].load()(ModelConfig(n_embd=4, n_head=1, norm=norm, norm_eps=1e-2))
+    x = 1e-4 * torch.tensor([1.0, -1.0, 1.0, -1.0])
+    torch.testing.assert_close(module(x), x / 1e-1, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("rows", [None, 40, 5, 1])
+def test_the_table_of_pairs_adds_the_row_of_the_token_or_of_its_remainder(rows):
+    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, bigram_table=True, bigram_rows=rows)
+    model = with_random_weights(config, 13)
+    tokens = torch.arange(13)[None]
+    with torch.no_grad():
+        both = model(tokens)
+        table = model.bigrams.weight.clone()
+        model.bigrams.weight.zero_()
+        added = both - model(tokens)
+    assert table.shape == (rows or 13, 13)
+    torch.testing.assert_close(added[0], table[torch.arange(13) % (rows or 13)], rtol=0, atol=1e-5)
+
+
+def test_smearing_takes_in_the_token_before_and_none_before_the_first():
+    model = with_random_weights(ModelConfig(n_layer=1, n_embd=16, n_head=2, smear=True), 13)
+    with torch.no_grad():
+        model.blocks[0].attn.c_proj.weight.zero_()  # so that only smearing looks back
+        one, other = model(torch.tensor([[1, 2, 3, 4], [5, 2, 3, 4]]))
+    changed = (one - other).abs().amax(dim=-1) > 1e-4
+    assert changed.tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("changes", [{}, ALL_ON], ids=["nanoGPT's", "all on"])
+@pytest.mark.parametrize("attention", on_cpu(ATTENTION))
+def test_evaluation_computes_what_training_computes(attention, changes):
+    config = ModelConfig(n_layer=2, n_embd=16, n_head=4, block_size=12, attention=attention, **changes)
+    model = with_random_weights(config, 13)
+    tokens = torch.randint(13, (2, 12))
+    with torch.no_grad():
+        torch.testing.assert_close(model.train()(tokens), model.eval()(tokens), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("part", "kernel"),
+    [(RMSNorm, lambda x, weight, eps: 0 * x), (SwigluMLP, lambda gate, value: 0 * gate)],
+    ids=["rmsnorm", "swiglu"],
+)
+def test_a_kernel_runs_in_training_and_the_plain_one_in_evaluation(part, kernel):
+    config = ModelConfig(n_embd=16, n_head=1)
+    module, plain = part(config, kernel), part(config)
+    plain.load_state_dict(module.state_dict())
+    x = torch.randn(3, 16)
+    assert not module.train()(x).any()
+    assert torch.equal(module.eval()(x), plain.eval()(x))
+
+
+def test_logits_are_fp32_whatever_runs_around_them():
+    model = GPT(ModelConfig(n_layer=1, n_embd=16, n_head=2), 13)
+    tokens = torch.randint(13, (2, 8))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(tokens).dtype == torch.float32
+    assert model.bfloat16()(tokens).dtype == torch.float32

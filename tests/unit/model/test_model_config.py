@@ -146,12 +146,26 @@ BAD_VALUES = {
     "model.block_size": [0, -1],
     "model.mlp_ratio": [0.0, -1.0, math.nan, math.inf],
     "model.dropout": [-0.1, 1.0, math.nan],
+    "model.n_kv_head": [0, -1],
+    "model.bigram_rows": [0, -1],
+    "model.norm_eps": [0.0, -1e-6, math.nan, math.inf],
+    "model.logit_softcap": [-1.0, math.nan, math.inf],
     "optimizer.lr": [0.0, -1e-3, math.nan, math.inf],
     "optimizer.beta1": [-0.1, 1.0, math.nan],
     "optimizer.beta2": [-0.1, 1.0, math.nan],
     "optimizer.eps": [0.0, -1e-8, math.nan, math.inf],
     "optimizer.weight_decay": [-0.1, math.nan, math.inf],
     "optimizer.grad_clip": [-1.0, math.nan, math.inf],
+    **{f"optimizer.{role}_lr_ratio": [0.0, -1.0] for role in ("embedding", "head", "vector")},
+    "optimizer.muon_lr": [0.0, -0.1, math.inf],
+    "optimizer.muon_momentum": [-0.1, 1.0],
+    "optimizer.muon_weight_decay": [-0.1],
+    "optimizer.muon_scale": ["x"],
+    "optimizer.ns_steps": [0, 7],
+    "optimizer.ns_dtype": ["fp16", "fp8"],
+    "schedule.cooldown_shape": ["cubic"],
+    **{f"schedule.{what}_ramp_from": [0.0, 0.3, math.nan] for what in ("batch", "context")},
+    **{f"schedule.{what}_ramp_fraction": [-0.1, 1.1, math.nan] for what in ("batch", "context")},
     "schedule.warmup_steps": [-1],
     "schedule.decay_steps": [0, -5],
     "schedule.min_lr_ratio": [-0.1, 1.1, math.nan],
@@ -165,7 +179,18 @@ BAD_VALUES = {
     "evaluation.tokens": [0, -1, 127],
     **{path: ["no_such_row", ""] for path in tables()},
 }
-WITHOUT_BAD_VALUES = {"model.bias", "model.tied_head", "train.compile"}
+WITHOUT_BAD_VALUES = {
+    "model.bias",
+    "model.tied_head",
+    "model.qk_norm",
+    "model.zero_init_projections",
+    "model.embedding_skip",
+    "model.value_embedding",
+    "model.bigram_table",
+    "model.smear",
+    "optimizer.muon_split_qkv",
+    "train.compile",
+}
 
 
 @pytest.mark.parametrize(("path", "value"), [(p, v) for p, values in BAD_VALUES.items() for v in values])

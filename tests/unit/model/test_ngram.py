@@ -1,5 +1,6 @@
 import math
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +144,27 @@ def test_a_damaged_cached_loss_is_counted_again(corpus, tmp_path):
 def test_different_numbers_of_tokens_are_cached_apart(corpus, tmp_path):
     losses = [cached_best_ngram(corpus, n, tmp_path).loss for n in (50, 100, 50)]
     assert losses[0] == losses[2] != losses[1]
+
+
+def test_of_a_large_training_part_the_beginning_is_counted_and_said_so(corpus, tmp_path):
+    capped = cached_best_ngram(corpus, 100, tmp_path, counted_tokens=500)
+    assert capped == best_ngram(corpus.train[:500], corpus.validation[:101], corpus.vocab_size)
+    assert capped.counted_tokens == 500
+    whole = cached_best_ngram(corpus, 100, tmp_path)
+    assert whole.counted_tokens == len(corpus.train)
+    assert whole.loss < capped.loss
+    assert cached_best_ngram(corpus, 100, tmp_path, counted_tokens=500) == capped
+
+
+def test_a_text_as_other_tokens_has_another_loss(corpus, tmp_path):
+    other = replace(corpus, tokenizer="bytes", validation=corpus.validation[::-1].copy())
+    assert cached_best_ngram(other, 100, tmp_path) != cached_best_ngram(corpus, 100, tmp_path)
+
+
+def test_tokens_mapped_from_a_file_are_counted_alike(corpus, tmp_path):
+    corpus.train.tofile(tmp_path / "train.bin")
+    mapped = replace(corpus, train=np.memmap(tmp_path / "train.bin", dtype=np.uint16, mode="r"))
+    assert cached_best_ngram(mapped, 100, tmp_path / "a") == cached_best_ngram(corpus, 100, tmp_path / "b")
 
 
 def test_more_tokens_than_the_corpus_holds_are_refused(corpus, tmp_path):

@@ -5,8 +5,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from model.config import ScheduleConfig
-from model.schedule import SCHEDULES, learning_rate
+from model.config import (
+    COOLDOWN_SHAPES,
+    RAMP_STARTS,
+    ConfigError,
+    ModelConfig,
+    RunConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+from model.schedule import SCHEDULES, Plateau, batch_shape, learning_rate, plateaus, tokens_seen
 
 names = st.sampled_from(sorted(SCHEDULES))
 
@@ -20,6 +28,7 @@ def schedules(draw):
         warmup_steps=warmup_steps,
         min_lr_ratio=draw(st.floats(0, 1)),
         cooldown_fraction=draw(st.floats(1e-6, 1)),
+        cooldown_shape=draw(st.sampled_from(COOLDOWN_SHAPES)),
     )
     return config, warmup_steps + draw(st.integers(1, 200))
 
@@ -51,6 +60,42 @@ def test_trapezoid_is_flat_and_then_a_straight_line_over_its_cooldown():
         assert learning_rate(step, 3.0, config, 100) == 3.0, step
     for step in range(75, 101):
         assert learning_rate(step, 3.0, config, 100) == pytest.approx(3.0 * (100 - step) / 25), step
+
+
+def test_a_square_root_cooldown_is_one_minus_the_root_of_its_progress():
+    """Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", 2024."""
+    config = ScheduleConfig(
+        name="trapezoid", warmup_steps=0, min_lr_ratio=0.0, cooldown_fraction=0.2, cooldown_shape="sqrt"
+    )
+    for step in range(81):
+        assert learning_rate(step, 3.0, config, 100) == 3.0, step
+    for step in range(80, 101):
+        expected = 3.0 * (1 - math.sqrt((step - 80) / 20))
+        assert learning_rate(step, 3.0, config, 100) == pytest.approx(expected, abs=1e-7), step
+
+
+@given(fraction=st.floats(0.01, 1), position=st.floats(0, 1), minimum=st.floats(0, 1))
+def test_a_square_root_cooldown_lies_below_the_straight_one_with_the_same_ends(fraction, position, minimum):
+    straight, root = (
+        SCHEDULES["trapezoid"].load()(
+            position,
+            ScheduleConfig(min_lr_ratio=minimum, cooldown_fraction=fraction, cooldown_shape=shape),
+        )
+        for shape in ("linear", "sqrt")
+    )
+    assert root <= straight + 1e-12
+    if position <= 1 - fraction:
+        assert root == straight == 1.0
+
+
+@given(schedules(), st.floats(0, 1))
+def test_no_schedule_jumps(schedule, anywhere):
+    """A millionth of the way on, no rate is further off than that of a root where its cooldown starts."""
+    config, _ = schedule
+    rate = SCHEDULES[config.name].load()
+    steepest = math.sqrt(1e-6 / config.cooldown_fraction) + 2e-6
+    for position in (0.0, 1 - config.cooldown_fraction, 1 - 1e-6, anywhere):
+        assert abs(rate(min(1.0, position + 1e-6), config) - rate(position, config)) <= steepest
 
 
 @given(schedules())
@@ -103,3 +148,127 @@ def test_a_warm_up_as_long_as_the_schedule_or_longer_divides_by_nothing(name, de
     rates = [learning_rate(step, 2.0, config, decay_steps) for step in range(warmup_steps + 5)]
     assert rates[:warmup_steps] == sorted(rates[:warmup_steps])
     assert rates[warmup_steps:] == [2.0 * config.min_lr_ratio] * 5
+
+
+# --- ramps of the batch size and the context
+
+
+@st.composite
+def ramps(draw):
+    def fraction():
+        return draw(st.floats(0, 1))
+
+    return RunConfig(
+        model=ModelConfig(n_layer=1, n_head=1, n_embd=1, block_size=draw(st.integers(1, 70))),
+        train=TrainConfig(
+            batch_size=draw(st.integers(1, 70)),
+            grad_accum=draw(st.integers(1, 3)),
+            max_steps=draw(st.integers(1, 60)),
+        ),
+        schedule=ScheduleConfig(
+            decay_steps=draw(st.none() | st.integers(1, 80)),
+            batch_ramp_fraction=fraction(),
+            batch_ramp_from=draw(st.sampled_from(RAMP_STARTS)),
+            context_ramp_fraction=fraction(),
+            context_ramp_from=draw(st.sampled_from(RAMP_STARTS)),
+        ),
+    )
+
+
+def ramp(**schedule):
+    return RunConfig(train=TrainConfig(max_steps=100), schedule=ScheduleConfig(**schedule))
+
+
+@pytest.mark.parametrize(
+    "none",
+    [{}, {"batch_ramp_fraction": 0.5}, {"batch_ramp_from": 0.25}, {"context_ramp_fraction": 1.0}],
+    ids=str,
+)
+def test_without_a_start_below_one_and_a_length_there_is_one_plateau(none):
+    assert plateaus(ramp(**none)) == (Plateau(0, 12, 64),)
+
+
+def test_a_batch_ramp_doubles_in_plateaus_of_equal_length():
+    config = ramp(batch_ramp_from=0.25, batch_ramp_fraction=0.4)
+    assert plateaus(config) == (Plateau(0, 3, 64), Plateau(20, 6, 64), Plateau(40, 12, 64))
+
+
+def test_a_context_ramp_doubles_in_plateaus_of_equal_length():
+    config = ramp(context_ramp_from=0.125, context_ramp_fraction=0.6)
+    assert plateaus(config) == (
+        *(Plateau(0, 12, 8), Plateau(20, 12, 16), Plateau(40, 12, 32)),
+        Plateau(60, 12, 64),
+    )
+
+
+def test_two_ramps_run_side_by_side():
+    config = ramp(
+        batch_ramp_from=0.5, batch_ramp_fraction=0.1, context_ramp_from=0.5, context_ramp_fraction=0.3
+    )
+    assert plateaus(config) == (Plateau(0, 6, 32), Plateau(10, 12, 32), Plateau(30, 12, 64))
+
+
+def test_the_length_of_a_ramp_is_a_share_of_the_schedule_and_not_of_the_training():
+    config = ramp(batch_ramp_from=0.5, batch_ramp_fraction=0.5, decay_steps=40)
+    assert plateaus(config) == (Plateau(0, 6, 64), Plateau(20, 12, 64))
+
+
+@given(ramps())
+def test_neither_batch_size_nor_context_ever_falls_or_leaves_its_bounds(config):
+    shapes = [batch_shape(step, config) for step in range(config.train.max_steps + 1)]
+    for (batch, context), (next_batch, next_context) in itertools.pairwise(shapes):
+        assert 1 <= batch <= next_batch <= config.train.batch_size
+        assert 1 <= context <= next_context <= config.model.block_size
+
+
+@given(ramps())
+def test_after_its_ramp_a_run_is_whole(config):
+    whole = (config.train.batch_size, config.model.block_size)
+    assert batch_shape(config.decay_steps, config) == whole
+    assert batch_shape(10 * config.decay_steps, config) == whole
+
+
+@given(ramps())
+def test_every_plateau_is_the_whole_over_a_power_of_two(config):
+    for plateau in plateaus(config):
+        assert plateau.batch_size in {math.ceil(config.train.batch_size / 2**k) for k in range(5)}
+        assert plateau.context in {math.ceil(config.model.block_size / 2**k) for k in range(5)}
+
+
+@given(ramps())
+def test_the_plateaus_are_few_and_hold_every_shape_that_a_step_has(config):
+    found = plateaus(config)
+    assert found[0].first_step == 0
+    assert len(found) <= 9
+    assert all(earlier.first_step < later.first_step for earlier, later in itertools.pairwise(found))
+    for step in range(config.train.max_steps):
+        current = [plateau for plateau in found if plateau.first_step <= step][-1]
+        assert batch_shape(step, config) == (current.batch_size, current.context)
+
+
+@given(ramps())
+def test_tokens_seen_are_those_of_all_steps_so_far(config):
+    seen = 0
+    for step in range(config.train.max_steps):
+        assert tokens_seen(step, config) == seen
+        batch_size, context = batch_shape(step, config)
+        seen += batch_size * context * config.train.grad_accum
+    assert tokens_seen(config.train.max_steps, config) == seen
+
+
+def test_without_a_ramp_every_step_sees_as_many_tokens():
+    config = ramp()
+    assert tokens_seen(7, config) == 7 * config.tokens_per_step
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cooldown_shape", "cubic"),
+        *((f"{of}_ramp_from", bad) for of in ("batch", "context") for bad in (0.0, 0.3, 2.0, math.nan)),
+        *((f"{of}_ramp_fraction", bad) for of in ("batch", "context") for bad in (-0.1, 1.1, math.nan)),
+    ],
+)
+def test_a_ramp_that_cannot_be_meant_is_refused_by_its_name(key, value):
+    with pytest.raises(ConfigError, match=f"^schedule.{key} must be "):
+        ScheduleConfig(**{key: value})

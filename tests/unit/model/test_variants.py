@@ -1,197 +1,54 @@
-"""Every variant computes what the plain reference computes, and every table can be used."""
+"""Every table can be used, and what cannot run is known beforehand."""
 
-import contextlib
+import json
 import math
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.attention import ATTENTION
-from model.config import ModelConfig, OptimizerConfig, RunConfig
-from model.gpt import GPT
-from model.optim import KERNELS, OPTIMIZERS
-from model.variants import Capabilities, Variant, find_compiler, missing, tables
+from model.config import PRECISIONS, ModelConfig, RunConfig, TrainConfig
+from model.variants import (
+    Capabilities,
+    Variant,
+    find_compiler,
+    find_modules,
+    lookup_like,
+    missing,
+    tables,
+    tensors_of,
+    unrunnable,
+)
 
 ROWS = [(path, name) for path, table in tables().items() for name in table]
 
 
-# --- attention
+# --- dropout
 
-ATTENTION_ON_CPU = [name for name, row in ATTENTION.items() if "cpu" in row.devices]
-PRECISIONS = {
-    "fp32": (torch.float32, contextlib.nullcontext),
-    "bf16": (torch.bfloat16, contextlib.nullcontext),
-    "bf16 autocast": (torch.bfloat16, lambda: torch.autocast("cpu", dtype=torch.bfloat16)),
-}
-SHAPES = [(2, 3, 64, 32), (1, 2, 1, 8), (3, 1, 17, 5), (2, 2, 33, 48), (1, 1, 129, 16)]  # (B, H, T, D)
-
-
-def exact_attention(q, k, v, causal, dropout_p):
-    scores = torch.einsum("bhtd,bhsd->bhts", q, k) / q.size(-1) ** 0.5
-    weights = torch.exp(scores - scores.amax(dim=-1, keepdim=True)) * causal
-    return torch.einsum("bhts,bhsd->bhtd", weights / weights.sum(dim=-1, keepdim=True), v)
+DROPPING = [
+    name
+    for name, row in ATTENTION.items()
+    if "cpu" in row.devices
+    and unrunnable(RunConfig(model=ModelConfig(attention=name, dropout=0.1)), "cpu") is None
+]
 
 
-def rms(x):
-    return float(x.square().mean().sqrt())
-
-
-def attention_error_ratio(attend, precision, shape):
-    """The worst of output and gradients by q, k and v: error against fp64, as a share of what is allowed.
-
-    Allowed is twice (gradients: three times) the error that `manual` makes in the same dtype, and the dtype's
-    eps relative to the exact value, which is taken as 0.2 at least (the inputs are of size 1). Errors are
-    root mean squares. Above 1, or infinite where something is not a number, means a wrong kernel.
-    """
-    dtype, context = PRECISIONS[precision]
-    generator = torch.Generator().manual_seed(0)
-    q, k, v, upstream = (torch.randn(shape, generator=generator).to(dtype) for _ in range(4))
-    causal = torch.ones(shape[2], shape[2], dtype=torch.bool).tril()
-
-    def outcome(kernel, dtype, context=contextlib.nullcontext):
-        inputs = [x.to(dtype).detach().clone().requires_grad_() for x in (q, k, v)]
-        with context():
-            out = kernel(*inputs, causal, 0.0)
-        assert out.dtype == dtype
-        out.backward(upstream.to(dtype))
-        zero = torch.zeros(shape)
-        return [x.detach().double() for x in (out, *(zero if i.grad is None else i.grad for i in inputs))]
-
-    exact = outcome(exact_attention, torch.float64)
-    reference = outcome(ATTENTION["manual"].load(), dtype, context)
-    ratios = []
-    for i, (ours, plain, truth) in enumerate(
-        zip(outcome(attend, dtype, context), reference, exact, strict=True)
-    ):
-        allowed = (2 if i == 0 else 3) * rms(plain - truth) + torch.finfo(dtype).eps * max(rms(truth), 0.2)
-        ratios.append(rms(ours - truth) / allowed)
-    return max(ratios) if all(map(math.isfinite, ratios)) else math.inf
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", ATTENTION_ON_CPU)
-def test_attention_and_its_gradients_are_as_exact_as_the_plain_ones(name, precision, shape):
-    assert attention_error_ratio(ATTENTION[name].load(), precision, shape) <= 1
-
-
-def without_scale(q, k, v, causal, dropout_p):
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
-
-
-def scaled_by_width(q, k, v, causal, dropout_p):
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0 / q.size(-1))
-
-
-def not_causal(q, k, v, causal, dropout_p):
-    return F.scaled_dot_product_attention(q, k, v)
-
-
-def one_token_ahead(q, k, v, causal, dropout_p):
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=causal.roll(-1, 0).logical_or(causal))
-
-
-def blind_to_keys_backward(q, k, v, causal, dropout_p):
-    return F.scaled_dot_product_attention(q, k.detach(), v, is_causal=True)
-
-
-def not_a_number_in_one_place(q, k, v, causal, dropout_p):
-    out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return out.index_fill(2, torch.tensor([out.size(2) - 1]), math.nan)
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        without_scale,
-        scaled_by_width,
-        not_causal,
-        one_token_ahead,
-        blind_to_keys_backward,
-        not_a_number_in_one_place,
-    ],
-)
-def test_a_wrong_attention_is_far_outside_what_is_allowed(wrong, precision):
-    assert attention_error_ratio(wrong, precision, (2, 3, 64, 32)) > 5
-
-
-@pytest.mark.parametrize("name", [name for name in ATTENTION_ON_CPU if name != "sdpa_flash"])
+@pytest.mark.parametrize("name", DROPPING)
 def test_attention_dropout_drops_a_share_of_the_weights_and_keeps_their_mean(name):
     torch.manual_seed(0)
     T, p = 64, 0.25
     q = k = torch.zeros(50, 4, T, 8)  # so that every visible weight of the last row is 1 / T
     v = torch.eye(T).expand(50, 4, T, T)[..., :8].contiguous()
-    causal = torch.ones(T, T, dtype=torch.bool).tril()
-    last = ATTENTION[name].load()(q, k, v, causal, p)[:, :, -1]
+    hidden = torch.zeros(T, T).masked_fill(~torch.ones(T, T, dtype=torch.bool).tril(), -math.inf)
+    last = ATTENTION[name].load()(q, k, v, hidden, p)[:, :, -1]
     assert float((last == 0).float().mean()) == pytest.approx(p, abs=0.06)
     assert float(last.mean()) == pytest.approx(1 / T, rel=0.08)
-
-
-# --- optimizer kernels
-
-
-def parameters_after(kernel, steps=20):
-    """(parameters at the start, parameters after `steps` of AdamW) of a small GPT on random tokens."""
-    torch.manual_seed(0)
-    model = GPT(ModelConfig(n_layer=2, n_embd=32, n_head=2, block_size=16), 33)
-    config = OptimizerConfig(kernel=kernel)
-    optimizer = OPTIMIZERS[config.name].load()(config, model)
-    start = [p.detach().clone() for p in model.parameters()]
-    for _ in range(steps):
-        tokens = torch.randint(33, (4, 17))
-        torch.autograd.backward(model.loss(tokens[:, :-1], tokens[:, 1:]))
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return start, [p.detach() for p in model.parameters()]
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_an_optimizer_kernel_ends_where_the_loop_over_parameters_ends(kernel):
-    start, expected = parameters_after("forloop")
-    _, got = parameters_after(kernel)
-    for before, ours, plain in zip(start, got, expected, strict=True):
-        assert float((plain - before).norm()) > 1e-3 * float(plain.norm())  # or there is little to compare
-        assert float((ours - plain).norm()) <= 2e-5 * float(plain.norm())
-
-
-@pytest.mark.parametrize(
-    ("kernel", "foreach", "fused"),
-    [("forloop", False, False), ("foreach", True, False), ("fused", False, True)],
-)
-def test_a_kernel_is_what_the_optimizer_really_runs(kernel, foreach, fused):
-    optimizer = OPTIMIZERS["adamw"].load()(OptimizerConfig(kernel=kernel), torch.nn.Linear(2, 2))
-    assert (optimizer.defaults["foreach"], optimizer.defaults["fused"]) == (foreach, fused)
-
-
-def test_adamw_follows_its_formula_and_decays_matrices_only():
-    """Loshchilov and Hutter's algorithm 2 in fp64: p <- p - lr wd p - lr m / (sqrt(v) + eps)."""
-    config = OptimizerConfig(lr=0.01, beta1=0.8, beta2=0.9, eps=1e-6, weight_decay=0.5)
-    torch.manual_seed(0)
-    module = torch.nn.Linear(3, 4).double()
-    expected = [(p.detach().clone(), 0.5 if p.dim() == 2 else 0.0) for p in module.parameters()]
-    moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p, _ in expected]
-    optimizer = OPTIMIZERS["adamw"].load()(config, module)
-    for step in range(1, 6):
-        for i, parameter in enumerate(module.parameters()):
-            parameter.grad = torch.randn_like(parameter)
-            m = 0.8 * moments[i][0] + 0.2 * parameter.grad
-            v = 0.9 * moments[i][1] + 0.1 * parameter.grad**2
-            moments[i] = m, v
-            p, decay = expected[i]
-            update = (m / (1 - 0.8**step)) / ((v / (1 - 0.9**step)).sqrt() + 1e-6)
-            expected[i] = p - 0.01 * decay * p - 0.01 * update, decay
-        optimizer.step()
-    for parameter, (p, _) in zip(module.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.detach(), p, rtol=1e-10, atol=1e-10)
-
-
-def test_every_parameter_is_in_exactly_one_group():
-    model = GPT(ModelConfig(n_layer=1, n_embd=8, n_head=2, bias=True), 11)
-    optimizer = OPTIMIZERS["adamw"].load()(OptimizerConfig(), model)
-    grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
-    assert sorted(grouped) == sorted(id(p) for p in model.parameters())
 
 
 # --- the tables
@@ -200,7 +57,8 @@ def test_every_parameter_is_in_exactly_one_group():
 @pytest.mark.parametrize(("path", "name"), ROWS)
 def test_every_row_of_every_table_loads(path, name):
     row = tables()[path][name]
-    assert row.load() is not None
+    if missing(path, name, HERE) is None or not row.modules:
+        assert row.load() is not None
     assert row.summary
     assert row.devices
 
@@ -215,12 +73,29 @@ def test_a_row_is_loaded_from_its_module_by_name():
     assert Variant("math:sqrt", "square root").load() is math.sqrt
 
 
+def test_the_precisions_of_a_configuration_are_the_rows_of_their_table():
+    assert tuple(tables()["train.precision"]) == PRECISIONS
+
+
+def test_the_tables_and_what_cannot_run_are_known_without_torch():
+    code = (
+        "import sys; from model.config import RunConfig; from model.variants import *;"
+        "find_modules(), unrunnable(RunConfig(), 'cpu'), lookup_like(RunConfig().model); print(*sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert "model.attention" in done.stdout.split()
+    assert "torch" not in done.stdout.split()
+
+
 # --- what cannot run here
 
+HERE = Capabilities("cpu", "this CPU", torch.__version__, True, find_compiler(), modules=find_modules())
 EVERYTHING = Capabilities("cpu", "a CPU", "2.13.0", bf16=True, compiler="/usr/bin/g++")
 NO_COMPILER = Capabilities("cpu", "a CPU", "2.13.0", bf16=True, compiler=None)
 NO_BF16 = Capabilities("cpu", "an old CPU", "2.13.0", bf16=False, compiler="/usr/bin/g++")
 CUDA_NO_COMPILER = Capabilities("cuda", "a GPU", "2.13.0", bf16=True, compiler=None)
+H100 = replace(CUDA_NO_COMPILER, device_name="H100", compute_capability=90, modules=("liger_kernel",))
 UNKNOWN_DEVICE = Capabilities("abacus", "wooden beads", "2.13.0", bf16=True, compiler="/usr/bin/g++")
 
 
@@ -228,7 +103,46 @@ UNKNOWN_DEVICE = Capabilities("abacus", "wooden beads", "2.13.0", bf16=True, com
 def test_a_row_is_missing_exactly_where_its_devices_say_so(path, name):
     row = tables()[path][name]
     assert (missing(path, name, EVERYTHING) is None) == ("cpu" in row.devices)
+    assert (missing(path, name, H100) is None) == ("cuda" in row.devices)
     assert missing(path, name, UNKNOWN_DEVICE) == f"{path}={name} does not run on abacus"
+
+
+@pytest.mark.parametrize(("path", "name"), [(p, n) for p, n in ROWS if tables()[p][n].compute_capability])
+def test_a_row_is_missing_on_a_gpu_older_than_it_needs_or_of_unknown_age(path, name):
+    least = tables()[path][name].compute_capability
+    assert missing(path, name, replace(H100, compute_capability=least)) is None
+    older = missing(path, name, replace(H100, compute_capability=least - 1))
+    assert older == f"{path}={name} needs compute capability {least / 10}, and H100 has {(least - 1) / 10}"
+    unknown = missing(path, name, replace(H100, compute_capability=None))
+    assert unknown == f"{path}={name} needs compute capability {least / 10}, and that of H100 is not known"
+
+
+@pytest.mark.parametrize(("path", "name"), [(p, n) for p, n in ROWS if tables()[p][n].modules])
+def test_a_row_is_missing_where_its_packages_are(path, name):
+    assert missing(path, name, H100) is None
+    why = missing(path, name, replace(H100, modules=()))
+    assert why == f"{path}={name} needs liger_kernel; pip install 'joulesearch[kernels]'"
+
+
+@pytest.mark.parametrize(
+    ("version", "runs"),
+    [("2.13.0+cpu", True), ("2.13", True), ("3.0.1", True), ("2.12.1", False), ("git", False)],
+)
+def test_a_row_is_missing_where_torch_is_older_than_it_needs(version, runs):
+    why = missing("model.loss", "linear_cross_entropy", replace(H100, torch_version=version))
+    assert (why is None) == runs
+    if not runs:
+        assert why == f"model.loss=linear_cross_entropy needs torch 2.13, and this is {version}"
+
+
+def test_capabilities_survive_the_way_through_json():
+    assert Capabilities(**json.loads(json.dumps(asdict(H100)))).compute_capability == 90
+    there = Capabilities(**json.loads(json.dumps(asdict(H100))))
+    assert all((missing(p, n, there) is None) == (missing(p, n, H100) is None) for p, n in ROWS)
+
+
+def test_modules_that_rows_need_are_found_without_importing_them():
+    assert set(find_modules()) <= {"liger_kernel"}
 
 
 def test_compiling_on_a_cpu_needs_a_compiler():
@@ -245,11 +159,11 @@ def test_compiling_on_a_gpu_needs_no_cpp_compiler():
 
 
 def test_bf16_needs_a_device_that_has_it():
-    assert missing("train.precision", "bf16", EVERYTHING) is None
     assert missing("train.precision", "fp32", NO_BF16) is None
-    assert (
-        missing("train.precision", "bf16", NO_BF16) == "train.precision=bf16 is not supported by an old CPU"
-    )
+    for precision in ("bf16", "bf16_weights"):
+        assert missing("train.precision", precision, EVERYTHING) is None
+        why = missing("train.precision", precision, NO_BF16)
+        assert why == f"train.precision={precision} is not supported by an old CPU"
 
 
 def test_nothing_is_said_of_a_path_that_no_table_knows():
@@ -263,3 +177,144 @@ def test_the_compiler_is_the_one_on_the_path(tmp_path, monkeypatch):
     compiler.write_text("#!/bin/sh\n")
     compiler.chmod(0o755)
     assert find_compiler() == str(compiler)
+
+
+# --- what does not run together
+
+IMPOSSIBLE = [
+    # device, model, train, what is said, what to change
+    ("cpu", {"n_head": 4, "n_kv_head": 3}, {}, "model.n_kv_head=3", {"n_kv_head": None}),
+    ("cpu", {"n_head": 2, "n_kv_head": 4}, {}, "model.n_kv_head=4", {"n_kv_head": 2}),
+    ("cpu", {"n_head": 4, "n_embd": 20, "positions": "rope"}, {}, "model.n_head", {"n_embd": 24}),
+    ("cpu", {"attention": "sdpa_flash", "dropout": 0.1}, {}, "model.dropout=0", {"dropout": 0.0}),
+    ("cuda", {"attention": "sdpa_flash"}, {"precision": "fp32"}, "bf16", {"precision": "bf16"}),
+    ("cuda", {"attention": "sdpa_flash"}, {"precision": "tf32"}, "bf16", {"precision": "bf16_weights"}),
+    ("cuda", {"attention": "sdpa_cudnn"}, {"precision": "fp32"}, "bf16", {"precision": "bf16"}),
+    (
+        "cuda",
+        {"attention": "sdpa_flash", "n_head": 1, "n_embd": 264},
+        {"precision": "bf16"},
+        "264",
+        {"n_head": 2},
+    ),
+    (
+        "cuda",
+        {"attention": "sdpa_cudnn", "n_embd": 48},
+        {"precision": "bf16"},
+        "multiple of 8",
+        {"n_head": 2},
+    ),
+    (
+        "cuda",
+        {"attention": "sdpa_cudnn", "n_head": 1, "n_embd": 136},
+        {"precision": "bf16"},
+        "136",
+        {"n_embd": 128},
+    ),
+    (
+        "cuda",
+        {"attention": "sdpa_cudnn", "block_size": 1},
+        {"precision": "bf16"},
+        "block_size",
+        {"block_size": 2},
+    ),
+    (
+        "cuda",
+        {"attention": "sdpa_efficient", "n_embd": 48},
+        {"precision": "bf16"},
+        "multiple of 8",
+        {"precision": "fp32"},
+    ),
+    ("cuda", {"attention": "sdpa_efficient", "n_embd": 24}, {}, "multiple of 4", {"n_head": 2}),
+    ("cuda", {"attention": "flex"}, {}, "train.compile=true", {"compile": True}),
+    ("cuda", {"attention": "flex", "dropout": 0.1}, {"compile": True}, "model.dropout=0", {"dropout": 0.0}),
+    ("cuda", {"attention": "flex", "n_embd": 32}, {"compile": True}, "16 or more", {"n_head": 2}),
+    (
+        "cpu",
+        {"loss": "linear_cross_entropy", "bigram_table": True},
+        {},
+        "model.loss=chunked",
+        {"loss": "chunked"},
+    ),
+    (
+        "cpu",
+        {"loss": "linear_cross_entropy", "logit_softcap": 15.0},
+        {},
+        "model.loss=chunked",
+        {"loss": "chunked"},
+    ),
+    ("cpu", {"loss": "linear_cross_entropy"}, {"compile": True}, "model.loss=chunked", {"loss": "plain"}),
+    ("cuda", {"loss": "liger", "bigram_table": True}, {}, "model.loss=chunked", {"bigram_table": False}),
+    ("cuda", {"loss": "liger"}, {"compile": True}, "train.compile=false", {"compile": False}),
+    ("cuda", {"norm": "rmsnorm_liger"}, {"compile": True}, "train.compile=false", {"norm": "rmsnorm"}),
+    ("cuda", {"mlp": "swiglu_liger"}, {"compile": True}, "train.compile=false", {"mlp": "swiglu"}),
+    ("cuda", {"n_embd": 120}, {"precision": "fp8"}, "model.n_embd is 120", {"n_embd": 128}),
+    ("cuda", {"mlp_ratio": 2.6}, {"precision": "fp8"}, "width of the MLP is 333", {"mlp_ratio": 2.5}),
+    (
+        "cuda",
+        {"n_embd": 32, "n_kv_head": 1, "n_head": 8},
+        {"precision": "fp8"},
+        "q, k and v is 40",
+        {"n_kv_head": 2},
+    ),
+    ("cuda", {"block_size": 7}, {"precision": "fp8", "batch_size": 5}, "is 35", {"block_size": 16}),
+]
+
+
+def joined(device, model, train):
+    return unrunnable(RunConfig(model=ModelConfig(**model), train=TrainConfig(**train)), device)
+
+
+@pytest.mark.parametrize(("device", "model", "train", "said", "change"), IMPOSSIBLE, ids=str)
+def test_what_does_not_run_together_is_said_in_one_line_and_doing_as_told_helps(
+    device, model, train, said, change
+):
+    why = joined(device, model, train)
+    assert why is not None
+    assert said in why
+    assert "\n" not in why
+    in_train = {key: value for key, value in change.items() if key in ("precision", "compile")}
+    in_model = {key: value for key, value in change.items() if key not in in_train}
+    assert joined(device, model | in_model, train | in_train) is None
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nanogpts_recipe_runs_everywhere(device, precision):
+    assert joined(device, {}, {"precision": precision}) is None
+
+
+@pytest.mark.parametrize(("path", "name"), ROWS)
+def test_every_row_runs_in_some_combination(path, name):
+    section, key = path.split(".")
+    runs = [
+        RunConfig(model=ModelConfig(), train=TrainConfig(precision=precision, compile=compiled))
+        for precision in ("fp32", "bf16")
+        for compiled in (False, True)
+    ]
+    for run in runs:
+        setattr(getattr(run, section), key, name)
+    assert any(unrunnable(run, device) is None for run in runs for device in tables()[path][name].devices)
+
+
+@pytest.mark.parametrize(
+    ("precision", "tensors"),
+    [("fp32", "fp32"), ("tf32", "fp32"), ("bf16", "bf16"), ("bf16_weights", "bf16"), ("fp8", "bf16")],
+)
+def test_kernels_are_given_what_their_precision_says(precision, tensors):
+    assert tensors_of(precision) == tensors
+
+
+# --- lookup
+
+
+@given(
+    table=st.booleans(),
+    smear=st.booleans(),
+    others=st.fixed_dictionaries(
+        {name: st.booleans() for name in ("value_embedding", "embedding_skip", "qk_norm", "tied_head")}
+    ),
+)
+def test_looking_up_pairs_of_tokens_makes_a_model_lookup_like_and_nothing_else_does(table, smear, others):
+    config = ModelConfig(bigram_table=table, smear=smear, **others)
+    assert lookup_like(config) == (table or smear)

@@ -64,7 +64,7 @@ def test_evaluations_are_dense_near_the_target_and_sparse_far_from_it() -> None:
     looks = straight(4.0, 0.001, 800, 900, 1000, share=0.02)
     near, far = (steps_until_evaluation(looks, 3.0 - gap, 250, 20) for gap in (0.01, 2.0))
     assert near == 19
-    assert far == 250
+    assert far == 200
 
 
 @given(
@@ -114,7 +114,7 @@ def test_near_the_target_a_loss_that_does_not_fall_is_still_looked_at_often() ->
 
 def test_before_the_first_whole_evaluation_looks_are_sparser_than_after_it() -> None:
     looks = straight(3.0, 0.0001, 800, 900, 1000, share=0.02)
-    assert steps_until_evaluation(looks, 1.0, 250, 20) == 250
+    assert steps_until_evaluation(looks, 1.0, 250, 20) == 200
     looks[0] = looks[0]._replace(share=1.0)
     assert steps_until_evaluation(looks, 1.0, 250, 20) == 19
     assert steps_until_evaluation(looks, 1.0, 250, 60) == 30  # this one would cost more than a tenth

@@ -81,7 +81,7 @@ RUN_MISTAKES: list[tuple[str, Any]] = [
     ("model__attention", "flsh"),
     ("optimizer__lr", -0.1),
     ("schedule__min_lr_ratio", 2.0),
-    ("train__precision", "fp8"),
+    ("train__precision", "fp9"),
     ("evaluation__context", 0),
 ]
 STUDY_MISTAKES: list[tuple[str, Any]] = [

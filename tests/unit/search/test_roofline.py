@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import PRECISIONS, ModelConfig, RunConfig, TrainConfig
-from model.work import Work, evaluation_work, setup_work, step_work
+from model.config import PRECISIONS, ModelConfig, RunConfig, ScheduleConfig, TrainConfig
+from model.work import Work, evaluation_work, run_work, setup_work, step_work
 from search.config import RooflineSection
 from search.meter.base import WorkDone
 from search.meter.roofline import RooflineMeter, Unpriced, modelled_energy_j
@@ -18,14 +18,17 @@ from search.meter.simulated import FakeClock
 from search.paths import config_dir
 from search.trial import Kind
 
-PRICES = RooflineSection(pj_per_flop={"fp32": 8.0, "bf16": 0.5}, pj_per_byte=30.0, compile_j=200.0)
+PRICES = RooflineSection(
+    pj_per_flop={"fp32": 8.0, "tf32": 1.0, "bf16": 0.5, "fp8": 0.25}, pj_per_byte=30.0, compile_j=200.0
+)
 VOCAB = 65
 
 
-def run_work(precision="fp32", compiled=False, **done):
+def work_done(precision="fp32", compiled=False, ramps=None, **done):
     config = RunConfig(
         model=ModelConfig(n_layer=1, n_head=2, n_embd=32, block_size=16),
         train=TrainConfig(batch_size=2, precision=precision, compile=compiled),
+        schedule=ramps or ScheduleConfig(),
     )
     return WorkDone(config, VOCAB, **done)
 
@@ -43,7 +46,7 @@ counts = st.integers(0, 10**9)
 
 @given(counts, counts, st.integers(0, 3), st.sampled_from(PRECISIONS))
 def test_the_energy_is_a_function_of_the_work_alone(steps, evaluated_tokens, compiles, precision):
-    work = run_work(precision, steps=steps, evaluated_tokens=evaluated_tokens, compiles=compiles)
+    work = work_done(precision, steps=steps, evaluated_tokens=evaluated_tokens, compiles=compiles)
     config = work.config
     expected_j = (
         modelled_energy_j(PRICES, setup_work(config, VOCAB))
@@ -61,7 +64,7 @@ def test_the_energy_is_a_function_of_the_work_alone(steps, evaluated_tokens, com
 
 @given(counts, counts, st.integers(0, 3), counts, counts, st.integers(0, 3))
 def test_more_work_is_never_less_energy(steps, tokens, compiles, more_steps, more_tokens, more_compiles):
-    work = run_work(steps=steps, evaluated_tokens=tokens, compiles=compiles)
+    work = work_done(steps=steps, evaluated_tokens=tokens, compiles=compiles)
     meter = started(work)
     before_j = meter.read().energy_j
     work.steps, work.evaluated_tokens = steps + more_steps, tokens + more_tokens
@@ -77,7 +80,7 @@ def test_joules_are_operations_and_bytes_times_their_picojoules():
 
 
 def test_nothing_is_done_at_the_first_look_and_the_model_is_set_up_after_it():
-    work = run_work()
+    work = work_done()
     meter = RooflineMeter(PRICES, FakeClock())
     meter.start(work)
 
@@ -86,7 +89,7 @@ def test_nothing_is_done_at_the_first_look_and_the_model_is_set_up_after_it():
 
 
 def test_each_step_costs_the_same_and_moves_the_counter():
-    work = run_work()
+    work = work_done()
     meter = started(work)
     readings = []
     for steps in range(4):
@@ -98,9 +101,26 @@ def test_each_step_costs_the_same_and_moves_the_counter():
     assert max(costs) == pytest.approx(min(costs))
 
 
+RAMPS = ScheduleConfig(
+    batch_ramp_fraction=0.4, batch_ramp_from=0.5, context_ramp_fraction=0.6, context_ramp_from=0.25
+)
+
+
+@given(st.integers(0, 3000))
+def test_where_batch_and_context_ramp_each_step_costs_what_its_shape_does(steps):
+    work = work_done(ramps=RAMPS)
+    meter = started(work)
+    before_j = meter.read().energy_j
+    work.steps = steps
+
+    expected_j = modelled_energy_j(PRICES, run_work(work.config, VOCAB, steps))
+    assert meter.read().energy_j - before_j == pytest.approx(expected_j)
+    assert expected_j <= steps * modelled_energy_j(PRICES, step_work(work.config, VOCAB))
+
+
 def test_time_passes_without_costing_anything_and_without_meaning_frozen():
     clock = FakeClock(5.0)
-    meter = started(run_work(), clock=clock)
+    meter = started(work_done(), clock=clock)
     before = meter.read()
     clock.advance(600.0)
     after = meter.read()
@@ -111,15 +131,15 @@ def test_time_passes_without_costing_anything_and_without_meaning_frozen():
 
 
 def test_the_readings_of_a_new_run_forget_the_old_one():
-    meter = started(run_work(steps=1000))
+    meter = started(work_done(steps=1000))
     meter.read()
-    meter.start(run_work())
+    meter.start(work_done())
 
     assert meter.read().energy_j == 0.0
 
 
 def test_a_compilation_costs_its_price():
-    work = run_work(compiled=True)
+    work = work_done(compiled=True)
     meter = started(work)
     before_j = meter.read().energy_j
     work.compiles = 1
@@ -132,7 +152,7 @@ UNSET = "the modelled energy is unknown: set meter.roofline.{} to a number above
 
 def test_a_run_that_compiles_has_no_energy_from_the_start_where_compiling_has_no_price():
     meter = RooflineMeter(replace(PRICES, compile_j=None), FakeClock(3.0))
-    meter.start(run_work(compiled=True))
+    meter.start(work_done(compiled=True))
     reading = meter.read()
 
     assert reading.energy_j is None
@@ -140,14 +160,24 @@ def test_a_run_that_compiles_has_no_energy_from_the_start_where_compiling_has_no
     assert reading.time_s == 3.0
 
 
+def test_a_run_with_a_compiled_optimizer_has_no_energy_where_compiling_has_no_price():
+    work = work_done()
+    work.config.optimizer.kernel = "compiled"
+    unpriced = RooflineMeter(replace(PRICES, compile_j=None), FakeClock())
+    unpriced.start(work)
+
+    assert unpriced.read().problem == UNSET.format("compile_j")
+    assert started(work).read().energy_j > 0
+
+
 def test_a_compilation_that_no_configuration_announced_is_unknown_too():
-    meter = started(run_work(compiles=1), replace(PRICES, compile_j=None))
+    meter = started(work_done(compiles=1), replace(PRICES, compile_j=None))
 
     assert meter.read().problem == UNSET.format("compile_j")
 
 
 def test_a_run_that_does_not_compile_needs_no_price_for_it():
-    assert started(run_work(), replace(PRICES, compile_j=None)).read().energy_j > 0
+    assert started(work_done(), replace(PRICES, compile_j=None)).read().energy_j > 0
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf, None, "???"])
@@ -156,7 +186,7 @@ def test_a_coefficient_that_is_no_price_gives_no_energy_and_names_its_key(key, v
     name, _, precision = key.partition(".")
     changed = {**PRICES.pj_per_flop, precision: value} if precision else value
     meter = RooflineMeter(replace(PRICES, **{name: changed}), FakeClock())
-    meter.start(run_work("bf16", compiled=True))
+    meter.start(work_done("bf16", compiled=True))
     reading = meter.read()
 
     assert reading.energy_j is None
@@ -166,14 +196,14 @@ def test_a_coefficient_that_is_no_price_gives_no_energy_and_names_its_key(key, v
 def test_a_precision_without_a_coefficient_gives_no_energy():
     section = replace(PRICES, pj_per_flop={"fp32": 8.0})
 
-    assert started(run_work("fp32"), section).read().energy_j > 0
-    assert started(run_work("bf16"), section).read().problem == UNSET.format("pj_per_flop.bf16")
+    assert started(work_done("fp32"), section).read().energy_j > 0
+    assert started(work_done("bf16"), section).read().problem == UNSET.format("pj_per_flop.bf16")
     with pytest.raises(Unpriced):
         modelled_energy_j(section, Work({"bf16": 1.0}))
 
 
 def test_a_variant_whose_work_is_unknown_gives_no_energy_and_says_which():
-    work = run_work()
+    work = work_done()
     work.config.model.norm = "nosuch"
 
     assert started(work).read().energy_j is None
@@ -181,7 +211,7 @@ def test_a_variant_whose_work_is_unknown_gives_no_energy_and_says_which():
 
 
 def test_outside_a_run_there_is_no_energy_and_no_idle_power():
-    never, no_more = RooflineMeter(PRICES, FakeClock()), started(run_work())
+    never, no_more = RooflineMeter(PRICES, FakeClock()), started(work_done())
     no_more.start(None)
 
     for meter in (never, no_more):
@@ -191,7 +221,7 @@ def test_outside_a_run_there_is_no_energy_and_no_idle_power():
 
 
 def test_after_closing_there_is_no_energy():
-    meter = started(run_work())
+    meter = started(work_done())
     meter.stop()
     meter.close()
     meter.close()
@@ -200,14 +230,14 @@ def test_after_closing_there_is_no_energy():
 
 
 def test_it_says_that_it_is_modelled_with_which_coefficients_and_of_what():
-    work = run_work("bf16")
+    work = work_done("bf16")
     meter = started(work)
     step = step_work(work.config, VOCAB)
 
     assert meter.spec.kind is Kind.MODELLED
     assert meter.spec.gain_error is None
     assert meter.spec.settings == {
-        "pj_per_flop": {"fp32": 8.0, "bf16": 0.5},
+        "pj_per_flop": {"fp32": 8.0, "tf32": 1.0, "bf16": 0.5, "fp8": 0.25},
         "pj_per_byte": 30.0,
         "compile_j": 200.0,
     }
@@ -223,7 +253,7 @@ def shipped():
 def test_the_shipped_coefficients_price_every_precision(precision):
     section = RooflineSection(**shipped()["roofline"])
 
-    assert started(run_work(precision), section).read().energy_j > 0
+    assert started(work_done(precision), section).read().energy_j > 0
 
 
 def test_the_shipped_coefficients_are_what_their_comment_derives():

@@ -733,15 +733,38 @@ def test_what_was_wrong_before_the_run_began_is_flagged_too() -> None:
 # ---- partial evaluations
 
 
-def test_the_best_loss_is_of_a_whole_evaluation_where_there_is_one() -> None:
+def test_the_best_loss_takes_an_estimate_with_its_standard_error() -> None:
     steps = [
         *SETUP_AND_COMPILE,
         (1.0, at(10, "eval")),
-        (0.5, replace(at(10, "train", loss=2.4), whole=False)),
+        (0.5, replace(at(10, "train", loss=2.4, loss_stderr=0.1), whole=False)),
         (1.0, at(20, "eval")),
         (0.5, at(20, "train", loss=2.6)),
     ]
     record = ran(steps)
-    assert record.best_loss == 2.6
+    assert record.best_loss == pytest.approx(2.5)
     assert [point.whole for point in record.curve] == [False, True]
-    assert ran(steps[:4]).best_loss == 2.4
+    steps[-1] = (0.5, at(20, "train", loss=2.45))
+    assert ran(steps).best_loss == 2.45
+
+
+# ---- waiting for data
+
+
+def waited(seconds: float) -> list[Step]:
+    return [(step_s, replace(progress, waited_s=seconds)) for step_s, progress in TO_THE_TARGET]
+
+
+def test_seconds_and_joules_of_waiting_for_data_are_kept() -> None:
+    record = ran(waited(0.1))
+    assert record.observed["data_wait_s"] == 0.1
+    assert record.observed["data_wait_j"] == pytest.approx(0.1 * WATTS)
+    assert record.flags == ()
+
+
+def test_a_run_that_waited_for_over_two_percent_of_its_training_is_flagged() -> None:
+    assert ran(waited(0.3)).flags == ("waited_for_data",)
+
+
+def test_resident_data_leave_no_trace() -> None:
+    assert not [key for key in ran(TO_THE_TARGET).observed if key.startswith("data_wait")]

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model.data.errors import DataError
+from model.data.tokenizer.base import MAX_VOCABULARY
 
 UNKNOWN = "\ufffd"  # Unicode's replacement character: shows as such wherever it is decoded
 _CODEPOINTS = 0x110000
-_MAX_VOCABULARY = 2**16  # token ids are uint16
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,24 @@ class CharTokenizer:
     """`vocabulary[i]` is the character with id i; the last one is `UNKNOWN`."""
 
     vocabulary: tuple[str, ...]
+    label: str = "characters"
 
     @classmethod
     def from_text(cls, text: str) -> CharTokenizer:
-        """The sorted characters of `text`, which makes nanoGPT's ids, then `UNKNOWN`.
+        """As `from_pieces`, of a text that is whole."""
+        return cls.from_pieces([text])
+
+    @classmethod
+    def from_pieces(cls, pieces: Iterable[str]) -> CharTokenizer:
+        """The sorted characters of the text, which makes nanoGPT's ids, then `UNKNOWN`.
 
         Raises `DataError` where they do not fit in uint16.
         """
-        characters = sorted(set(text) - {UNKNOWN})
-        if len(characters) >= _MAX_VOCABULARY:
+        characters = sorted(set().union(*map(set, pieces)) - {UNKNOWN})
+        if len(characters) >= MAX_VOCABULARY:
             raise DataError(
-                f"characters as tokens: expected fewer than {_MAX_VOCABULARY:,} different ones, "
-                f"got {len(characters):,}; use a text in fewer scripts"
+                f"characters as tokens: expected fewer than {MAX_VOCABULARY:,} different ones, "
+                f"got {len(characters):,}; type data.tokenizer=bytes, or use a text in fewer scripts"
             )
         return cls((*characters, UNKNOWN))
 

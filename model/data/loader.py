@@ -1,0 +1,179 @@
+"""Batches of random windows of the training part, resident on the device or streamed to it.
+
+Both draw the same windows: the starts come from a CPU generator in the order in which batches are asked for,
+whatever the thread that fetches them does, so a run repeats exactly and does not depend on where its data
+lie.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.data.corpus import Corpus
+
+RESIDENT_LIMIT_BYTES = 2**30
+_RESIDENT_DTYPE = torch.int32
+_FETCHED_AHEAD = 4  # batches
+
+Batch = tuple[Tensor, Tensor]
+"""Inputs and targets, both (B, T) int64 on the device: the targets are the inputs one token later."""
+
+
+class Batches(Protocol):
+    """What a training loop takes its batches from.
+
+    `waited_s`: seconds that the loop waited for data so far. Nothing for resident data, whose gathering is
+    work of the device.
+    """
+
+    waited_s: float
+
+    def next(self, batch_size: int, block_size: int) -> Batch:
+        """The next batch: (batch_size, block_size). The sizes may change from batch to batch.
+
+        Raises ValueError where the training part has no window of so many tokens.
+        """
+        ...
+
+    def example(self, batch_size: int, block_size: int) -> Batch:
+        """A batch of this shape, always the same, that the sequence of batches knows nothing of: to warm up
+        on."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is held. May be called twice."""
+        ...
+
+
+def open_batches(
+    corpus: Corpus, seed: int, device: torch.device, resident_limit_bytes: int = RESIDENT_LIMIT_BYTES
+) -> Batches:
+    """Batches of `corpus.train`: resident where it takes at most `resident_limit_bytes` of the device's
+    memory (4 bytes a token), streamed otherwise."""
+    windows = Windows(len(corpus.train), corpus.record_tokens, torch.Generator().manual_seed(seed))
+    if len(corpus.train) * _RESIDENT_DTYPE.itemsize <= resident_limit_bytes:
+        return ResidentBatches(corpus.train, windows, device)
+    tokens = np.asarray(corpus.train)  # a plain view: slices of np.memmap are slow to make
+    return StreamedBatches(tokens, windows, device)
+
+
+@dataclass
+class Windows:
+    """Draws where windows begin: multiples of `record_tokens`, each equally likely."""
+
+    n_tokens: int
+    record_tokens: int
+    generator: torch.Generator
+
+    def starts(self, batch_size: int, block_size: int, generator: torch.Generator | None = None) -> Tensor:
+        """(batch_size, 1), such that the `block_size + 1` tokens of each window exist."""
+        if self.n_tokens <= block_size:
+            raise ValueError(
+                f"expected more training tokens than a window's {block_size}, got {self.n_tokens}"
+            )
+        choices = (self.n_tokens - block_size - 1) // self.record_tokens + 1
+        drawn = torch.randint(choices, (batch_size, 1), generator=generator or self.generator)
+        return drawn * self.record_tokens
+
+    def starts_of_example(self, batch_size: int, block_size: int) -> Tensor:
+        return self.starts(batch_size, block_size, torch.Generator().manual_seed(0))
+
+
+class ResidentBatches:
+    """All tokens lie on the device, which gathers the windows itself."""
+
+    def __init__(self, tokens: npt.NDArray[np.uint16], windows: Windows, device: torch.device) -> None:
+        self.waited_s = 0.0
+        self._tokens = torch.from_numpy(tokens.astype("int32")).to(device)
+        self._windows = windows
+
+    def next(self, batch_size: int, block_size: int) -> Batch:
+        return self._gather(self._windows.starts(batch_size, block_size), block_size)
+
+    def example(self, batch_size: int, block_size: int) -> Batch:
+        return self._gather(self._windows.starts_of_example(batch_size, block_size), block_size)
+
+    def close(self) -> None:
+        """Nothing is held but memory."""
+
+    def _gather(self, starts: Tensor, block_size: int) -> Batch:
+        every_window = self._tokens.unfold(0, block_size + 1, 1)  # a view
+        return _split(every_window[starts.flatten().to(self._tokens.device)].long())
+
+
+@dataclass(frozen=True)
+class _Fetch:
+    """A batch on its way, and the generator's state before its windows were drawn."""
+
+    batch_size: int
+    block_size: int
+    state: Tensor
+    window: Future[Tensor]
+
+
+class StreamedBatches:
+    """The tokens stay where they are, in a file mapped into memory. A thread fetches the next batches while
+    the device works, into pinned memory for a GPU, which copies from there without stopping.
+
+    The batches fetched ahead are of the sizes last asked for. Where those change, they are dropped, the
+    generator goes back to where they began, and one wait is paid.
+    """
+
+    def __init__(self, tokens: npt.NDArray[np.uint16], windows: Windows, device: torch.device) -> None:
+        self.waited_s = 0.0
+        self._tokens = tokens
+        self._windows = windows
+        self._device = device
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self._ahead: deque[_Fetch] = deque()
+
+    def next(self, batch_size: int, block_size: int) -> Batch:
+        began_s = time.perf_counter()
+        if self._ahead and (self._ahead[0].batch_size, self._ahead[0].block_size) != (batch_size, block_size):
+            self._drop()
+        while len(self._ahead) <= _FETCHED_AHEAD:
+            self._ahead.append(self._fetch(batch_size, block_size))
+        window = self._ahead.popleft().window.result()
+        self.waited_s += time.perf_counter() - began_s
+        return _split(window.to(self._device, non_blocking=True))
+
+    def example(self, batch_size: int, block_size: int) -> Batch:
+        starts = self._windows.starts_of_example(batch_size, block_size)
+        return _split(self._gather(starts, block_size).to(self._device))
+
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def _fetch(self, batch_size: int, block_size: int) -> _Fetch:
+        state = self._windows.generator.get_state()
+        starts = self._windows.starts(batch_size, block_size)
+        return _Fetch(batch_size, block_size, state, self._thread.submit(self._gather, starts, block_size))
+
+    def _drop(self) -> None:
+        self._windows.generator.set_state(self._ahead[0].state)
+        for fetch in self._ahead:
+            fetch.window.cancel()
+        self._ahead.clear()
+
+    def _gather(self, starts: Tensor, block_size: int) -> Tensor:
+        """The windows (B, T + 1), int64, on the host."""
+        window = torch.empty(
+            (len(starts), block_size + 1), dtype=torch.int64, pin_memory=self._device.type == "cuda"
+        )
+        rows = window.numpy()
+        for row, start in zip(rows, starts.flatten().tolist(), strict=True):
+            row[:] = self._tokens[start : start + block_size + 1]
+        return window
+
+
+def _split(window: Tensor) -> Batch:
+    return window[:, :-1], window[:, 1:]

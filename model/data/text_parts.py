@@ -1,0 +1,75 @@
+"""A text in its two parts, read in pieces: a large one never lies in memory as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+TRAIN_FRACTION = 0.9  # nanoGPT's split of Shakespeare
+PIECE_CHARACTERS = 2**22
+# Before a space or a line end that follows something else: GPT-2's way to split a text into words splits
+# there whatever stands around, so that a text gives the same tokens in pieces as whole.
+_CUT = re.compile(r"(?<=\S)[ \n]")
+_CUT_WITHIN = 4096  # characters at the end of a piece, where a cut is looked for first
+
+Pieces = Callable[[], Iterator[str]]
+"""Gives a part from its beginning, each time that it is called."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """`sha256` is of what the text was read from: the whole text in UTF-8, or the published file it came in.
+
+    `size_bytes` is about what there is to read, for those who want to see it go.
+    """
+
+    sha256: str
+    train: Pieces
+    validation: Pieces
+    size_bytes: int
+
+    @staticmethod
+    def from_string(text: str) -> Text:
+        """The first nine tenths of the characters are for training, the rest for validation."""
+        train, validation = split(text)
+        return Text(
+            sha256=text_sha256(text),
+            train=lambda: pieces(io.StringIO(train)),
+            validation=lambda: pieces(io.StringIO(validation)),
+            size_bytes=len(text.encode()),
+        )
+
+
+def split(text: str) -> tuple[str, str]:
+    n = int(TRAIN_FRACTION * len(text))
+    return text[:n], text[n:]
+
+
+def text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def pieces(file: TextIO, characters: int = PIECE_CHARACTERS) -> Iterator[str]:
+    """The text of `file` in pieces of about so many characters, cut where no word is."""
+    rest = ""
+    while block := file.read(characters):
+        rest += block
+        cut = _last_cut(rest)
+        if cut:
+            yield rest[:cut]
+            rest = rest[cut:]
+    if rest:
+        yield rest
+
+
+def _last_cut(text: str) -> int:
+    """Where to cut `text` as late as possible; 0 where there is no such place."""
+    for start in (max(0, len(text) - _CUT_WITHIN), 0):
+        cuts = [found.start() for found in _CUT.finditer(text, start)]
+        if cuts:
+            return cuts[-1]
+    return 0

@@ -1,0 +1,104 @@
+"""Byte pairs learnt from the training part, by Hugging Face's `tokenizers`: as GPT-2's, but fewer.
+
+What was learnt is kept beside the text's tokens, so that a text has one tokenizer of a size here for ever;
+its digest is in the label, because another version of the library may learn another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from model.data import cache
+from model.data.errors import DataError
+from model.data.text_parts import Pieces, pieces
+
+if TYPE_CHECKING:
+    import tokenizers
+
+_FORMAT = 1  # of what is kept; a change in how it is learnt needs a new one
+DEFAULT_VOCABULARY = 1024
+MIN_VOCABULARY = 257  # the bytes, and one pair
+# Half a CPU-second a million (seen on the plays); more text hardly changes which pairs are frequent.
+LEARNT_FROM_CHARACTERS = 50_000_000
+# The library spreads pieces over the cores.
+_ENCODED_AT_ONCE_CHARACTERS = 2**14
+
+
+class BpeTokenizer:
+    """Any text can be encoded: the 256 bytes are among the tokens."""
+
+    def __init__(self, learnt: tokenizers.Tokenizer) -> None:
+        self._learnt = learnt
+        digest = hashlib.sha256(learnt.to_str().encode()).hexdigest()
+        self.label = f"bpe-{learnt.get_vocab_size()}-{digest[:12]}"
+        self.vocabulary = tuple(self.decode([i]) for i in range(learnt.get_vocab_size()))
+
+    def encode(self, text: str) -> npt.NDArray[np.uint16]:
+        parts = list(pieces(io.StringIO(text), _ENCODED_AT_ONCE_CHARACTERS))
+        encodings = self._learnt.encode_batch_fast(parts, add_special_tokens=False)
+        return np.concatenate(
+            [np.array([], dtype=np.uint16), *(np.array(one.ids, dtype=np.uint16) for one in encodings)]
+        )
+
+    def decode(self, ids: Iterable[int]) -> str:
+        text: str = self._learnt.decode(list(ids))
+        return text
+
+
+def learnt_bpe(train: Pieces, vocab_size: int, folder: Path) -> BpeTokenizer:
+    """The tokenizer of `vocab_size` tokens for the text whose training part is `train`: from `folder`, or
+    learnt and put there.
+
+    Raises `DataError` where the library is not installed, or the text is too poor for so many tokens.
+    """
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise DataError(
+            "data.tokenizer=bpe: expected the package tokenizers, found none; type pip install tokenizers"
+        ) from error
+    path = folder / f"bpe-v{_FORMAT}-{vocab_size}.cache"
+    if (payload := cache.read(path)) is not None:
+        return BpeTokenizer(tokenizers.Tokenizer.from_str(payload.decode()))
+    made = _learn(train, vocab_size)
+    cache.write(path, made.to_str().encode())
+    return BpeTokenizer(made)
+
+
+def _learn(train: Pieces, vocab_size: int) -> tokenizers.Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.train_from_iterator(
+        _beginning(train(), LEARNT_FROM_CHARACTERS),
+        trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            special_tokens=[],
+            show_progress=False,
+        ),
+    )
+    if made.get_vocab_size() < vocab_size:
+        raise DataError(
+            f"data.vocab_size={vocab_size}: expected a text that gives as many tokens, this one gives "
+            f"{made.get_vocab_size()}; type a data.vocab_size of at most that, or data.tokenizer=bytes"
+        )
+    return made
+
+
+def _beginning(text: Iterator[str], characters: int) -> Iterator[str]:
+    """The first so many characters, up to the end of a piece."""
+    for piece in text:
+        yield piece
+        characters -= len(piece)
+        if characters <= 0:
+            return

@@ -1,0 +1,30 @@
+"""How a network tells where a token stands: a file each, a row here. Each is a module that is built from
+(ModelConfig) and has the methods of `Positions`."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from model.variants import Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Positions(Protocol):
+    """`at_input` acts on the embeddings (B, T, C), `at_heads` on queries and keys (B, T, heads, D). A row
+    that has nothing to do in one place returns what it was given; `acts_on_heads` says whether it does
+    there."""
+
+    acts_on_heads: bool
+
+    def at_input(self, x: "Tensor") -> "Tensor": ...
+
+    def at_heads(self, x: "Tensor") -> "Tensor": ...
+
+
+POSITIONS = {
+    "learned": Variant(
+        "model.embed.learned:Learned", "a learned vector for each place, added to the input: nanoGPT's"
+    ),
+    "rope": Variant("model.embed.rope:Rope", "queries and keys turned by their place, base 10,000"),
+    "none": Variant("model.embed.none:NoPositions", "nothing; the causal mask alone tells order"),
+}

@@ -1,0 +1,56 @@
+"""What training steps: one or more torch optimizers as one, at rates in a fixed ratio to one rate."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+class OptimizerSet:
+    """Optimizers of disjoint parameters, stepped one after another.
+
+    Each group's rate is that of `set_lr` times the group's "lr_ratio" (1 where it has none).
+    """
+
+    def __init__(self, members: Sequence[torch.optim.Optimizer], compiled: bool = False) -> None:
+        self.members = tuple(members)
+        self.compiled = compiled
+        self.param_groups: list[dict[str, Any]] = [
+            group for member in members for group in member.param_groups
+        ]
+
+    def set_lr(self, lr: float) -> None:
+        """`lr` is the schedule's rate for parameters of ratio one, whose peak is `optimizer.lr`."""
+        for group in self.param_groups:
+            rate = lr * group.get("lr_ratio", 1.0)
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def step(self) -> None:
+        for member in self.members:
+            member.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for member in self.members:
+            member.zero_grad(set_to_none=set_to_none)
+
+    def warm_up(self) -> None:
+        """Compile the step on the gradients that a backward pass left, before the first true step.
+
+        Steps at a rate of zero on gradients of zero, so parameters and moments end as they began. The next
+        step needs a `set_lr` before it and fresh gradients. Without a compiled kernel nothing happens.
+        """
+        if not self.compiled:
+            return
+        self.set_lr(0.0)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.zero_()
+        for _ in range(2):
+            self.step()
+        for group in self.param_groups:
+            if "steps_done" in group:
+                group["steps_done"].zero_()
