@@ -65,6 +65,7 @@ def test_a_check_reads_a_load_and_an_idle_time_by_every_meter(library: Path) -> 
     assert "J estimated" in done.stdout
 
 
+@pytest.mark.slow  # half a minute; the rule itself is in test_gpu_meter.py
 def test_a_check_of_a_gpu_whose_counter_and_power_disagree_fails(library: Path) -> None:
     done = run(
         [*METER, "--check", "--seconds", "11", "--idle", "0.5", "device=cpu"],
