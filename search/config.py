@@ -25,6 +25,7 @@ from model.config import (
     TrainConfig,
 )
 from model.data import DATASETS
+from search.meter.gpu_source import GPU_ENERGY
 from search.meter.program import Program
 from search.objective import OBJECTIVES
 from search.space import SEARCHABLE, Space, parse_space
@@ -33,7 +34,6 @@ from search.trial import CountedPhases
 
 SAMPLERS = ("tpe", "nsgaii", "random")
 METERS = ("nvml", "rapl", "zeus", "cpu_time", "roofline", "simulated")
-GPU_ENERGY = ("auto", "counter", "power")
 DEVICES = ("auto", "cpu", "cuda")
 NAME_LENGTH = 120
 

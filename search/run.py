@@ -155,8 +155,7 @@ class Instrument:
     info: MeterInfo
 
     def open(self, phase: str, reading: Reading) -> Account:
-        spec = self.meter.spec
-        return Account.open(phase, reading, Counter(spec.update_period_s, spec.resolution_j, spec.clocked))
+        return Account.open(phase, reading, self.meter.spec.counter)
 
 
 def execute(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from model.config import RunConfig
-from search.energy import Reading
+from search.energy import Counter, Reading
 from search.trial import Kind
 
 __all__ = ["Meter", "MeterSpec", "MeterUnavailable", "Reading", "WorkDone"]
@@ -41,6 +41,11 @@ class MeterSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     gain_error: float | None = None
     clocked: bool = True
+
+    @property
+    def counter(self) -> Counter:
+        """What an account needs to know of it."""
+        return Counter(self.update_period_s, self.resolution_j, self.clocked)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from search.energy import Account, Counter, Reading, mean_power_w
+from search.energy import Account, Reading, mean_power_w
 from search.meter.base import Meter
 
 POLL_EVERY_S = 0.002
@@ -87,9 +87,7 @@ def windows(
     accounts = []
     for meter in meters:
         meter.start()
-        spec = meter.spec
-        counter = Counter(spec.update_period_s, spec.resolution_j, spec.clocked)
-        accounts.append(Account.open("train", meter.read(), counter))
+        accounts.append(Account.open("train", meter.read(), meter.spec.counter))
     firsts = [account.first for account in accounts]
     ends_s = clock() + seconds
     while (left_s := ends_s - clock()) > 0:
