@@ -32,6 +32,7 @@ from search import provenance, storage
 from search.compose import UserError
 from search.config import StudyConfig, check_study, differences
 from search.files import write_atomically
+from search.lookup import rivals_of
 from search.paths import cache_dir, shown, study_dir
 from search.progress import Watcher
 from search.proposal import Proposal, derived_seed, propose, suggest_with
@@ -128,9 +129,6 @@ class Session:
 
     def spent_j(self) -> float:
         return sum(record.gross_energy_j or 0.0 for record in self.records)
-
-    def rivals(self) -> tuple[tuple[float, ...], ...]:
-        return tuple(tuple(record.values.values()) for record in self.records if record.feasible)
 
 
 def run_study(config: StudyConfig, watcher: Watcher) -> int:
@@ -274,7 +272,7 @@ def _sit(session: Session) -> int:
 
 
 def report(session: Session) -> None:
-    """Draw report.html, summary.json, trials.csv and best.yaml from the records, and say where they are."""
+    """Draw the report's files from the records, and say where they are."""
     path = write_report(session.folder, session.records, _shown_config(session.config))
     session.watcher.report(session.folder, path)
 
@@ -339,7 +337,7 @@ def _run_request(
         objectives=tuple(config.objective.names),
         vocab_size=session.problem.corpus.vocab_size,
         limits=limits,
-        rivals=() if is_baseline else session.rivals(),
+        rivals=() if is_baseline else rivals_of(values, session.records),
         retry_of=again.trial if again is not None else None,
         provenance=session.provenance,
     )

@@ -271,6 +271,24 @@ def make_study() -> list[Record]:
     return [killed, *rows]
 
 
+def looking_up(record: Record, setting: str = "bigram_table", value: bool = True) -> Record:
+    """The record with a lookup-like setting of its model, as its space would have varied it."""
+    params = dict(record.params) | {f"model.{setting}": value}
+    return dataclasses.replace(record, params=params, config=make_config(params))
+
+
+def make_lookup_study() -> list[Record]:
+    """`make_study` in a space with a bigram table, and three trials more that look up: 17 is the cheapest, 16
+    is on the front too, 18 is dominated. Of the front without them 12 is on the front with them."""
+    trials = [looking_up(record, value=False) for record in make_study()]
+    rows = ((16, 5.2, 3.8), (17, 4.4, 4.1), (18, 9.1, 5.2))
+    tables = [
+        looking_up(make_record(trial, energy_j=energy_j, time_s=time_s, steps=120))
+        for trial, energy_j, time_s in rows
+    ]
+    return [*trials, *tables]
+
+
 def side(meter: MeterInfo, counted_energy_j: float | None, **fields: Any) -> SideReading:
     """What `meter` counted beside the one that ranks."""
     reading = SideReading(

@@ -2,7 +2,8 @@
 
 Values first, then drawings: `study_view` makes of the records everything that is said; the rest only says it.
 
-- `data`, `cost`, `meters`: records -> `StudyView`, `summary`  core
+- `data`, `cost`, `lookup`, `meters`: records -> `StudyView`    core
+- `summary_json`: `StudyView` -> `summary`                     core
 - `importance`: which parameters mattered                      core
 - `values`: nested values, flat and compared                   core
 - `words`, `headline`, `style`: numbers, sentences, looks      core
@@ -13,9 +14,10 @@ Values first, then drawings: `study_view` makes of the records everything that i
 
 from search.report.console import cost_line, front_table
 from search.report.cost import Accounting, SearchCost
-from search.report.data import Problem, ReportError, StudyView, study_view, summary
+from search.report.data import Problem, ReportError, StudyView, study_view
 from search.report.importance import Importance, parameter_importance
 from search.report.page import render, write_report
+from search.report.summary_json import summary
 from search.report.table import trials_frame
 
 __all__ = [

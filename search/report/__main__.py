@@ -78,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(
         prog="python -m search.report",
         description="Draw the report of a study again from its records: "
-        "report.html, summary.json, trials.csv and best.yaml are replaced, nothing else is touched.",
+        "report.html, summary.json, trials.csv, best.yaml and best_without_lookup.yaml are replaced, nothing "
+        "else is touched.",
         epilog="example: python -m search.report reports/demo",
     )
     parser.add_argument("folder", type=Path, help="a study's report folder, the one with records.jsonl in it")

@@ -15,7 +15,11 @@ _MAX_PARAMS = 6
 
 
 def front_table(summary: Mapping[str, Any]) -> Table:
-    """The baseline first, then the front; ratios are candidate over baseline, where the baseline reached."""
+    """The baseline first, then the front; ratios are candidate over baseline, where the baseline reached.
+
+    Lookup-like runs are marked, and where one is on the front, what joins the front without them follows
+    below a line.
+    """
     objectives: Sequence[str] = summary["objectives"]
     meter = summary["meter"]
     kind = f"{meter['kind']} by {meter['name']}" if meter["name"] else "no meter"
@@ -28,9 +32,14 @@ def front_table(summary: Mapping[str, Any]) -> Table:
     table.add_column("params that differ", overflow="fold")
     baseline = summary["baseline"]
     others = [entry for entry in summary["front"] if entry["trial"] != baseline["trial"]]
-    paths = differing_params([entry["params"] for entry in (*_listed(baseline), *others)])
-    for entry in (*_listed(baseline), *others):
-        table.add_row(*_cells(entry, baseline, objectives, paths))
+    above = (*_listed(baseline), *others)
+    known = {entry["trial"] for entry in above}
+    below = [entry for entry in summary["front_without_lookup"] if entry["trial"] not in known]
+    paths = differing_params([entry["params"] for entry in (*above, *below)])
+    for section in (above, below):
+        for entry in section:
+            table.add_row(*_cells(entry, baseline, objectives, paths))
+        table.add_section()
     return table
 
 
@@ -40,7 +49,19 @@ def _listed(baseline: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
 
 def _caption(summary: Mapping[str, Any]) -> str:
     """What a reader must know before comparing."""
-    return escape(" ".join(part for part in (_standing(summary), _meters(summary)) if part))
+    return escape(" ".join(part for part in (_standing(summary), _lookup(summary), _meters(summary)) if part))
+
+
+def _lookup(summary: Mapping[str, Any]) -> str:
+    """What a lookup-like run on the front is, and the front without such runs."""
+    if not any(entry["lookup_like"] for entry in summary["front"]):
+        return ""
+    others = [str(entry["trial"]) for entry in summary["front_without_lookup"]]
+    without = f"the front is trial {', '.join(others)}" if others else "nothing has reached the target"
+    return (
+        "Lookup-like runs look the next token up, which buys a loss that counting n-grams buys too; "
+        f"without them {without}."
+    )
 
 
 def _meters(summary: Mapping[str, Any]) -> str:
@@ -71,7 +92,9 @@ def _cells(
 ) -> list[str]:
     is_baseline = entry is baseline
     reached = not is_baseline or baseline["outcome"] == "REACHED"
-    cells = [f"{entry['trial']} (baseline)" if is_baseline else str(entry["trial"])]
+    is_marked = reached and entry["lookup_like"]
+    notes = [*(["baseline"] if is_baseline else []), *(["lookup-like"] if is_marked else [])]
+    cells = [f"{entry['trial']} ({', '.join(notes)})" if notes else str(entry["trial"])]
     for name in objectives:
         value = entry["values"].get(name)
         shown = escape(words.objective_value(name, value, entry["energy_error_j"]))

@@ -44,9 +44,9 @@ def curves_info(view: StudyView) -> CurvesInfo:
         points = tuple(point for point in record.curve if math.isfinite(point.loss))
         if len(points) > 1:
             group = group_of(view, record)
-            part = group if group in ("baseline", "front") else "other"
+            part = {"baseline": "baseline", "front": "front", "lookup_front": "front"}.get(group, "other")
             diverged = record.outcome is Outcome.DIVERGED
-            curves.append(Curve(words.name_of(view, record), part, diverged, points))
+            curves.append(Curve(words.marked_name(view, record), part, diverged, points))
     return CurvesInfo(
         curves=tuple(curves),
         target_loss=view.problem.target_loss,

@@ -1,8 +1,7 @@
-"""What a study's records say, as values: the baseline, the front, the problem, and `summary.json`."""
+"""What a study's records say, as values: the baseline, the fronts, the problem."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections import Counter
@@ -11,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.front import pareto_front
+from search.lookup import is_lookup_like
 from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
-from search.report.meters import SideBySide, side_by_side, side_by_side_summary
-from search.report.values import flat, plain_value
+from search.report.meters import SideBySide, side_by_side
+from search.report.values import flat
 from search.trial import MeterInfo, Outcome, Record
 
 DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
@@ -48,6 +48,9 @@ class StudyView:
     `feasible` are the runs that can rank (target reached, every objective known), `front` those of them that
     no other dominates, by the first objective. Replicates rank nowhere: the luckiest of several seeds would
     win. `best` is the feasible run with the least of the first objective, the baseline aside.
+
+    `lookup` are the feasible runs that are lookup-like: a class of their own. The front and the best among
+    the others are `front_without_lookup` and `best_without_lookup`.
     """
 
     study: str
@@ -59,6 +62,9 @@ class StudyView:
     feasible: tuple[Record, ...]
     front: tuple[Record, ...]
     best: Record | None
+    lookup: tuple[Record, ...]
+    front_without_lookup: tuple[Record, ...]
+    best_without_lookup: Record | None
     outcomes: Mapping[str, int]
     cost: SearchCost
     accountings: tuple[Accounting, ...]
@@ -67,13 +73,22 @@ class StudyView:
 
     @property
     def shown(self) -> tuple[Record, ...]:
-        """The baseline, and then the front without it: the runs that figures and tables set side by side."""
-        head = () if self.baseline is None else (self.baseline,)
-        return head + tuple(record for record in self.front if record is not self.baseline)
+        """The baseline, the rest of the front, and what joins it without lookup-like runs: the runs that
+        figures and tables set side by side."""
+        return _shown(self.baseline, self.front, self.front_without_lookup)
+
+    @property
+    def fronts_differ(self) -> bool:
+        """Whether a lookup-like run is on the front, so that it is another one without them."""
+        return any(map(self.is_apart, self.front))
 
     @property
     def baseline_reached(self) -> bool:
         return self.baseline is not None and self.baseline in self.feasible
+
+    def is_apart(self, record: Record) -> bool:
+        """Whether this is one of `lookup`."""
+        return any(record is other for other in self.lookup)
 
     def values(self, record: Record) -> tuple[float, ...]:
         """A ranked record's objectives, in the order of `objectives`."""
@@ -104,12 +119,11 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
         for record in records
         if (record is baseline or record.role in _RANKED_ROLES) and _can_rank(record, objectives)
     )
-    points = [[float(record.values[name]) for name in objectives] for record in feasible]
-    front = sorted((feasible[i] for i in pareto_front(points)), key=lambda r: r.values[objectives[0]])
+    others = tuple(record for record in feasible if not is_lookup_like(record))
+    front, front_without_lookup = _front(feasible, objectives), _front(others, objectives)
     challengers = [record for record in feasible if record is not baseline]
-    best = min(challengers, key=lambda r: r.values[objectives[0]], default=None)
     reached_baseline = baseline if baseline in feasible else None
-    shown = ([] if baseline is None else [baseline]) + [record for record in front if record is not baseline]
+    shown = _shown(baseline, front, front_without_lookup)
     return StudyView(
         study=_study_name(records, config),
         meter=records[0].meter if records else None,
@@ -118,8 +132,11 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
         records=tuple(records),
         baseline=baseline,
         feasible=feasible,
-        front=tuple(front),
-        best=best,
+        front=front,
+        best=_cheapest(challengers, objectives),
+        lookup=tuple(filter(is_lookup_like, feasible)),
+        front_without_lookup=front_without_lookup,
+        best_without_lookup=_cheapest([r for r in others if r is not baseline], objectives),
         outcomes=_outcomes(records),
         cost=search_cost(records, reached_baseline, challengers),
         accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
@@ -184,6 +201,23 @@ def _can_rank(record: Record, objectives: Sequence[str]) -> bool:
     return all(math.isfinite(record.values.get(name, math.nan)) for name in objectives)
 
 
+def _front(records: Sequence[Record], objectives: Sequence[str]) -> tuple[Record, ...]:
+    points = [[float(record.values[name]) for name in objectives] for record in records]
+    return tuple(sorted((records[i] for i in pareto_front(points)), key=lambda r: r.values[objectives[0]]))
+
+
+def _cheapest(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
+    return min(records, key=lambda r: r.values[objectives[0]], default=None)
+
+
+def _shown(baseline: Record | None, *fronts: Sequence[Record]) -> tuple[Record, ...]:
+    shown = [] if baseline is None else [baseline]
+    for record in (record for front in fronts for record in front):
+        if not any(record is other for other in shown):
+            shown.append(record)
+    return tuple(shown)
+
+
 def _problem(records: Sequence[Record], config: Mapping[str, Any]) -> Problem:
     data = next((_data(record) for record in records if _data(record)), {})
     target = records[0].target_loss if records else config.get("target_loss")
@@ -232,69 +266,3 @@ def _differing(records: Sequence[Record], part: str) -> str:
 
 def _all_same(values: Sequence[Any]) -> bool:
     return all(value == values[0] for value in values)
-
-
-def summary(view: StudyView) -> dict[str, Any]:
-    """The content of `summary.json`, schema 1: builtin types only, and no NaN or infinity.
-
-    `meters_side_by_side` is there only where other meters were read beside the one that ranks.
-    """
-    problem, meter = view.problem, view.meter
-    content: dict[str, Any] = {
-        "schema": 1,
-        "study": view.study,
-        "meter": {
-            "name": None if meter is None else meter.name,
-            "kind": None if meter is None else meter.kind.value,
-            "counted_phases": [] if meter is None else list(meter.counted_phases.phases),
-        },
-        "problem": {
-            "dataset": problem.dataset,
-            "dataset_sha256": problem.dataset_sha256,
-            "target_loss": problem.target_loss,
-            "ngram_loss": problem.ngram_loss,
-        },
-        "objectives": list(view.objectives),
-        "outcomes": view.outcomes,
-        "baseline": _baseline_summary(view),
-        "front": [_front_summary(view, record) for record in view.front],
-        "best": None if view.best is None else view.best.trial,
-        "search_cost": dataclasses.asdict(view.cost),
-        "notes": list(view.notes),
-        "verdict": None,
-    }
-    if any(record.also for record in view.records):
-        content["meters_side_by_side"] = side_by_side_summary(view.meters)
-    plain: dict[str, Any] = plain_value(content)
-    return plain
-
-
-def _baseline_summary(view: StudyView) -> dict[str, Any]:
-    record = view.baseline
-    if record is None:
-        nothing: dict[str, Any] = {"params": {}, "values": {}, "phases_j": {}, "flags": []}
-        return {"trial": None, "outcome": None, "energy_error_j": None} | nothing
-    return {
-        "trial": record.trial,
-        "outcome": record.outcome.value,
-        "params": view.params(record),
-        "values": {name: record.values[name] for name in view.objectives if name in record.values},
-        "energy_error_j": record.energy_error_j,
-        "phases_j": {} if record.ledger is None else record.ledger.energy_j,
-        "flags": list(record.flags),
-    }
-
-
-def _front_summary(view: StudyView, record: Record) -> dict[str, Any]:
-    return {
-        "trial": record.trial,
-        "role": record.role,
-        "seed": record.seed,
-        "params": view.params(record),
-        "values": dict(zip(view.objectives, view.values(record), strict=True)),
-        "energy_error_j": record.energy_error_j,
-        "ratios": {name: view.ratio(record, name) for name in view.objectives},
-        "phases_j": {} if record.ledger is None else record.ledger.energy_j,
-        "flags": list(record.flags),
-        "confirmed": False,
-    }

@@ -27,7 +27,7 @@ def phases_info(view: StudyView) -> PhasesInfo:
     """Runs without a ledger have no phases and are left out."""
     known = [(record, record.ledger) for record in view.shown if record.ledger is not None]
     return PhasesInfo(
-        names=tuple(words.name_of(view, record) for record, _ in known),
+        names=tuple(words.marked_name(view, record) for record, _ in known),
         energy_j={phase: tuple(float(ledger.energy_j[phase]) for _, ledger in known) for phase in PHASES},
         counted=view.meter.counted_phases.phases if view.meter is not None else (),
         kind=words.kind_words(view),

@@ -55,13 +55,21 @@ def _nothing_reached(view: StudyView) -> str:
 
 
 def _reached_for(view: StudyView, best: Record) -> str:
+    target = words.nats(view.problem.target_loss)
+    return f"{_trial(view, best)} reached {target} nats for {_costs(view, best)}"
+
+
+def _costs(view: StudyView, record: Record) -> str:
     costs = [
         words.objective_value(name, value)
-        for name, value in zip(view.objectives, view.values(best), strict=True)
+        for name, value in zip(view.objectives, view.values(record), strict=True)
     ]
-    spent = " and ".join(costs)
-    target = words.nats(view.problem.target_loss)
-    return f"Trial {best.trial} reached {target} nats for {spent} ({words.kind_words(view)})"
+    return f"{' and '.join(costs)} ({words.kind_words(view)})"
+
+
+def _trial(view: StudyView, record: Record) -> str:
+    name = words.marked_name(view, record)
+    return name[0].upper() + name[1:]
 
 
 def _baseline_fell_short(view: StudyView, best: Record, baseline: Record) -> str:
@@ -79,19 +87,27 @@ def _baseline_fell_short(view: StudyView, best: Record, baseline: Record) -> str
 
 
 def _compared(view: StudyView, best: Record, baseline: Record) -> str:
-    target = words.nats(view.problem.target_loss)
-    clauses = [_share(view, name, best, baseline) for name in view.objectives]
-    ratios = [view.ratio(best, name) for name in view.objectives]
-    first, rest = clauses[0], list(zip(clauses[1:], ratios[1:], strict=True))
-    saves = ratios[0] is not None and ratios[0] < 1
-    parts = [f"{'but' if saves and r is not None and r > 1 else 'and'} {clause}" for clause, r in rest]
-    lead = (
-        f"Trial {best.trial} reached {target} nats with {first}"
-        if saves
-        else f"No trial saved {words.label(view.objectives[0])}: the cheapest, trial {best.trial}, "
-        f"reached {target} nats with {first}"
-    )
-    return f"{' '.join([lead, *parts])}."
+    reached = f"reached {words.nats(view.problem.target_loss)} nats with {_shares(view, best, baseline)}."
+    if _saves(view, best):
+        return f"{_trial(view, best)} {reached}"
+    what, who = words.label(view.objectives[0]), words.marked_name(view, best)
+    return f"No trial saved {what}: the cheapest, {who}, {reached}"
+
+
+def _saves(view: StudyView, record: Record) -> bool:
+    ratio = view.ratio(record, view.objectives[0])
+    return ratio is not None and ratio < 1
+
+
+def _shares(view: StudyView, record: Record, baseline: Record) -> str:
+    """Each objective as a share of the baseline's; "but" where one is worse although the first is better."""
+    first, *rest = view.objectives
+    text = _share(view, first, record, baseline)
+    for name in rest:
+        ratio = view.ratio(record, name)
+        worse = _saves(view, record) and ratio is not None and ratio > 1
+        text += f" {'but' if worse else 'and'} {_share(view, name, record, baseline)}"
+    return text
 
 
 def _share(view: StudyView, objective: str, best: Record, baseline: Record) -> str:
@@ -105,12 +121,30 @@ def _share(view: StudyView, objective: str, best: Record, baseline: Record) -> s
     return f"{share} of {whose} {words.label(objective)} ({ours} against {theirs}{meter})"
 
 
+def _lookup_caveat(view: StudyView, best: Record) -> str:
+    """That the winner is lookup-like, and the best of the trials that are not."""
+    other, baseline = view.best_without_lookup, view.baseline
+    lead = (
+        f"Trial {best.trial} is lookup-like: it maps the last tokens to the next by looking them up, which "
+        "buys a loss that counting n-grams buys too."
+    )
+    if other is None:
+        return f"{lead} No trial that is not reached the target."
+    if baseline is not None and view.baseline_reached:
+        cost = f"with {_shares(view, other, baseline)}"
+    else:
+        cost = f"for {_costs(view, other)}"
+    return f"{lead} The best that is not, trial {other.trial}, reached the target {cost}."
+
+
 def _caveats(view: StudyView) -> tuple[str, ...]:
     """Reasons to wait before repeating the headline."""
     best = view.best
     assert best is not None
-    caveats = ["One run each, not yet confirmed with fresh seeds: a search picks lucky runs."]
-    compared = [best] if view.baseline is None else [best, view.baseline]
+    caveats = [_lookup_caveat(view, best)] if view.is_apart(best) else []
+    caveats.append("One run each, not yet confirmed with fresh seeds: a search picks lucky runs.")
+    other = view.best_without_lookup if view.is_apart(best) else None
+    compared = [record for record in (best, other, view.baseline) if record is not None]
     caveats += [
         f"{words.name_of(view, record).capitalize()} is flagged: {'; '.join(map(words.flag, record.flags))}."
         for record in compared
@@ -120,7 +154,8 @@ def _caveats(view: StudyView) -> tuple[str, ...]:
         (words.name_of(view, r), r.crossing.relative_interval) for r in compared if r.crossing is not None
     ]
     if any(width > words.WIDE_INTERVAL for _, width in widths):
-        parts = " and ".join(f"{words.number(100 * width, 2)} % ({who})" for who, width in widths)
+        *most, last = [f"{words.number(100 * width, 2)} % ({who})" for who, width in widths]
+        parts = f"{', '.join(most)} and {last}" if most else last
         caveats.append(
             f"The target was crossed somewhere in the last {parts} of the counted joules, between two "
             "evaluations; the later one ranks."

@@ -1,4 +1,4 @@
-"""`report.html`, `summary.json`, `trials.csv` and `best.yaml`: the files that a study leaves for people."""
+"""`report.html`, `summary.json`, `trials.csv`, `best.yaml`: the files that a study leaves for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from plotly.offline import get_plotlyjs
 from search.files import write_atomically
 from search.report import words
 from search.report.curves import curves_figure, curves_info
-from search.report.data import StudyView, study_view, summary
+from search.report.data import StudyView, study_view
 from search.report.figures import (
     importance_figure,
     outcomes_figure,
@@ -33,20 +33,23 @@ from search.report.headline import headline
 from search.report.importance import Importance, parameter_importance
 from search.report.meters_figure import meters_figure, meters_info
 from search.report.pareto import pareto_figure, pareto_info
+from search.report.summary_json import summary
 from search.report.table import runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
 from search.report.values import brief_names, differing_params, flat, plain_value
 from search.trial import CountedPhases, Kind, Outcome, Record
 
 _LISTED = 5  # of the worst disagreements
+_OTHER_BEST = "best_without_lookup.yaml"
 
 
 def write_report(directory: Path, records: Sequence[Record], config: Mapping[str, Any]) -> Path:
     """Write the report of a study into `directory` and return the path of `report.html`.
 
     Each file is replaced as a whole, so a reader never sees half of one. `best.yaml` is written where a
-    trial reached the target. Raises ReportError, before anything is written, where the records cannot share a
-    front.
+    trial reached the target, `best_without_lookup.yaml` where that one is lookup-like and another is not; one
+    of before is removed where it no longer holds. Raises ReportError, before anything is written, where the
+    records cannot share a front.
     """
     view = study_view(records, config)
     contents = {
@@ -54,12 +57,20 @@ def write_report(directory: Path, records: Sequence[Record], config: Mapping[str
         "trials.csv": trials_frame(view).to_csv(index=False, lineterminator="\n"),
         "report.html": render(view, config, directory.resolve().name),
     }
-    if view.best is not None:
-        contents["best.yaml"] = best_yaml(view.best, config)
+    contents |= {name: best_yaml(record, config) for name, record in _recipes(view).items()}
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         write_atomically(directory / name, content)
+    if _OTHER_BEST not in contents:
+        (directory / _OTHER_BEST).unlink(missing_ok=True)
     return directory / "report.html"
+
+
+def _recipes(view: StudyView) -> dict[str, Record]:
+    """File -> the run whose configuration it holds."""
+    other = None if view.best_without_lookup is view.best else view.best_without_lookup
+    best = {"best.yaml": view.best, _OTHER_BEST: other}
+    return {name: record for name, record in best.items() if record is not None}
 
 
 def best_yaml(record: Record, config: Mapping[str, Any]) -> str:
@@ -120,7 +131,6 @@ def _csp_hash(script: str) -> str:
 def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[str, Any]:
     columns, rows = runs_table(view)
     importance = parameter_importance(view)
-    recipe = shlex.quote(f"recipe=reports/{folder}/best.yaml")
     return {
         "view": view,
         "headline": headline(view),
@@ -129,11 +139,19 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "importance": importance,
         "pareto_note": pareto_info(view).note,
         "front_rows": _front_rows(view),
+        "lookup_words": words.LOOKUP_WORDS,
         "policies": list(CountedPhases),
         "columns": columns,
         "rows": rows,
-        "best_yaml": None if view.best is None else best_yaml(view.best, config),
-        "best_command": f"python -m search.train {recipe} seed=7",
+        "recipes": [
+            {
+                "id": name.removesuffix(".yaml").replace("_", "-"),
+                "name": words.marked_name(view, record),
+                "command": f"python -m search.train {shlex.quote(f'recipe=reports/{folder}/{name}')} seed=7",
+                "yaml": best_yaml(record, config),
+            }
+            for name, record in _recipes(view).items()
+        ],
         "provenance": _provenance(view),
         "meter_warning": words.meter_warning(view),
         "measured_hint": words.measured_hint(view),
@@ -177,11 +195,13 @@ def embedded(figure: go.Figure) -> Markup:
 
 
 def _front_rows(view: StudyView) -> list[dict[str, Any]]:
+    """A row `joins` where it is on the front only without lookup-like runs."""
     names = brief_names(differing_params([view.params(record) for record in view.shown]))
     return [
         {
             "record": record,
             "name": words.name_of(view, record),
+            "joins": record is not view.baseline and not any(record is other for other in view.front),
             "reached": any(record is other for other in view.feasible),
             "params": [
                 (path, names[path], words.parameter(value))

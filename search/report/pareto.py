@@ -27,13 +27,18 @@ class Mark:
 
 @dataclass(frozen=True)
 class ParetoInfo:
-    """Runs by what they are: `front`, `feasible`, `replicate`, `baseline`, or an outcome short of it."""
+    """Runs by what they are: `front`, `feasible` (each `lookup_` where the run is lookup-like), `replicate`,
+    `baseline`, or an outcome short of it.
+
+    `staircases` are the corners of the fronts: `without_lookup` and, where that is another one,
+    `with_lookup`. There are none where there are not two objectives.
+    """
 
     x_objective: str
     y_objective: str
     groups: Mapping[str, tuple[Mark, ...]]
     baseline_reached: bool
-    staircase: bool
+    staircases: Mapping[str, tuple[tuple[float, ...], ...]]
     kind: str
     note: str
 
@@ -59,10 +64,18 @@ def pareto_info(view: StudyView) -> ParetoInfo:
         y_objective=second,
         groups={name: tuple(sorted(marks, key=lambda mark: mark.x)) for name, marks in groups.items()},
         baseline_reached=view.baseline_reached,
-        staircase=len(view.objectives) == 2,
+        staircases=_staircases(view),
         kind=words.kind_words(view),
         note=_pareto_note(view, undrawn),
     )
+
+
+def _staircases(view: StudyView) -> dict[str, tuple[tuple[float, ...], ...]]:
+    if len(view.objectives) != 2:
+        return {}
+    fronts = {"with_lookup": view.front} if view.fronts_differ else {}
+    fronts["without_lookup"] = view.front_without_lookup
+    return {name: tuple(map(view.values, front)) for name, front in fronts.items()}
 
 
 def _pareto_note(view: StudyView, undrawn: int) -> str:
@@ -82,10 +95,11 @@ def _pareto_note(view: StudyView, undrawn: int) -> str:
 def group_of(view: StudyView, record: Record) -> str:
     if record is view.baseline:
         return "baseline"
-    if any(record is other for other in view.front):
-        return "front"
+    ranked = "front" if any(record is other for other in view.shown) else "feasible"
+    if view.is_apart(record):
+        return f"lookup_{ranked}"
     if record.feasible:
-        return "replicate" if record.role == "replicate" else "feasible"
+        return "replicate" if record.role == "replicate" else ranked
     return record.outcome.value
 
 
@@ -119,16 +133,26 @@ def _crossing_low(record: Record, objective: str, value: float) -> float:
     return min(value, lows.get(objective, value))
 
 
-# Group -> (legend, symbol, colour, size). Filled: front and baseline. Round: reached the target.
+# Group -> (legend, symbol, colour, size). Filled: front and baseline. Round or diamond: reached the target.
 _MARKERS = {
     Outcome.DIVERGED.value: ("diverged", "x-thin-open", style.VERMILLION, 10),
     Outcome.OUT_OF_BUDGET.value: ("out of budget (at least)", "triangle-up-open", style.VERMILLION, 11),
     Outcome.DOMINATED.value: ("ended as dominated (at least)", "triangle-right-open", style.VERMILLION, 11),
     "replicate": ("replicate, not ranked", "circle-open-dot", style.GREY, 9),
     "feasible": ("reached the target, dominated", "circle-open", style.GREY, 9),
+    "lookup_feasible": ("lookup-like, dominated", "diamond-open", style.ORANGE, 10),
     "front": ("Pareto front", "circle", style.BLUE, 12),
+    "lookup_front": ("Pareto front, lookup-like", "diamond", style.ORANGE, 13),
     "baseline": ("baseline", "star", style.GREEN, 17),
 }
+_NAMED = ("front", "lookup_front", "baseline")
+
+# Front -> (legend, colour, dash, the group that it is shown and hidden with).
+_STAIRCASES = {
+    "without_lookup": ("front without lookup-like runs", style.BLUE, "solid", "front"),
+    "with_lookup": ("front with lookup-like runs", style.ORANGE, "dash", "lookup_front"),
+}
+_LAST = 1001  # in the legend: a trace without a rank has 1000
 
 
 def pareto_figure(info: ParetoInfo) -> go.Figure:
@@ -136,6 +160,10 @@ def pareto_figure(info: ParetoInfo) -> go.Figure:
     figure = style.figure(480)
     both = (info.values("x"), info.values("y"))
     log = any(map(style.spans_decade, both)) and all(min(values) > 0 for values in both)
+    for name in _STAIRCASES:
+        corners = info.staircases.get(name, ())
+        if len(corners) > 1:
+            figure.add_trace(_staircase_trace(name, corners, legend="with_lookup" in info.staircases))
     for group in _MARKERS:
         if marks := info.groups.get(group):
             figure.add_trace(_marks_trace(info, group, marks))
@@ -148,18 +176,33 @@ def pareto_figure(info: ParetoInfo) -> go.Figure:
     return figure
 
 
+def _staircase_trace(name: str, corners: Sequence[Sequence[float]], *, legend: bool) -> go.Scatter:
+    title, colour, dash, group = _STAIRCASES[name]
+    return go.Scatter(
+        x=[x for x, _ in corners],
+        y=[y for _, y in corners],
+        name=title,
+        legendgroup=group,
+        showlegend=legend,
+        legendrank=_LAST,
+        mode="lines",
+        line={"shape": "hv", "color": colour, "width": 2, "dash": dash},
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+
+
 def _marks_trace(info: ParetoInfo, group: str, marks: Sequence[Mark]) -> go.Scatter:
     legend, symbol, colour, size = _MARKERS[group]
-    named = group in ("front", "baseline")
+    named = group in _NAMED
     if group == "baseline" and not info.baseline_reached:
         legend, symbol = "baseline, target not reached (at least)", "star-open"
-    line = group == "front" and info.staircase
     return go.Scatter(
         x=[mark.x for mark in marks],
         y=[mark.y for mark in marks],
         name=legend,
-        mode="+".join(["markers", *(["lines"] if line else []), *(["text"] if named else [])]),
-        line={"shape": "hv", "color": colour, "width": 2},
+        legendgroup=group,
+        mode="markers+text" if named else "markers",
         marker={"symbol": symbol, "color": colour, "size": size, "line": {"width": 2, "color": colour}},
         text=["baseline" if group == "baseline" else str(mark.trial) for mark in marks],
         textposition="bottom right" if group == "baseline" else "bottom left",  # below a front nothing lies

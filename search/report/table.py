@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from search.lookup import is_lookup_like
 from search.report import words
 from search.report.data import StudyView
 from search.report.temperature import warming
@@ -41,6 +42,7 @@ def _row(view: StudyView, record: Record) -> dict[str, Any]:
         "outcome": record.outcome.value,
         "reason": words.redacted(record.reason),
         "interrupted": record.interrupted,
+        "lookup_like": is_lookup_like(record),
         "seed": record.seed,
     }
     row |= {name: record.values.get(name) for name in dict.fromkeys((*view.objectives, *record.values))}
@@ -110,7 +112,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One run. `mark` says what it is to the study: best, on the front, baseline, killed, or nothing."""
+    """One run. `mark` says what it is to the study: best, on the front, on the front without lookup-like
+    runs, killed, or nothing."""
 
     trial: int
     mark: str
@@ -119,8 +122,14 @@ class Row:
     cells: tuple[Cell, ...]
 
 
+_LOOKUP_COLUMN = Column("lookup-like", "maps the last tokens to the next by looking them up", False)
+
+
 def runs_table(view: StudyView) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
-    """Columns after trial, role and outcome, and the rows in the order of the records."""
+    """Columns after trial, role and outcome, and the rows in the order of the records.
+
+    One of the columns says what is lookup-like, where a run that ranks is.
+    """
     paths = differing_params([view.params(record) for record in view.records])
     warm = any(warming(record) is not None for record in view.records)
     columns = (
@@ -129,6 +138,7 @@ def runs_table(view: StudyView) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
         Column("net (J)", "gross minus idle power times time", True, energy=True),
         Column("idle (W)", "power before the study, nothing running", True, energy=True),
         *((Column("temperature (°C)", "at the start, the highest, and the rise", True),) if warm else ()),
+        *((_LOOKUP_COLUMN,) if view.lookup else ()),
         Column("best loss", "lowest validation loss, nats per token", True),
         Column("steps", "optimizer steps taken", True),
         Column("seed", "seed of the run", True),
@@ -152,6 +162,7 @@ def _table_row(view: StudyView, record: Record, paths: Sequence[str], warm: bool
         _number_cell(record.net_energy_j),
         _number_cell(record.idle_power_w),
         *((_temperature_cell(record),) if warm else ()),
+        *((_lookup_cell(record),) if view.lookup else ()),
         Cell("", "")
         if record.best_loss is None
         else Cell(words.nats(record.best_loss), str(record.best_loss)),
@@ -171,6 +182,8 @@ def mark(view: StudyView, record: Record) -> str:
         return "killed"
     if any(record is other for other in view.front):
         return "front"
+    if any(record is other for other in view.front_without_lookup):
+        return "front without lookup-like"
     return ""
 
 
@@ -198,6 +211,10 @@ def _temperature_cell(record: Record) -> Cell:
         return Cell("n/a")
     text = f"{seen.start_c:.0f} → {seen.highest_c:.0f} ({words.kelvin(seen.rise_k)})"
     return Cell(text, str(seen.rise_k))
+
+
+def _lookup_cell(record: Record) -> Cell:
+    return Cell("lookup-like", "lookup-like") if is_lookup_like(record) else Cell("")
 
 
 def _param_cell(params: Mapping[str, Any], path: str) -> Cell:

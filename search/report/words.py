@@ -29,6 +29,11 @@ ERROR_WORDS = (
 VISIBLE_ERROR = 0.0005  # of a value: a smaller error lies beyond the three digits that are shown
 WIDE_INTERVAL = 0.02  # of the counted joules: beyond it the crossing's interval is said beside the number
 
+LOOKUP_WORDS = (
+    "Lookup-like variants (a bigram table, smeared embeddings) map the last tokens to the next by looking "
+    "them up; they buy a loss that counting n-grams buys too, so they are a class of their own"
+)
+
 
 def label(objective: str) -> str:
     """`energy` for `energy_to_target_j`; a name that is not in the table stays as it is."""
@@ -149,6 +154,11 @@ def kind_advice(kind: Kind) -> str:
 
 def name_of(view: StudyView, record: Record) -> str:
     return "the baseline" if record is view.baseline else f"trial {record.trial}"
+
+
+def marked_name(view: StudyView, record: Record) -> str:
+    """The name, and a word on it where the run is lookup-like."""
+    return f"{name_of(view, record)}{' (lookup-like)' if view.is_apart(record) else ''}"
 
 
 def meter_words(meter: StudyMeter) -> str:

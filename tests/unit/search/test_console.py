@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 from records_factory import (
+    looking_up,
+    make_lookup_study,
     make_metered_study,
     make_misranked_study,
     make_record,
@@ -15,7 +17,8 @@ from records_factory import (
 from rich.console import Console
 
 from search.report.console import cost_line, front_table
-from search.report.data import study_view, summary
+from search.report.data import study_view
+from search.report.summary_json import summary
 from search.trial import Outcome, Record
 
 BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
@@ -41,6 +44,34 @@ def test_the_table_shows_the_baseline_first_and_then_the_front() -> None:
     lines = drawn(make_study()).splitlines()
     starts = [line.lstrip("│ ").split(" ")[0] for line in lines if line.startswith("│") and " J " in line]
     assert starts == ["0", "7", "10", "12"]
+
+
+def test_lookup_like_runs_are_marked_and_what_joins_the_front_without_them_is_below_a_line() -> None:
+    lines = drawn(make_lookup_study()).splitlines()
+    starts = [line.strip("│ ").split("  ")[0].split("│")[0].strip() for line in lines if line[:1] in "│├"]
+    named = [start for start in starts if start[:1].isdigit()]
+    assert named == ["0 (baseline)", "17 (lookup-like)", "16 (lookup-like)", "12", "7", "10"]
+    between = [index for index, line in enumerate(lines) if line.startswith("├")]
+    assert len(between) == 1
+    assert lines[between[0] + 1].lstrip("│ ").startswith("7 ")
+
+
+def test_the_caption_says_what_lookup_like_is_and_the_front_without() -> None:
+    text = " ".join(drawn(make_lookup_study()).split())
+    assert "a loss that counting n-grams buys too; without them the front is trial 7, 10, 12." in text
+    alone = " ".join(drawn([looking_up(CHEAP)]).split())
+    assert "without them nothing has reached the target." in alone
+
+
+@pytest.mark.parametrize(
+    "records",
+    [make_study(), [BASELINE, CHEAP, looking_up(make_record(2, energy_j=13.0, time_s=6.0))]],
+    ids=["no lookup-like run", "a dominated one"],
+)
+def test_where_no_lookup_like_run_is_on_the_front_nothing_is_said_of_them(records: list[Record]) -> None:
+    text = drawn(records)
+    assert "lookup" not in text.lower()
+    assert "├" not in text
 
 
 def test_objectives_have_units_and_ratios_to_the_baseline() -> None:

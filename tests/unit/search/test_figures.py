@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,9 @@ from records_factory import (
     TARGET,
     ended_early,
     heated,
+    looking_up,
     make_curve,
+    make_lookup_study,
     make_metered_study,
     make_misranked_study,
     make_record,
@@ -39,10 +42,24 @@ from search.report.temperature import Warming, temperature_figure, temperature_i
 from search.trial import PHASES, Ledger, Outcome, Record
 
 INJECTED = "<b>x</b>"
+QUICK_BASELINE = make_record(0, energy_j=60.0, time_s=1.0)
 
 
 def view_of(*records: Record, names: tuple[str, ...] = ()) -> StudyView:
     return study_view(records, study_config(*names))
+
+
+def marks(view: StudyView) -> list[go.Scatter]:
+    return [trace for trace in pareto_figure(pareto_info(view)).data if "markers" in trace.mode]
+
+
+def staircases(view: StudyView) -> dict[str, go.Scatter]:
+    return {trace.name: trace for trace in pareto_figure(pareto_info(view)).data if trace.mode == "lines"}
+
+
+@pytest.fixture(scope="module")
+def lookup_view() -> StudyView:
+    return study_view(make_lookup_study(), study_config())
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +98,67 @@ def test_the_interval_of_a_crossing_reaches_down_to_the_evaluation_before_it() -
 
 
 def test_groups_are_told_apart_without_colour(view: StudyView) -> None:
-    symbols = [trace.marker.symbol for trace in pareto_figure(pareto_info(view)).data]
+    symbols = [trace.marker.symbol for trace in marks(view)]
     assert len(symbols) == 7
     assert len(set(symbols)) == len(symbols)
+
+
+def test_lookup_like_runs_are_groups_of_their_own_and_what_joins_the_front_without_them_is_on_it(
+    lookup_view: StudyView,
+) -> None:
+    groups = pareto_info(lookup_view).groups
+    assert {name: [mark.trial for mark in groups[name]] for name in groups if "front" in name} == {
+        "front": [7, 10, 12],
+        "lookup_front": [17, 16],
+    }
+    assert [mark.trial for mark in groups["lookup_feasible"]] == [18]
+
+
+def test_lookup_like_marks_have_symbols_and_legends_of_their_own(lookup_view: StudyView) -> None:
+    found = {trace.name: trace.marker.symbol for trace in marks(lookup_view)}
+    assert found["Pareto front, lookup-like"] == "diamond"
+    assert found["lookup-like, dominated"] == "diamond-open"
+    assert len(set(found.values())) == len(found)
+
+
+def test_the_fronts_with_and_without_lookup_like_runs_are_lines_told_apart_without_colour(
+    lookup_view: StudyView,
+) -> None:
+    lines = staircases(lookup_view)
+    without = lines["front without lookup-like runs"]
+    with_them = lines["front with lookup-like runs"]
+    assert (list(without.x), list(without.y)) == ([12.3, 12.9, 15.9], [4.9, 4.2, 3.6])
+    assert (list(with_them.x), list(with_them.y)) == ([4.4, 5.2, 15.9], [4.1, 3.8, 3.6])
+    assert without.line.dash != with_them.line.dash
+    assert without.showlegend
+    assert with_them.showlegend
+
+
+def test_the_front_without_a_single_lookup_like_winner_is_a_line_that_says_so() -> None:
+    (line,) = staircases(
+        view_of(*make_study(), looking_up(make_record(16, energy_j=2.0, time_s=1.0)))
+    ).values()
+    assert (line.name, line.showlegend) == ("front without lookup-like runs", True)
+
+
+@pytest.mark.parametrize("lookup", [[], [looking_up(make_record(16, energy_j=13.0, time_s=5.0))]])
+def test_where_no_lookup_like_run_is_on_the_front_there_is_one_line_and_no_legend_for_it(
+    lookup: list[Record],
+) -> None:
+    (line,) = staircases(view_of(*make_study(), *lookup)).values()
+    assert list(line.x) == [12.3, 12.9, 15.9]
+    assert not line.showlegend
+
+
+def test_the_line_of_the_front_passes_through_a_baseline_that_is_on_it() -> None:
+    (line,) = staircases(view_of(QUICK_BASELINE, make_record(1, energy_j=12.0, time_s=5.0))).values()
+    assert list(line.x) == [12.0, 60.0]
+
+
+def test_curves_and_phases_of_lookup_like_runs_say_so_in_their_names(lookup_view: StudyView) -> None:
+    named = {curve.name for curve in curves_info(lookup_view).curves if curve.part == "front"}
+    assert named == {"trial 17 (lookup-like)", "trial 16 (lookup-like)", "trial 12", "trial 7", "trial 10"}
+    assert set(phases_info(lookup_view).names) == named | {"the baseline"}
 
 
 def test_a_baseline_short_of_the_target_is_drawn_open_and_says_so() -> None:

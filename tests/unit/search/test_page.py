@@ -22,6 +22,8 @@ from records_factory import (
     PROVENANCE,
     ROOFLINE,
     heated,
+    looking_up,
+    make_lookup_study,
     make_metered_study,
     make_misranked_study,
     make_record,
@@ -36,7 +38,7 @@ from search.records import append_record
 from search.report.__main__ import main
 from search.report.data import ReportError, study_view
 from search.report.page import embedded, write_report
-from search.report.table import trials_frame
+from search.report.table import runs_table, trials_frame
 from search.report.values import brief_names
 from search.trial import Outcome, Record
 
@@ -319,6 +321,104 @@ def test_names_of_parameters_are_brief_but_never_the_same() -> None:
         "head.lr": "head.lr",
         "model.n_layer": "n_layer",
     }
+
+
+@pytest.fixture(scope="module")
+def lookup_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lookup") / "demo"
+    return write_report(folder, make_lookup_study(), study_config()).parent
+
+
+@pytest.fixture(scope="module")
+def lookup_page(lookup_folder: Path) -> Page:
+    return Page((lookup_folder / "report.html").read_text())
+
+
+def test_a_lookup_like_winner_does_not_stand_silently_on_the_page(lookup_page: Page) -> None:
+    assert "Trial 17 (lookup-like) reached 2.30 nats" in lookup_page.text
+    assert "The best that is not, trial 7, reached the target with 0.21 of the" in lookup_page.text
+    assert lookup_page.with_id("lookup-like")
+    assert "they buy a loss that counting n-grams buys too" in lookup_page.text
+
+
+def test_the_front_table_marks_lookup_like_runs_and_goes_on_with_those_that_join_without_them(
+    lookup_folder: Path,
+) -> None:
+    html = (lookup_folder / "report.html").read_text()
+    table = html[html.index('aria-label="Pareto front and baseline"') : html.index('id="lookup-like"')]
+    heads = re.findall(r'<th scope="row(?:group)?".*?</th>', table)
+    named = [re.sub("<[^>]*>", "", head) for head in heads]
+    assert named == [
+        "the baseline",
+        "trial 17 lookup-like",
+        "trial 16 lookup-like",
+        "trial 12",
+        "also on the front, once lookup-like runs are left out",
+        "trial 7",
+        "trial 10",
+    ]
+
+
+def test_the_best_without_lookup_has_a_file_and_a_command_beside_a_lookup_like_winner(
+    lookup_page: Page, lookup_folder: Path
+) -> None:
+    recipes = [
+        yaml.safe_load((lookup_folder / name).read_text())
+        for name in ("best.yaml", "best_without_lookup.yaml")
+    ]
+    assert [recipe["model"]["bigram_table"] for recipe in recipes] == [True, False]
+    assert recipes[1]["optimizer"]["lr"] == 3e-2
+    assert "recipe=reports/demo/best_without_lookup.yaml seed=7" in lookup_page.text
+
+
+def test_a_file_of_the_best_without_lookup_goes_when_the_winner_is_lookup_like_no_more(
+    tmp_path: Path,
+) -> None:
+    table = looking_up(make_record(2, energy_j=6.0, time_s=3.0))
+    write_report(tmp_path, [CHEAP, table], study_config())
+    assert (tmp_path / "best_without_lookup.yaml").is_file()
+    write_report(tmp_path, [CHEAP, table, make_record(3, energy_j=5.0, time_s=3.0)], study_config())
+    assert not (tmp_path / "best_without_lookup.yaml").exists()
+
+
+def test_with_lookup_like_trials_alone_there_is_no_file_of_another_best(tmp_path: Path) -> None:
+    write_report(tmp_path, [BASELINE, looking_up(CHEAP)], study_config())
+    assert (tmp_path / "best.yaml").is_file()
+    assert not (tmp_path / "best_without_lookup.yaml").exists()
+
+
+def test_where_lookup_like_runs_are_dominated_the_page_says_so_and_has_one_front(tmp_path: Path) -> None:
+    page = page_of(tmp_path, BASELINE, CHEAP, looking_up(make_record(2, energy_j=13.0, time_s=6.0)))
+    assert "none of them is on the front here." in page.text
+    assert "once lookup-like runs are left out" not in page.text
+
+
+def test_where_no_run_that_ranks_is_lookup_like_the_page_does_not_mention_it(
+    page: Page, tmp_path: Path
+) -> None:
+    short = looking_up(make_record(2, outcome=Outcome.DOMINATED))
+    for found in (page, page_of(tmp_path, BASELINE, CHEAP, short)):
+        assert "lookup" not in found.text.lower()
+        traces = [trace for figure in found.figures().values() for trace in figure["data"]]
+        legends = [str(trace.get("name")) for trace in traces if trace.get("showlegend", True)]
+        assert not any("lookup" in legend for legend in legends)
+
+
+def test_the_runs_table_and_the_csv_say_which_runs_are_lookup_like() -> None:
+    view = study_view(make_lookup_study(), study_config())
+    columns, rows = runs_table(view)
+    index = [column.heading for column in columns].index("lookup-like")
+    assert [row.trial for row in rows if row.cells[index].text] == [16, 17, 18]
+    frame = trials_frame(view)
+    assert list(frame["trial"][frame["lookup_like"].astype(bool)]) == [16, 17, 18]
+
+
+def test_the_runs_table_marks_what_joins_the_front_without_lookup_like_runs() -> None:
+    _, rows = runs_table(study_view(make_lookup_study(), study_config()))
+    assert {row.trial: row.mark for row in rows if row.mark not in ("", "killed")} == {
+        17: "best", 16: "front", 12: "front",
+        7: "front without lookup-like", 10: "front without lookup-like",
+    }  # fmt: skip
 
 
 def test_drawing_again_replaces_the_files_and_leaves_no_drafts(tmp_path: Path) -> None:

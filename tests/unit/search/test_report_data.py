@@ -14,6 +14,7 @@ from records_factory import (
     NVML,
     PROVENANCE,
     ROOFLINE,
+    make_lookup_study,
     make_metered_study,
     make_misranked_study,
     make_record,
@@ -26,10 +27,11 @@ from records_factory import (
 
 from search.agreement import Verdict
 from search.report import words
-from search.report.data import ReportError, StudyView, study_view, summary
+from search.report.data import ReportError, StudyView, study_view
 from search.report.headline import headline
 from search.report.importance import MIN_TRIALS, parameter_importance
 from search.report.meters import Comparison
+from search.report.summary_json import summary
 from search.report.words import nats, quantity, ratio, redacted
 from search.trial import CountedPhases, Kind, MeterInfo, Outcome, Record
 
@@ -64,6 +66,19 @@ SIDE_BY_SIDE = required(
     verdict={"enum": ["AGREES", "DISAGREES", "UNDECIDED", "UNKNOWN"]},
     unreadable={"type": "object", "additionalProperties": {"type": "integer"}},
 )
+FRONT = {
+    "type": "array",
+    "items": required(
+        trial={"type": "integer"},
+        params={"type": "object"},
+        values=NUMBERS,
+        phases_j=NUMBERS,
+        flags={"type": "array", "items": {"type": "string"}},
+        lookup_like={"type": "boolean"},
+        confirmed={"const": False},
+    ),
+}
+TRIAL_OR_NULL = {"type": ["integer", "null"]}
 SCHEMA = required(
     schema={"const": 1},
     study={"type": "string"},
@@ -85,19 +100,16 @@ SCHEMA = required(
         "additionalProperties": {"type": "integer"},
     },
     baseline=required(
-        trial={"type": ["integer", "null"]}, outcome=TEXT_OR_NULL, values=NUMBERS, phases_j=NUMBERS
+        trial=TRIAL_OR_NULL,
+        outcome=TEXT_OR_NULL,
+        lookup_like={"type": ["boolean", "null"]},
+        values=NUMBERS,
+        phases_j=NUMBERS,
     ),
-    front={
-        "type": "array",
-        "items": required(
-            trial={"type": "integer"},
-            params={"type": "object"},
-            values=NUMBERS,
-            phases_j=NUMBERS,
-            flags={"type": "array", "items": {"type": "string"}},
-            confirmed={"const": False},
-        ),
-    },
+    front=FRONT,
+    best=TRIAL_OR_NULL,
+    front_without_lookup=FRONT,
+    best_without_lookup=TRIAL_OR_NULL,
     search_cost=required(
         energy_j={"type": "number"},
         time_s={"type": "number"},
@@ -140,6 +152,7 @@ STUDIES = {
     "nothing measured": [unmeasured(3, "the counter stood still")],
     "killed baseline": [make_record(0, outcome=Outcome.CRASHED, interrupted=True)],
     "no provenance": [dataclasses.replace(CHEAP, provenance={})],
+    "lookup-like trials": make_lookup_study(),
     "a modelled meter beside a measured one": make_metered_study(),
     "a measured meter beside a modelled one": make_misranked_study(),
     "a meter beside a single run": [read_beside(CHEAP, NVML, 3.0)],
