@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench slow gpu clean
+.PHONY: help demo test check format bench slow kernels gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,10 @@ bench: $(STAMP)  ## benchmarks: they print ratios
 
 slow: $(STAMP)  ## tests of minutes; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
 	$(BIN)/python -m pytest -q -m slow
+
+kernels: $(STAMP)  ## tests of Liger's kernels without a GPU: installs them and triton (200 MB), half a minute
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[kernels]'
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/unit/model/test_triton_interpreter.py
 
 gpu: $(STAMP)  ## tests that need an NVIDIA GPU
 	$(BIN)/python -m pytest -q -m gpu

@@ -1,0 +1,229 @@
+"""Whether a variant computes what the same mathematics, written out plainly, computes in fp64.
+
+Allowed is twice (gradients: three times) the error that the plain code makes in the same number format, and
+the format's eps relative to the exact value, which is taken as `FLOOR` at least (what goes in is of size 1).
+Errors are root mean squares. Here are the check, and how it is made of a norm, an MLP and a loss.
+"""
+
+import contextlib
+import math
+
+import torch
+from torch.func import functional_call
+
+from model.config import ModelConfig, RunConfig
+from model.loss.head import Head
+from model.mlp import MLPS
+from model.norm import NORMS
+from model.variants import unrunnable
+
+FLOOR = 0.2
+# What leaves are stored in, whether autocast is on, and the format whose eps is allowed.
+FORMATS = {
+    "fp32": (torch.float32, False, torch.float32),
+    "bf16": (torch.bfloat16, False, torch.bfloat16),
+    "bf16 autocast": (torch.float32, True, torch.bfloat16),
+}
+
+
+def casting(wanted, device="cpu"):
+    return torch.autocast(device, dtype=torch.bfloat16) if wanted else contextlib.nullcontext()
+
+
+# --- the check
+
+
+def rms(x):
+    return float(x.detach().double().square().mean().sqrt())
+
+
+def outcome(function, leaves, upstream, dtype, autocast=False):
+    """[output, gradient of each leaf] in fp64 of `function`; leaves that are floats become `dtype`."""
+    inputs = [x.to(dtype).detach().requires_grad_() if x.is_floating_point() else x for x in leaves]
+    with casting(autocast, inputs[0].device.type):
+        out = function(*inputs)
+    torch.autograd.backward(out, upstream.to(out.dtype))
+    floats = [x for x in inputs if x.is_floating_point()]
+    zeros = [torch.zeros_like(x) if x.grad is None else x.grad for x in floats]
+    return [x.detach().double() for x in (out, *zeros)]
+
+
+def error_ratio(function, plain, leaves, name, floor=FLOOR):
+    """The worst of output and gradients: error against fp64 as a share of what is allowed. Above 1, or
+    infinite where something is not a number or has another shape, means a wrong variant."""
+    dtype, autocast, format_ = FORMATS[name]
+    leaves = [x.to(dtype) if x.is_floating_point() else x for x in leaves]
+    with torch.no_grad():
+        shape = plain(*leaves).shape
+    upstream = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(leaves[0].device, dtype)
+    exact = outcome(plain, leaves, upstream, torch.float64)
+    reference = outcome(plain, leaves, upstream, dtype, autocast)
+    ours = outcome(function, leaves, upstream, dtype, autocast)
+    worst = 0.0
+    for i, (got, same_format, truth) in enumerate(zip(ours, reference, exact, strict=True)):
+        if got.shape != truth.shape or not bool(got.isfinite().all()):
+            return math.inf
+        slack = torch.finfo(format_).eps * max(rms(truth), floor)
+        allowed = (2 if i == 0 else 3) * rms(same_format - truth) + slack
+        worst = max(worst, rms(got - truth) / allowed)
+    return worst
+
+
+def random_tensors(*shapes, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+# --- norms
+
+
+def plain_layernorm(x, eps, weight=None, bias=None):
+    centred = x - x.mean(dim=-1, keepdim=True)
+    y = centred / torch.sqrt(centred.square().mean(dim=-1, keepdim=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def plain_rmsnorm(x, eps, weight=None, bias=None):
+    y = x / torch.sqrt(x.square().mean(dim=-1, keepdim=True) + eps)
+    return y if weight is None else y * weight
+
+
+PLAIN_NORMS = {
+    "layernorm": plain_layernorm,
+    "layernorm_weightless": plain_layernorm,
+    "rmsnorm": plain_rmsnorm,
+    "rmsnorm_weightless": plain_rmsnorm,
+    "rmsnorm_liger": plain_rmsnorm,
+}
+
+# The second has values so small that eps counts.
+NORM_INPUTS = [((2, 7, 24), 1.0), ((3, 5, 48), 1e-3), ((1, 1, 5), 30.0)]
+
+
+def norm_tensors(size, scale):
+    x, weight, bias = random_tensors(size, size[-1:], size[-1:])
+    return x * scale + 0.3 * scale, {"weight": 1 + 0.3 * weight, "bias": bias}
+
+
+def norm_error_ratio(module, plain, name, size, scale, eps, device="cpu"):
+    x, all_parameters = norm_tensors(size, scale)
+    named = {key: all_parameters[key] for key, _ in module.named_parameters()}
+
+    def function(x, *values):
+        return functional_call(module, dict(zip(named, values, strict=True)), (x,))
+
+    def expected(x, *values):
+        return plain(x, eps, **dict(zip(named, values, strict=True)))
+
+    return error_ratio(function, expected, [v.to(device) for v in (x, *named.values())], name)
+
+
+def norm_row_error_ratio(row, name, size, scale, eps, device="cpu"):
+    config = ModelConfig(n_embd=size[-1], n_head=1, bias=True, norm=row, norm_eps=eps)
+    return norm_error_ratio(NORMS[row].load()(config), PLAIN_NORMS[row], name, size, scale, eps, device)
+
+
+# --- MLPs
+
+
+def plain_linear(x, weight, bias=None):
+    y = x @ weight.T
+    return y if bias is None else y + bias
+
+
+def plain_gelu(h):
+    return 0.5 * h * (1 + torch.erf(h / 2**0.5))
+
+
+def plain_relu2(h):
+    return torch.where(h > 0, h * h, 0.0)
+
+
+def plain_swiglu(h):
+    half = h.size(-1) // 2
+    gate, value = h[..., :half], h[..., half:]
+    return gate / (1 + torch.exp(-gate)) * value
+
+
+PLAIN_MLPS = {
+    "gelu": plain_gelu,
+    "relu2": plain_relu2,
+    "swiglu": plain_swiglu,
+    "swiglu_liger": plain_swiglu,
+}
+
+
+def mlp_error_ratio(module, activation, name, size, device="cpu"):
+    named = dict(module.named_parameters())
+    x, *values = random_tensors(size, *[p.shape for p in named.values()])
+    values = [v / v.size(-1) ** 0.5 if v.dim() == 2 else v for v in values]
+
+    def function(x, *values):
+        return functional_call(module, dict(zip(named, values, strict=True)), (x,))
+
+    def plain(x, *values):
+        w = dict(zip(named, values, strict=True))
+        h = activation(plain_linear(x, w["c_fc.weight"], w.get("c_fc.bias")))
+        return plain_linear(h, w["c_proj.weight"], w.get("c_proj.bias"))
+
+    return error_ratio(function, plain, [t.to(device) for t in (x, *values)], name)
+
+
+def mlp_row_error_ratio(row, name, size, ratio, bias, device="cpu"):
+    config = ModelConfig(n_embd=size[-1], n_head=1, mlp=row, mlp_ratio=ratio, bias=bias)
+    return mlp_error_ratio(MLPS[row].load()(config), PLAIN_MLPS[row], name, size, device)
+
+
+MLP_INPUTS = [((2, 7, 24), 2.5), ((1, 1, 16), 4.0), ((3, 33, 8), 1.0)]
+
+
+# --- losses
+
+
+def plain_logits(x, weight, softcap=0.0, table=None, rows=None):
+    logits = x @ weight.T
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if table is not None:
+        logits = logits + table[rows]
+    return softcap * torch.tanh(logits / softcap) if softcap else logits
+
+
+def plain_loss(x, weight, targets, softcap=0.0, table=None, rows=None):
+    logits = plain_logits(x, weight, softcap, table, rows)
+    chosen = torch.log_softmax(logits, dim=-1)[torch.arange(len(targets)), targets]
+    return -chosen.mean()
+
+
+# (N, C, V): more logits than states, fewer, a prime number of tokens, one token
+TOKENS = [(29, 8, 65), (12, 32, 7), (101, 4, 100), (1, 8, 11)]
+
+
+def loss_error_ratio(loss, name, size, softcap, table, device="cpu"):
+    N, C, V = size
+    generator = torch.Generator().manual_seed(2)
+    x, weight, bigrams = random_tensors((N, C), (V, C), (max(1, V // 2), V))
+    targets = torch.randint(V, (N,), generator=generator).to(device)
+    rows = torch.randint(bigrams.size(0), (N,), generator=generator).to(device)
+    leaves = [x, weight, bigrams] if table else [x, weight]
+
+    def times_tokens(compute):  # so that gradients are of size 1
+        def function(x, weight, bigrams=None):
+            return N * compute(x, weight, bigrams).to(torch.promote_types(x.dtype, torch.float32))
+
+        return function
+
+    def plain(x, weight, bigrams):
+        return plain_loss(x, weight, targets, softcap, bigrams, rows)
+
+    def function(x, weight, bigrams):
+        return loss(x, targets, Head(weight, softcap, bigrams, None if bigrams is None else rows))
+
+    return error_ratio(times_tokens(function), times_tokens(plain), [v.to(device) for v in leaves], name)
+
+
+def offered_with(row, device):
+    """(softcap, table) that this loss can do; the plain one of nanoGPT at least."""
+    heads = [(softcap, table) for softcap in (0.0, 2.0) for table in (False, True)]
+    runs = [RunConfig(model=ModelConfig(loss=row, logit_softcap=cap, bigram_table=t)) for cap, t in heads]
+    return [head for head, run in zip(heads, runs, strict=True) if unrunnable(run, device) is None]
