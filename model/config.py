@@ -138,11 +138,11 @@ class ModelConfig:
 class OptimizerConfig:
     """The optimizer and the kernel of its step. Weight decay acts on matrices only, as in nanoGPT.
 
-    `lr` is the peak rate of AdamW's parameters; the ratios multiply it for embedding tables, an untied head,
-    and vectors (norm weights, biases). The rest is read by `name: muon` alone, for the matrices inside the
-    blocks: `muon_lr` their peak rate, `muon_scale` how an update grows with its matrix (original: Keller
-    Jordan's; match_rms_adamw: Moonshot's, with a `muon_lr` of AdamW's size), `muon_split_qkv` orthogonalises
-    queries, keys and values apart, `ns_steps` Newton-Schulz steps in `ns_dtype`.
+    `lr` is the peak rate of AdamW's parameters; the ratios multiply it for embeddings, the bigram table, an
+    untied head, and vectors (norm weights, biases). The rest is read by `name: muon` alone, for the matrices
+    inside the blocks: `muon_lr` their peak rate, `muon_scale` how an update grows with its matrix (original:
+    Keller Jordan's; match_rms_adamw: Moonshot's, with a `muon_lr` of AdamW's size), `muon_split_qkv`
+    orthogonalises queries, keys and values apart, `ns_steps` Newton-Schulz steps in `ns_dtype`.
     """
 
     name: str = "adamw"
@@ -154,6 +154,7 @@ class OptimizerConfig:
     grad_clip: float = 1.0
     kernel: str = "forloop"
     embedding_lr_ratio: float = 1.0
+    table_lr_ratio: float = 1.0
     head_lr_ratio: float = 1.0
     vector_lr_ratio: float = 1.0
     muon_lr: float = 0.02
@@ -165,7 +166,14 @@ class OptimizerConfig:
     ns_dtype: str = "bf16"
 
     def __post_init__(self) -> None:
-        for name in ("lr", "embedding_lr_ratio", "head_lr_ratio", "vector_lr_ratio", "muon_lr"):
+        for name in (
+            "lr",
+            "embedding_lr_ratio",
+            "table_lr_ratio",
+            "head_lr_ratio",
+            "vector_lr_ratio",
+            "muon_lr",
+        ):
             _need(getattr(self, name) > 0, f"optimizer.{name}", "more than 0", getattr(self, name))
         for name in ("beta1", "beta2", "muon_momentum"):
             _need(0 <= getattr(self, name) < 1, f"optimizer.{name}", "from 0 to below 1", getattr(self, name))
@@ -227,18 +235,22 @@ class ScheduleConfig:
 @dataclass
 class TrainConfig:
     """How long, how much at once, how exact. `batch_size` counts sequences; `grad_accum` micro-batches a
-    step."""
+    step. `compile` generates kernels for forward and backward pass: of as much of the model as
+    `compile_scope` says, by torch's `compile_mode`."""
 
     batch_size: int = 12
     grad_accum: int = 1
     max_steps: int = 2000
     precision: str = "fp32"
     compile: bool = False
+    compile_mode: str = "default"
+    compile_scope: str = "model"
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "grad_accum", "max_steps"):
             _need(getattr(self, name) >= 1, f"train.{name}", "1 or more", getattr(self, name))
         _need_choice("train.precision", self.precision, PRECISIONS)
+        _need_row("train", self, ("compile_mode", "compile_scope"))
 
 
 @dataclass

@@ -18,6 +18,7 @@ Initialisation (nanoGPT's, and for what it does not have: a network that starts 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
@@ -93,7 +94,8 @@ class SelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: attention, then MLP."""
+    """Pre-norm residual block: attention, then MLP. Training goes through the instance's `through_block` and
+    `through_mlp`, which `model.compiling` may replace; evaluation through those below."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -103,13 +105,25 @@ class Block(nn.Module):
         self.ln_2 = norm(config)
         self.mlp = MLPS[config.mlp].load()(config)
         self.mix = nn.Parameter(torch.tensor([1.0, 0.0])) if config.embedding_skip else None
+        self.through_block: Callable[[Block, Tensor, Shared], Tensor] = through_block
+        self.through_mlp: Callable[[Block, Tensor], Tensor] = through_mlp
 
     def forward(self, x: Tensor, shared: Shared) -> Tensor:
-        if self.mix is not None:
-            x = self.mix[0] * x + self.mix[1] * shared.embedding
-        x = x + self.attn(self.ln_1(x), shared)
-        y: Tensor = x + self.mlp(self.ln_2(x))
-        return y
+        return (self.through_block if self.training else through_block)(self, x, shared)
+
+
+def through_block(block: Block, x: Tensor, shared: Shared) -> Tensor:
+    """(B, T, C) -> (B, T, C)."""
+    if block.mix is not None:
+        x = block.mix[0] * x + block.mix[1] * shared.embedding
+    x = x + block.attn(block.ln_1(x), shared)
+    return (block.through_mlp if block.training else through_mlp)(block, x)
+
+
+def through_mlp(block: Block, x: Tensor) -> Tensor:
+    """The second half of a block: (B, T, C) -> (B, T, C)."""
+    y: Tensor = x + block.mlp(block.ln_2(x))
+    return y
 
 
 class GPT(nn.Module):

@@ -4,6 +4,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
+class Compiled(NamedTuple):
+    """torch's own counts: graphs that were compiled, and where one broke (0: that is an error here)."""
+
+    graphs: int
+    graph_breaks: int
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a run stands. `phase` is what happens when the generator is resumed: setup, compile, train or
@@ -12,7 +19,7 @@ class Progress:
     `train_loss` is the last step's loss where it was looked at. `loss` and `loss_stderr` are set right after
     an evaluation, in nats per token, and with them `evaluated_tokens`, how many tokens it predicted. `whole`
     is False where it ended early, plainly above the target: `loss` is then an estimate, never at or below it.
-    `waited_s`: seconds that training has waited for data so far.
+    `waited_s`: seconds that training has waited for data so far. `compiled`: what was compiled, once it was.
     """
 
     step: int
@@ -24,6 +31,7 @@ class Progress:
     evaluated_tokens: int | None = None
     whole: bool = True
     waited_s: float = 0.0
+    compiled: Compiled | None = None
 
 
 class Look(NamedTuple):

@@ -6,11 +6,14 @@ for progress in train(config, corpus, torch.device("cpu")):
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from model.compiling import COMPILE_SCOPES, DEFAULT, Scope, begin_pass
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
 from model.data.loader import Batches, open_batches
@@ -20,12 +23,17 @@ from model.optim import OPTIMIZERS
 from model.optim.stepping import OptimizerSet
 from model.precision import PRECISIONS
 from model.precision.formats import Precision, evaluable
-from model.progress import Look, Progress
+from model.progress import Compiled, Look, Progress
 from model.schedule import batch_shape, learning_rate, plateaus
-from model.variants import unrunnable
+from model.variants import compiles, unrunnable
 
 # On a GPU a look at the training loss waits for the queue, so it is only taken every so many steps.
 _LOSS_EVERY = {"cpu": 1, "cuda": 10}
+
+# CUDA graphs run once eagerly, once recording, and replay from the third pass on.
+_PASSES_TO_WARM_UP = 3
+# One function may have a graph for each plateau of two ramps (9), and for a first block one more of each.
+_MOST_GRAPHS = 20
 
 NextEvaluation = Callable[[Sequence[Look]], int]
 """How many steps to train until the next evaluation, from the evaluations so far alone: a run must repeat
@@ -38,13 +46,15 @@ def train(
     device: torch.device,
     next_evaluation: NextEvaluation | None = None,
     target_loss: float | None = None,
+    compile_backend: str = "inductor",
 ) -> Generator[Progress, None, GPT]:
     """Train for `config.train.max_steps`, evaluating where `next_evaluation` says and at the end; return the
     model.
 
     An evaluation that finds itself plainly above `target_loss` ends early; without a target, and at the last
-    step, it is whole. The work before the first value is the setup phase. Raises ConfigError for a
-    combination that cannot run.
+    step, it is whole. The work before the first value is the setup phase. `compile_backend` is
+    torch.compile's; one that generates no code is enough to see whether anything recompiles. Raises
+    ConfigError for a combination that cannot run.
     """
     check_runnable(config, device)
     if len(corpus.train) <= config.model.block_size:
@@ -64,14 +74,14 @@ def train(
     batches = open_batches(corpus, config.seed, device)
     optimizer: OptimizerSet = OPTIMIZERS[config.optimizer.name].load()(config.optimizer, model)
     compute_loss = _loss_function(model, precision, device)
-    compiles = config.train.compile or optimizer.compiled
+    compiled: Compiled | None = None
     step = seen = 0
     try:
-        if compiles:
+        if compiles(config):
             yield Progress(0, 0, "compile")
-            compute_loss = _compile(compute_loss, optimizer, precision, config, batches, device)
-            model.zero_grad(set_to_none=True)
-        yield Progress(0, 0, "train")
+            compute_loss = _compile_parts(model, compute_loss, config, compile_backend)
+            compiled = _warm_up(compute_loss, optimizer, precision, config, batches, device)
+        yield Progress(0, 0, "train", compiled=compiled)
 
         looks: list[Look] = []
         due = next_evaluation(looks)
@@ -82,6 +92,7 @@ def train(
             mean_loss = torch.zeros((), device=device)
             with precision.both_passes():
                 for _ in range(config.train.grad_accum):
+                    begin_pass(config)
                     loss = compute_loss(*batches.next(batch_size, block)) / config.train.grad_accum
                     torch.autograd.backward(loss)
                     mean_loss += loss.detach()
@@ -96,7 +107,7 @@ def train(
             train_loss = float(mean_loss) if looked else None
             is_due = step >= due or step == config.train.max_steps
             upcoming = "eval" if is_due else "train"
-            yield Progress(step, seen, upcoming, train_loss, waited_s=batches.waited_s)
+            yield Progress(step, seen, upcoming, train_loss, waited_s=batches.waited_s, compiled=compiled)
             if is_due:
                 result = evaluator.evaluate(evaluable(model), whole=step == config.train.max_steps)
                 share = result.tokens / windows[:, 1:].numel()
@@ -111,10 +122,11 @@ def train(
                     evaluated_tokens=result.tokens,
                     whole=result.whole,
                     waited_s=batches.waited_s,
+                    compiled=compiled,
                 )
     finally:
         batches.close()
-        if compiles:
+        if compiles(config):
             torch.compiler.set_stance("default")
     return model
 
@@ -141,32 +153,59 @@ def _loss_function(
     return compute_loss
 
 
-def _compile(
+def _compile_parts(
+    model: GPT, compute_loss: Callable[[Tensor, Tensor], Tensor], config: RunConfig, backend: str
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Wrap what the configuration wants compiled; nothing is compiled before its first call."""
+    torch.compiler.reset()
+    if not config.train.compile:
+        return compute_loss
+    mode = None if config.train.compile_mode == DEFAULT else config.train.compile_mode
+    compile_ = partial(torch.compile, fullgraph=True, dynamic=False, mode=mode, backend=backend)
+    scope: Scope = COMPILE_SCOPES[config.train.compile_scope].load()
+    return scope(model, compute_loss, compile_)
+
+
+def _warm_up(
     compute_loss: Callable[[Tensor, Tensor], Tensor],
     optimizer: OptimizerSet,
     precision: Precision,
     config: RunConfig,
     batches: Batches,
     device: torch.device,
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Compile what the configuration wants compiled, forward and backward or the optimizer's step, on batches
-    of every shape that the run will have. Anything that recompiles afterwards raises.
+) -> Compiled:
+    """Compile, forward and backward or the optimizer's step, on batches of every shape that the run will
+    have. Anything that recompiles afterwards raises.
 
     The compiler's cache is empty, or what a compilation costs would depend on what was compiled before. The
     training's random state is as it was, so that a compiled run sees the same batches and dropout seeds.
     """
-    # Inductor's own way to an empty cache; torch.compiler has no public one (2.13).
+    # torch.compiler has no public way to an empty cache, to counters and to the limit (2.13).
+    import torch._dynamo
+    from torch._dynamo.utils import counters
     from torch._inductor.utils import fresh_cache
 
-    torch.compiler.reset()
-    if config.train.compile:
-        compute_loss = torch.compile(compute_loss, fullgraph=True, dynamic=False)
+    counters.clear()
     devices = [device] if device.type == "cuda" else []
-    with fresh_cache(), torch.random.fork_rng(devices=devices), precision.both_passes():
+    with (
+        warnings.catch_warnings(),
+        fresh_cache(),
+        torch._dynamo.config.patch(recompile_limit=_MOST_GRAPHS),
+        torch.random.fork_rng(devices=devices),
+        precision.both_passes(),
+    ):
+        # Dynamo's own doing (2.13): it looks at the gradient of a part's input, and makes a Function object.
+        warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
+        warnings.filterwarnings(
+            "ignore", message=".*Function'> should not be instantiated", category=DeprecationWarning
+        )
         for plateau in plateaus(config):
-            for _ in range(2):
+            for _ in range(_PASSES_TO_WARM_UP):
+                optimizer.zero_grad(set_to_none=True)  # CUDA graphs write over the pass before
+                begin_pass(config)
                 example = batches.example(plateau.batch_size, plateau.context)
                 torch.autograd.backward(compute_loss(*example))
         optimizer.warm_up()
+    optimizer.zero_grad(set_to_none=True)
     torch.compiler.set_stance("fail_on_recompile")
-    return compute_loss
+    return Compiled(counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()))

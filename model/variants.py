@@ -50,6 +50,7 @@ class Variant:
 class Capabilities:
     """What a device and its software can do, as far as variants care.
 
+    `bf16`: whether it calculates in bf16, and not by way of fp32, which takes several times as long.
     `compiler` is the path of the C++ compiler that torch.compile needs on a CPU, or None.
     `compute_capability` is a GPU's, 89 for 8.9, None where there is none or it is unknown. `modules` are the
     importable ones among those that rows ask for (`find_modules`).
@@ -89,8 +90,14 @@ def missing(path: str, value: object, capabilities: Capabilities) -> str | None:
     if path == "train.compile" and value is True and not capabilities.can_compile:
         return "train.compile=true needs a C++ compiler (g++ or clang++), and none is on the PATH"
     if path == "train.precision" and not capabilities.bf16 and tensors_of(str(value)) == "bf16":
-        return f"train.precision={value} is not supported by {capabilities.device_name}"
+        return f"train.precision={value} {_needs_bf16(capabilities)}"
+    if path == "optimizer.ns_dtype" and not capabilities.bf16 and value == "bf16":
+        return f"optimizer.ns_dtype={value} {_needs_bf16(capabilities)}"
     return None
+
+
+def _needs_bf16(capabilities: Capabilities) -> str:
+    return f"needs bf16 arithmetic, and {capabilities.device_name} has none"
 
 
 def _missing_row(row: Variant, capabilities: Capabilities) -> str | None:
@@ -150,6 +157,8 @@ def _attention(config: RunConfig, device_type: str) -> str | None:
         return "model.attention=flex has no dropout; set model.dropout=0"
     if name == "flex" and not config.train.compile:
         return "model.attention=flex writes out all its scores unless it is compiled; set train.compile=true"
+    if name == "flex" and config.train.compile_scope == "mlp":
+        return "train.compile_scope=mlp leaves model.attention=flex out; set train.compile_scope=block"
     if device_type == "cuda":
         return _head_size(config)
     return None
@@ -182,18 +191,36 @@ def _loss(config: RunConfig, device_type: str) -> str | None:
         return f"model.loss={model.loss} knows no model.bigram_table; set model.loss=chunked"
     if model.loss == "linear_cross_entropy" and model.logit_softcap > 0:
         return "model.loss=linear_cross_entropy knows no model.logit_softcap; set model.loss=chunked"
-    if model.loss == "linear_cross_entropy" and config.train.compile:
+    if model.loss == "linear_cross_entropy" and _compiles_all(config):
         return "model.loss=linear_cross_entropy breaks the graph of train.compile; set model.loss=chunked"
     return None
 
 
+def _compiles_all(config: RunConfig) -> bool:
+    return config.train.compile and config.train.compile_scope == "model"
+
+
 def _liger(config: RunConfig, device_type: str) -> str | None:
     """Its kernels are made to replace what a compiler would fuse; nobody has tried them under one here."""
-    chosen = [("model.loss", config.model.loss), ("model.norm", config.model.norm)]
-    for path, name in [*chosen, ("model.mlp", config.model.mlp)]:
+    chosen = [("model.norm", config.model.norm), ("model.mlp", config.model.mlp)]
+    if _compiles_all(config):
+        chosen.append(("model.loss", config.model.loss))
+    for path, name in chosen:
         row = tables()[path].get(name)
         if row is not None and "liger_kernel" in row.modules and config.train.compile:
             return f"{path}={name} is not tried under torch.compile; set train.compile=false"
+    return None
+
+
+def _cuda_graphs(config: RunConfig, device_type: str) -> str | None:
+    from model.compiling import CUDA_GRAPHS
+
+    train = config.train
+    if train.compile and train.compile_mode in CUDA_GRAPHS and train.grad_accum > 1:
+        return (
+            f"train.compile_mode={train.compile_mode} keeps gradients where the next micro-batch writes over "
+            "them; set train.grad_accum=1"
+        )
     return None
 
 
@@ -212,12 +239,24 @@ def _fp8(config: RunConfig, device_type: str) -> str | None:
     return None
 
 
-_RULES: tuple[Callable[[RunConfig, str], str | None], ...] = (_heads, _attention, _loss, _liger, _fp8)
+_RULES: tuple[Callable[[RunConfig, str], str | None], ...] = (
+    _heads,
+    _attention,
+    _loss,
+    _liger,
+    _cuda_graphs,
+    _fp8,
+)
 
 
 def tensors_of(precision: str) -> str:
     """What the kernels of a `train.precision` are given: "fp32" or "bf16"."""
     return "fp32" if precision in ("fp32", "tf32") else "bf16"
+
+
+def compiles(config: RunConfig) -> bool:
+    """Whether anything of a run is compiled, so that it has a compile phase."""
+    return config.train.compile or config.optimizer.kernel == "compiled"
 
 
 def lookup_like(config: ModelConfig) -> bool:
@@ -233,6 +272,7 @@ def lookup_like(config: ModelConfig) -> bool:
 def tables() -> Mapping[str, Mapping[str, Variant]]:
     """Every table of variants by the configuration path that chooses from it."""
     from model.attention import ATTENTION
+    from model.compiling import COMPILE_MODES, COMPILE_SCOPES
     from model.embed import POSITIONS
     from model.loss import LOSSES
     from model.mlp import MLPS
@@ -251,4 +291,6 @@ def tables() -> Mapping[str, Mapping[str, Variant]]:
         "optimizer.kernel": KERNELS,
         "schedule.name": SCHEDULES,
         "train.precision": PRECISIONS,
+        "train.compile_mode": COMPILE_MODES,
+        "train.compile_scope": COMPILE_SCOPES,
     }

@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from model.variants import Capabilities
+from model.variants import Capabilities, compiles
 from search.compose import UserError
 from search.paths import root
 from search.run import RunRequest, unmetered_record
@@ -121,7 +121,7 @@ class Worker:
                 return unmetered_record(request, hello.meter, event["message"])
             else:
                 record = Record.from_dict(event["record"])
-                if request.config["train"]["compile"]:
+                if compiles(request.run_config()):
                     self.stop()  # the next run must not find a warm compiler
                 return record
 

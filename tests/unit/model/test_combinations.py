@@ -1,8 +1,10 @@
-"""Combinations of variants as this machine offers them: each trains, whatever it is joined with."""
+"""Combinations of variants as this machine offers them: each trains, whatever it is joined with, and
+compiled it never compiles again."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,7 @@ def corpus() -> Corpus:
     )
 
 
-def drawn(seed: int) -> RunConfig:
+def drawn(seed: int, compiled: bool = False) -> RunConfig:
     """A combination of everything that this machine offers."""
     chance = random.Random(seed)
     while True:
@@ -62,7 +64,7 @@ def drawn(seed: int) -> RunConfig:
                 "context_ramp_from": chance.choice([1.0, 0.5]),
                 "context_ramp_fraction": 0.5,
             },
-            "train": {"batch_size": 4, "max_steps": STEPS},
+            "train": {"batch_size": 4, "max_steps": STEPS, "compile": compiled},
             "evaluation": {"tokens": 64, "context": 16},
         }
         for path, rows in tables().items():
@@ -71,6 +73,8 @@ def drawn(seed: int) -> RunConfig:
             if path == "optimizer.kernel":
                 offered.remove("compiled")  # it has a test of its own: a compilation takes seconds
             values[section][key] = chance.choice(offered)
+        if compiled:
+            values["train"]["compile_mode"] = "default"  # the others differ in the code that is generated
         config = RunConfig.from_mapping(values)
         if unrunnable(config, "cpu") is None:
             return config
@@ -86,6 +90,30 @@ def test_a_combination_that_is_offered_trains_ten_steps(seed: int, corpus: Corpu
     assert len(losses) == 1
     assert np.isfinite(losses[0])
     assert losses[0] < np.log(VOCAB) + 2.0
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+)  # torch's own
+@pytest.mark.parametrize(
+    "seed", [pytest.param(n, marks=[pytest.mark.slow] if n >= 8 else []) for n in range(COMBINATIONS)]
+)
+def test_a_compiled_combination_trains_like_the_eager_one_and_never_compiles_again(
+    seed: int, corpus: Corpus
+) -> None:
+    """Traced and differentiated as ever, but with no code generated, which would take seconds more: whether a
+    graph breaks or is traced again does not depend on that. A second trace raises (`fail_on_recompile`)."""
+    config = drawn(seed, compiled=True)
+    run = list(train(config, corpus, torch.device("cpu"), compile_backend="aot_eager"))
+    assert run[0].phase == "compile"
+    assert run[-1].step == STEPS
+    assert run[-1].compiled is not None
+    assert run[-1].compiled.graphs >= 1
+    assert run[-1].compiled.graph_breaks == 0
+    eager = list(
+        train(replace(config, train=replace(config.train, compile=False)), corpus, torch.device("cpu"))
+    )
+    assert run[-1].loss == pytest.approx(eager[-1].loss, rel=0.02)
 
 
 def test_every_variant_of_this_machine_is_among_them() -> None:

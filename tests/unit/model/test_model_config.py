@@ -156,7 +156,7 @@ BAD_VALUES = {
     "optimizer.eps": [0.0, -1e-8, math.nan, math.inf],
     "optimizer.weight_decay": [-0.1, math.nan, math.inf],
     "optimizer.grad_clip": [-1.0, math.nan, math.inf],
-    **{f"optimizer.{role}_lr_ratio": [0.0, -1.0] for role in ("embedding", "head", "vector")},
+    **{f"optimizer.{role}_lr_ratio": [0.0, -1.0] for role in ("embedding", "table", "head", "vector")},
     "optimizer.muon_lr": [0.0, -0.1, math.inf],
     "optimizer.muon_momentum": [-0.1, 1.0],
     "optimizer.muon_weight_decay": [-0.1],

@@ -62,6 +62,7 @@ VARIANTS = [
     {},
     {"tied_head": False},
     {"bias": True, "n_layer": 1},
+    {"bigram_table": True},
     *({"mlp": name} for name, row in tables()["model.mlp"].items() if "cpu" in row.devices),
     *({"norm": name} for name, row in tables()["model.norm"].items() if "cpu" in row.devices),
 ]
@@ -93,6 +94,12 @@ def test_a_tied_head_is_an_embedding_and_an_untied_one_a_head():
     assert len(untied["embedding"]) == len(tied["embedding"]) == 2
 
 
+def test_a_bigram_table_is_a_table_and_other_lookups_are_embeddings():
+    found = roles(small_gpt(bigram_table=True, value_embedding=True))
+    assert [name for name, _ in found["table"]] == ["bigrams.weight"]
+    assert [name for name, _ in found["embedding"]] == ["wte.weight", "wpe.weight", "values.weight"]
+
+
 def test_a_table_inside_a_block_is_an_embedding_and_what_does_not_train_has_no_role():
     module = nn.ModuleDict({"blocks": nn.ModuleList([nn.Embedding(3, 4), nn.Linear(4, 4)])})
     module["blocks"][1].bias.requires_grad_(False)
@@ -100,6 +107,7 @@ def test_a_table_inside_a_block_is_an_embedding_and_what_does_not_train_has_no_r
     assert found == {
         "hidden": ["blocks.1.weight"],
         "embedding": ["blocks.0.weight"],
+        "table": [],
         "head": [],
         "vector": [],
     }
@@ -121,8 +129,8 @@ def test_without_ratios_the_groups_are_nanogpts_two_in_the_order_of_the_model():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_role_trains_at_its_ratio_of_the_rate(name):
-    model = small_gpt(tied_head=False)
-    ratios = {"embedding_lr_ratio": 3.0, "head_lr_ratio": 0.5, "vector_lr_ratio": 7.0}
+    model = small_gpt(tied_head=False, bigram_table=True)
+    ratios = {"embedding_lr_ratio": 3.0, "table_lr_ratio": 20.0, "head_lr_ratio": 0.5, "vector_lr_ratio": 7.0}
     optimizer = optimizer_of(model, name=name, lr=0.004, muon_lr=0.02, **ratios)
     optimizer.set_lr(0.002)
 
@@ -130,6 +138,7 @@ def test_every_role_trains_at_its_ratio_of_the_rate(name):
     expected = {
         "hidden": 0.01 if name == "muon" else 0.002,
         "embedding": 0.006,
+        "table": 0.04,
         "head": 0.001,
         "vector": 0.014,
     }

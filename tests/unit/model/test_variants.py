@@ -163,7 +163,11 @@ def test_bf16_needs_a_device_that_has_it():
     for precision in ("bf16", "bf16_weights"):
         assert missing("train.precision", precision, EVERYTHING) is None
         why = missing("train.precision", precision, NO_BF16)
-        assert why == f"train.precision={precision} is not supported by an old CPU"
+        assert why == f"train.precision={precision} needs bf16 arithmetic, and an old CPU has none"
+    assert missing("optimizer.ns_dtype", "fp32", NO_BF16) is None
+    assert missing("optimizer.ns_dtype", "bf16", EVERYTHING) is None
+    why = missing("optimizer.ns_dtype", "bf16", NO_BF16)
+    assert why == "optimizer.ns_dtype=bf16 needs bf16 arithmetic, and an old CPU has none"
 
 
 def test_nothing_is_said_of_a_path_that_no_table_knows():
@@ -248,6 +252,27 @@ IMPOSSIBLE = [
     ("cuda", {"loss": "liger"}, {"compile": True}, "train.compile=false", {"compile": False}),
     ("cuda", {"norm": "rmsnorm_liger"}, {"compile": True}, "train.compile=false", {"norm": "rmsnorm"}),
     ("cuda", {"mlp": "swiglu_liger"}, {"compile": True}, "train.compile=false", {"mlp": "swiglu"}),
+    (
+        "cuda",
+        {"attention": "flex"},
+        {"compile": True, "compile_scope": "mlp"},
+        "train.compile_scope=block",
+        {"compile_scope": "block"},
+    ),
+    (
+        "cuda",
+        {},
+        {"compile": True, "compile_mode": "reduce-overhead", "grad_accum": 2},
+        "train.grad_accum=1",
+        {"grad_accum": 1},
+    ),
+    (
+        "cuda",
+        {},
+        {"compile": True, "compile_mode": "max-autotune", "grad_accum": 2},
+        "train.grad_accum=1",
+        {"compile_mode": "max-autotune-no-cudagraphs"},
+    ),
     ("cuda", {"n_embd": 120}, {"precision": "fp8"}, "model.n_embd is 120", {"n_embd": 128}),
     ("cuda", {"mlp_ratio": 2.6}, {"precision": "fp8"}, "width of the MLP is 333", {"mlp_ratio": 2.5}),
     (
@@ -273,7 +298,7 @@ def test_what_does_not_run_together_is_said_in_one_line_and_doing_as_told_helps(
     assert why is not None
     assert said in why
     assert "\n" not in why
-    in_train = {key: value for key, value in change.items() if key in ("precision", "compile")}
+    in_train = {key: value for key, value in change.items() if hasattr(TrainConfig, key)}
     in_model = {key: value for key, value in change.items() if key not in in_train}
     assert joined(device, model | in_model, train | in_train) is None
 
