@@ -1,6 +1,7 @@
 """Which role each parameter plays, and the groups that an optimizer makes of the roles.
 
-embedding  tables that are looked up (nn.Embedding: tokens, positions, n-grams, values), by type
+table      logits that are looked up by the last tokens (the bigram table), by name
+embedding  every other table that is looked up (nn.Embedding: tokens, positions, values), by type
 head       the weight of `lm_head` where it is not the token table; a tied head is the embedding
 vector     everything below two dimensions: norm weights, biases, scalars
 hidden     every other matrix: attention and MLP
@@ -16,7 +17,7 @@ from model.config import OptimizerConfig
 
 Named = list[tuple[str, nn.Parameter]]
 
-ROLES = ("hidden", "embedding", "head", "vector")
+ROLES = ("hidden", "embedding", "table", "head", "vector")
 
 
 def roles(module: nn.Module) -> dict[str, Named]:
@@ -28,9 +29,9 @@ def roles(module: nn.Module) -> dict[str, Named]:
         if name.rpartition(".")[2] == "lm_head" and isinstance(one, nn.Linear)
     }
 
-    def role(parameter: nn.Parameter) -> str:
+    def role(name: str, parameter: nn.Parameter) -> str:
         if id(parameter) in tables:
-            return "embedding"
+            return "table" if name == "bigrams.weight" else "embedding"
         if id(parameter) in heads:
             return "head"
         return "vector" if parameter.dim() < 2 else "hidden"
@@ -38,7 +39,7 @@ def roles(module: nn.Module) -> dict[str, Named]:
     found: dict[str, Named] = {name: [] for name in ROLES}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            found[role(parameter)].append((name, parameter))
+            found[role(name, parameter)].append((name, parameter))
     sorted_ids = sorted(id(parameter) for named in found.values() for _, parameter in named)
     assert sorted_ids == sorted({id(p) for p in module.parameters() if p.requires_grad})
     return found
@@ -52,6 +53,7 @@ def adamw_groups(
     settings = {
         "hidden": (1.0, config.weight_decay),
         "embedding": (config.embedding_lr_ratio, config.weight_decay),
+        "table": (config.table_lr_ratio, config.weight_decay),
         "head": (config.head_lr_ratio, config.weight_decay),
         "vector": (config.vector_lr_ratio, 0.0),
     }

@@ -49,7 +49,7 @@ def muon(config: OptimizerConfig, module: nn.Module) -> OptimizerSet:
                 f"optimizer.name=muon orthogonalises matrices, and {name} has {parameter.dim()} dimensions; "
                 "set optimizer.name=adamw"
             )
-    rest = adamw_groups(config, module, among=("embedding", "head", "vector"))
+    rest = adamw_groups(config, module, among=("embedding", "table", "head", "vector"))
     members: list[torch.optim.Optimizer] = []
     if hidden:
         members.append(Muon(config, hidden))
