@@ -75,7 +75,8 @@ class ModelConfig:
     embedding_skip         each block takes a learned mix of its input and the embedding
     value_embedding        a table of values, a row a token, is added to what attention sums up
     bigram_table           a table of logits, a row for each last token, is added to the head's
-    bigram_rows            the rows of that table, shared by tokens of equal remainder; null: one a token
+    table_order            3 makes it a trigram table: a row for each last two tokens
+    bigram_rows            the rows of that table, shared by contexts of equal remainder; null: one each
     smear                  each embedding takes in a learned share of the one before it
     """
 
@@ -100,6 +101,7 @@ class ModelConfig:
     embedding_skip: bool = False
     value_embedding: bool = False
     bigram_table: bool = False
+    table_order: int = 2
     bigram_rows: int | None = None
     smear: bool = False
 
@@ -111,6 +113,7 @@ class ModelConfig:
             _need(value is None or value >= 1, f"model.{name}", "null, or 1 or more", value)
         _need(self.mlp_ratio > 0, "model.mlp_ratio", "more than 0", self.mlp_ratio)
         _need(0 <= self.dropout < 1, "model.dropout", "0 or more and below 1", self.dropout)
+        _need(self.table_order in (2, 3), "model.table_order", "2 or 3", self.table_order)
         _need(self.norm_eps > 0, "model.norm_eps", "more than 0", self.norm_eps)
         _need(self.logit_softcap >= 0, "model.logit_softcap", "0 (no cap) or more", self.logit_softcap)
         _need(
@@ -124,6 +127,10 @@ class ModelConfig:
     @property
     def head_size(self) -> int:
         return self.n_embd // self.n_head
+
+    def table_rows(self, vocab_size: int) -> int:
+        """Rows of the bigram (or trigram) table."""
+        return self.bigram_rows or vocab_size ** (self.table_order - 1)
 
     @property
     def kv_heads(self) -> int:

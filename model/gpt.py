@@ -1,7 +1,7 @@
 """A GPT in which nanoGPT's documented recipes are expressible exactly.
 
 Shapes: B batch, T time (<= block_size), C n_embd, V vocabulary, H heads, K heads of keys and values,
-D = C / H, R rows of the bigram table.
+D = C / H, R rows of the bigram or trigram table.
 
 Initialisation (nanoGPT's, and for what it does not have: a network that starts as if without it):
     linear and embedding weights   normal, standard deviation 0.02
@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.attention import ATTENTION, AttentionKernel
-from model.config import ModelConfig
+from model.config import ConfigError, ModelConfig
 from model.embed import POSITIONS, Positions
 from model.loss import LOSSES, Loss
 from model.loss.head import Head, logits_of
@@ -145,8 +145,7 @@ class GPT(nn.Module):
         self.smear = nn.Parameter(torch.zeros(config.n_embd)) if config.smear else None
         kv_width = config.kv_heads * config.head_size
         self.values = nn.Embedding(vocab_size, kv_width) if config.value_embedding else None
-        rows = config.bigram_rows or vocab_size
-        self.bigrams = nn.Embedding(rows, vocab_size) if config.bigram_table else None
+        self.bigrams = _table(config, vocab_size) if config.bigram_table else None
         visible = torch.ones(config.block_size, config.block_size, dtype=torch.bool).tril()
         hidden = torch.zeros(visible.shape).masked_fill(~visible, -math.inf)
         self.register_buffer("hidden", hidden, persistent=False)
@@ -194,8 +193,26 @@ class GPT(nn.Module):
         softcap = self.config.logit_softcap
         if self.bigrams is None:
             return Head(self.lm_head.weight, softcap)
-        rows = tokens.flatten() % self.bigrams.num_embeddings
+        contexts = tokens
+        if self.config.table_order == 3:  # the first token of a window counts as if token 0 came before it
+            contexts = contexts + self.bigrams.embedding_dim * F.pad(tokens[:, :-1], (1, 0))
+        rows = contexts.flatten() % self.bigrams.num_embeddings
         return Head(self.lm_head.weight, softcap, self.bigrams.weight, rows)
+
+
+# A table of more logits is a mistake: 8 GiB, and as much again for its gradient and each of its moments.
+_MOST_TABLE_LOGITS = 2**31
+
+
+def _table(config: ModelConfig, vocab_size: int) -> nn.Embedding:
+    """Raises ConfigError where it would not fit in any memory."""
+    rows = config.table_rows(vocab_size)
+    if rows * vocab_size > _MOST_TABLE_LOGITS:
+        raise ConfigError(
+            f"model.table_order={config.table_order} gives the table {rows:,} rows of {vocab_size:,} logits; "
+            "set model.bigram_rows to fewer rows"
+        )
+    return nn.Embedding(rows, vocab_size)
 
 
 def count_parameters(config: ModelConfig, vocab_size: int) -> int:

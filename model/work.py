@@ -485,7 +485,7 @@ class _Pass:
         if model.logit_softcap > 0:
             work += exact.elementwise(row.softcap, logits)
         if model.bigram_table:
-            rows = model.bigram_rows or self.vocab_size
+            rows = model.table_rows(self.vocab_size)
             work += exact.elementwise(row.bigrams, logits)
             work += self.elementwise(Elementwise(Kernels(), Kernels(wide=1)), rows * self.vocab_size)
         if row.part_size is not None:
@@ -642,7 +642,7 @@ def parameter_count(model: ModelConfig, vocab_size: int) -> int:
     if model.value_embedding:
         tables += vocab_size * model.kv_heads * model.head_size
     if model.bigram_table:
-        tables += (model.bigram_rows or vocab_size) * vocab_size
+        tables += model.table_rows(vocab_size) * vocab_size
     return tables + (model.n_embd if model.smear else 0) + model.n_layer * block + per_norm
 
 

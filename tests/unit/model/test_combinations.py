@@ -54,6 +54,7 @@ def drawn(seed: int, compiled: bool = False) -> RunConfig:
                 "dropout": chance.choice([0.0, 0.1]),
                 "bias": chance.random() < 0.5,
                 "logit_softcap": chance.choice([0.0, 15.0]),
+                "table_order": chance.choice([2, 3]),
                 **{name: chance.random() < 0.5 for name in (*SWITCHES, *LOOKUPS)},
             },
             "optimizer": {"lr": 3e-3, "ns_steps": chance.choice([1, 3])},

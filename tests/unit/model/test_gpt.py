@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.attention import ATTENTION
-from model.config import ModelConfig
+from model.config import ConfigError, ModelConfig
 from model.embed import POSITIONS
 from model.embed.rope import Rope
 from model.gpt import GPT, count_parameters
@@ -44,6 +44,7 @@ configs = st.builds(
     embedding_skip=st.booleans(),
     value_embedding=st.booleans(),
     bigram_table=st.booleans(),
+    table_order=st.sampled_from([2, 3]),
     bigram_rows=st.sampled_from([None, 7]),
     smear=st.booleans(),
 )
@@ -92,7 +93,7 @@ def expected_parameters(config, vocab_size):
     total = V * C * (1 if config.tied_head else 2) + config.n_layer * block + norm
     total += config.block_size * C * (config.positions == "learned") + C * config.smear
     total += V * kv_width * config.value_embedding
-    return total + config.bigram_table * (config.bigram_rows or V) * V
+    return total + config.bigram_table * (config.bigram_rows or V ** (config.table_order - 1)) * V
 
 
 def test_nanogpts_cpu_recipe_has_the_0_80_million_parameters_that_nanogpt_prints():
@@ -439,6 +440,27 @@ def test_the_table_of_pairs_adds_the_row_of_the_token_or_of_its_remainder(rows):
         added = both - model(tokens)
     assert table.shape == (rows or 13, 13)
     torch.testing.assert_close(added[0], table[torch.arange(13) % (rows or 13)], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [None, 200, 5])
+def test_a_table_of_order_three_adds_the_row_of_the_last_two_tokens(rows):
+    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, bigram_table=True, table_order=3, bigram_rows=rows)
+    model = with_random_weights(config, 13)
+    tokens = torch.tensor([[4, 12, 0, 7], [12, 4, 7, 0]])
+    with torch.no_grad():
+        both = model(tokens)
+        table = model.bigrams.weight.clone()
+        model.bigrams.weight.zero_()
+        added = both - model(tokens)
+    contexts = torch.tensor([[4, 4 * 13 + 12, 12 * 13, 7], [12, 12 * 13 + 4, 4 * 13 + 7, 7 * 13]])
+    assert table.shape == (rows or 169, 13)
+    torch.testing.assert_close(added, table[contexts % len(table)], rtol=0, atol=1e-5)
+
+
+def test_a_table_that_no_memory_holds_is_refused_before_it_is_made():
+    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, bigram_table=True, table_order=3)
+    with pytest.raises(ConfigError, match=r"set model\.bigram_rows to fewer rows"):
+        GPT(config, 50_257)
 
 
 def test_smearing_takes_in_the_token_before_and_none_before_the_first():

@@ -148,6 +148,7 @@ BAD_VALUES = {
     "model.dropout": [-0.1, 1.0, math.nan],
     "model.n_kv_head": [0, -1],
     "model.bigram_rows": [0, -1],
+    "model.table_order": [1, 4],
     "model.norm_eps": [0.0, -1e-6, math.nan, math.inf],
     "model.logit_softcap": [-1.0, math.nan, math.inf],
     "optimizer.lr": [0.0, -1e-3, math.nan, math.inf],

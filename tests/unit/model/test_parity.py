@@ -556,6 +556,7 @@ def random_model(seed, compiled=False):
             embedding_skip=choose.random() < 0.5,
             value_embedding=choose.random() < 0.5,
             bigram_table=choose.random() < 0.5,
+            table_order=choose.choice([2, 3]),
             bigram_rows=choose.choice([None, 5, 40]),
             smear=choose.random() < 0.5,
         )
@@ -617,7 +618,10 @@ def plain_network(config, w, tokens):
         h = linear(norm(x, f"{name}.ln_2"), f"{name}.mlp.c_fc")
         x = x + linear(PLAIN_MLPS[config.mlp](h), f"{name}.mlp.c_proj")
     table = w.get("bigrams.weight")
-    rows = None if table is None else tokens.flatten() % len(table)
+    contexts = tokens
+    if config.table_order == 3:
+        contexts = tokens + w["wte.weight"].size(0) * F.pad(tokens[:, :-1], (1, 0))
+    rows = None if table is None else contexts.flatten() % len(table)
     states = norm(x, "ln_f").flatten(0, 1)
     logits = plain_logits(states, w["lm_head.weight"], config.logit_softcap, table, rows)
     return logits.unflatten(0, (B, T))
@@ -695,7 +699,8 @@ SWITCHED_ON = ModelConfig(
     embedding_skip=True,
     value_embedding=True,
     bigram_table=True,
-    bigram_rows=5,
+    table_order=3,
+    bigram_rows=25,
     smear=True,
 )
 
@@ -712,6 +717,7 @@ SWITCHED_ON = ModelConfig(
         {"embedding_skip": False},
         {"value_embedding": False},
         {"smear": False},
+        {"table_order": 2},
     ],
     ids=str,
 )
