@@ -252,7 +252,7 @@ def execute(
         seen,
         flags=(*flags, *meter.flags(), *short, *wait_flags),
         flags_beside=tuple(tuple(instrument.meter.flags()) for instrument in beside),
-        observed=waited | dict(meter.observed()),
+        observed=compile_counts(seen.progress) | waited | dict(meter.observed()),
         peak_memory_bytes=peak_memory(),
     )
     interrupted = end.reason == INTERRUPTED
@@ -282,6 +282,13 @@ def data_wait(seen: Seen) -> tuple[dict[str, float], tuple[str, ...]]:
     if ledger is not None and train_s > 0:
         observed["data_wait_j"] = ledger.energy_j["train"] * min(1.0, waited_s / train_s)
     return observed, (("waited_for_data",) if waited_s > DATA_WAIT * train_s else ())
+
+
+def compile_counts(progress: Progress) -> dict[str, int]:
+    """torch's own counts of a run that compiled; nothing of one that did not."""
+    if progress.compiled is None:
+        return {}
+    return {"compiled_graphs": progress.compiled.graphs, "graph_breaks": progress.compiled.graph_breaks}
 
 
 def short_window(counted_s: float, update_period_s: float) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from bare_meter import BareMeter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.progress import Progress
+from model.progress import Compiled, Progress
 from search.config import StudyConfig
 from search.energy import Reading
 from search.meter.base import MeterSpec, WorkDone
@@ -768,3 +768,14 @@ def test_a_run_that_waited_for_over_two_percent_of_its_training_is_flagged() -> 
 
 def test_resident_data_leave_no_trace() -> None:
     assert not [key for key in ran(TO_THE_TARGET).observed if key.startswith("data_wait")]
+
+
+# ---- what was compiled
+
+
+def test_what_torch_compiled_is_kept_and_nothing_is_said_of_a_run_that_did_not() -> None:
+    counted = [
+        (s, replace(p, compiled=Compiled(3, 0)) if p.phase != "compile" else p) for s, p in TO_THE_TARGET
+    ]
+    assert {"compiled_graphs": 3, "graph_breaks": 0}.items() <= ran(counted).observed.items()
+    assert "compiled_graphs" not in ran(TO_THE_TARGET).observed
