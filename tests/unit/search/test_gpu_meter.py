@@ -608,7 +608,7 @@ OWN, PARENT = os.getpid(), os.getppid()
         ([None], ("processes_not_identifiable",), None),
         ([{OWN}, None], ("processes_not_identifiable",), True),
     ],
-    ids=str,
+    ids=["nobody", "own", "own and parent", "gone", "parent, own", "own and idle", "unknown", "own, unknown"],
 )
 def test_processes_of_others_are_flagged_and_ours_are_not(
     clock: Clock,
