@@ -22,7 +22,7 @@ demo: $(STAMP)  ## search, train to target, meter, rank and report: about two mi
 	$(BIN)/python -m search +study=demo
 
 test: check  ## lint, types, layering and tests
-	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered
 
 check: $(STAMP)  ## lint, format, types and layering only
 	$(BIN)/ruff check .
