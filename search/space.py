@@ -73,7 +73,9 @@ class Entry:
         if self.type == "float":
             high = self.high
             if self.step is not None:
-                high = self.low + math.floor((self.high - self.low) / self.step + 1e-9) * self.step
+                on_grid = self.low + math.floor((self.high - self.low) / self.step + 1e-9) * self.step
+                # 0.8 and three steps of 0.05 are a little above 0.95 in floating point.
+                high = self.high if math.isclose(on_grid, self.high) else on_grid
             return FloatDistribution(self.low, high, log=self.log, step=self.step)
         low, high, step = int(self.low), int(self.high), int(self.step or 1)
         if self.multiple_of:

@@ -57,7 +57,7 @@ def tiny(text_file: Path, study_name: str) -> Callable[..., list[str]]:
     return command
 
 
-def run(command: list[str], timeout: float = 180, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], timeout: float = 600, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run to the end, in the repository, and give back what was printed."""
     return subprocess.run(
         command,

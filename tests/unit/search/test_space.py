@@ -219,6 +219,13 @@ def test_a_step_that_does_not_divide_a_float_range_ends_at_the_last_step_below_h
     assert distribution == FloatDistribution(0.1, 0.85, step=0.25)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_float_range_that_its_step_divides_ends_at_high_whatever_the_sum_of_steps_is() -> None:
+    space = parse({LR: float_entry(low=0.8, high=0.95, step=0.05)})
+    assert 0.8 + 3 * 0.05 > 0.95
+    assert space.distributions({LR: 0.8})[LR] == FloatDistribution(0.8, 0.95, step=0.05)
+
+
 # ---- spellings
 
 
