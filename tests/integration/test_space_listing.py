@@ -20,7 +20,8 @@ def test_the_space_of_a_study_is_listed_with_its_baseline_and_conditions() -> No
 
 
 def test_what_this_machine_cannot_run_is_left_out_and_the_reason_is_said() -> None:
-    done = run([*SPACE, "+study=demo", "device=cpu"], COLUMNS="160", PATH="")
+    compiling = "+space.train.compile={type: categorical, choices: [false, true]}"
+    done = run([*SPACE, "+study=demo", "device=cpu", compiling], COLUMNS="160", PATH="")
     assert done.returncode == 0, done.stderr
     assert "left out: train.compile=true needs a C++ compiler" in " ".join(done.stdout.split())
 
