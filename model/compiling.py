@@ -49,9 +49,18 @@ COMPILE_SCOPES = {
 }
 
 
+def replays_graphs(config: RunConfig) -> bool:
+    return config.train.compile and config.train.compile_mode in CUDA_GRAPHS
+
+
+def passes_to_warm_up(config: RunConfig) -> int:
+    """CUDA graphs run once eagerly, once recording, and replay from the third pass on."""
+    return 3 if replays_graphs(config) else 2
+
+
 def begin_pass(config: RunConfig) -> None:
     """Say, before each forward pass, that what CUDA graphs gave in the last one is not needed any more."""
-    if config.train.compile and config.train.compile_mode in CUDA_GRAPHS:
+    if replays_graphs(config):
         import torch
 
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from model.compiling import COMPILE_SCOPES, DEFAULT, Scope, begin_pass
+from model.compiling import COMPILE_SCOPES, DEFAULT, Scope, begin_pass, passes_to_warm_up
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
 from model.data.loader import Batches, open_batches
@@ -30,8 +30,6 @@ from model.variants import compiles, unrunnable
 # On a GPU a look at the training loss waits for the queue, so it is only taken every so many steps.
 _LOSS_EVERY = {"cpu": 1, "cuda": 10}
 
-# CUDA graphs run once eagerly, once recording, and replay from the third pass on.
-_PASSES_TO_WARM_UP = 3
 # One function may have a graph for each plateau of two ramps (9), and for a first block one more of each.
 _MOST_GRAPHS = 20
 
@@ -200,7 +198,7 @@ def _warm_up(
             "ignore", message=".*Function'> should not be instantiated", category=DeprecationWarning
         )
         for plateau in plateaus(config):
-            for _ in range(_PASSES_TO_WARM_UP):
+            for _ in range(passes_to_warm_up(config)):
                 optimizer.zero_grad(set_to_none=True)  # CUDA graphs write over the pass before
                 begin_pass(config)
                 example = batches.example(plateau.batch_size, plateau.context)

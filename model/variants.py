@@ -213,13 +213,12 @@ def _liger(config: RunConfig, device_type: str) -> str | None:
 
 
 def _cuda_graphs(config: RunConfig, device_type: str) -> str | None:
-    from model.compiling import CUDA_GRAPHS
+    from model.compiling import replays_graphs
 
-    train = config.train
-    if train.compile and train.compile_mode in CUDA_GRAPHS and train.grad_accum > 1:
+    if replays_graphs(config) and config.train.grad_accum > 1:
         return (
-            f"train.compile_mode={train.compile_mode} keeps gradients where the next micro-batch writes over "
-            "them; set train.grad_accum=1"
+            f"train.compile_mode={config.train.compile_mode} keeps gradients where the next micro-batch "
+            "writes over them; set train.grad_accum=1"
         )
     return None
 

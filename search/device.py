@@ -62,10 +62,10 @@ class Device:
             self.synchronize()
 
     def capabilities(self) -> Capabilities:
-        gpu = self.type == "cuda"
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_calculates_in_bf16()
-        capability = None
-        if self.type == "cuda":
+        if self.type != "cuda":
+            bf16, capability = cpu_calculates_in_bf16(), None
+        else:
+            bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
             properties = torch.cuda.get_device_properties(self.index)
             capability = 10 * properties.major + properties.minor
         return Capabilities(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from model.config import OptimizerConfig
 from model.optim.adamw import adamw_of, load_kernel
-from model.optim.groups import Named, adamw_groups, roles
+from model.optim.groups import ROLES, Named, adamw_groups, roles
 from model.optim.stepping import OptimizerSet
 
 # The quintic of Keller Jordan's post: steepest at zero among those that keep singular values near one.
@@ -49,7 +49,7 @@ def muon(config: OptimizerConfig, module: nn.Module) -> OptimizerSet:
                 f"optimizer.name=muon orthogonalises matrices, and {name} has {parameter.dim()} dimensions; "
                 "set optimizer.name=adamw"
             )
-    rest = adamw_groups(config, module, among=("embedding", "table", "head", "vector"))
+    rest = adamw_groups(config, module, among=[role for role in ROLES if role != "hidden"])
     members: list[torch.optim.Optimizer] = []
     if hidden:
         members.append(Muon(config, hidden))

@@ -2,7 +2,7 @@
 
 Values first, then drawings: `study_view` makes of the records everything that is said; the rest only says it.
 
-- `data`, `cost`, `lookup`, `meters`: records -> `StudyView`    core
+- `data`, `cost`, `meters`: records -> `StudyView`            core
 - `summary_json`: `StudyView` -> `summary`                     core
 - `importance`: which parameters mattered                      core
 - `values`: nested values, flat and compared                   core

@@ -139,7 +139,6 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "importance": importance,
         "pareto_note": pareto_info(view).note,
         "front_rows": _front_rows(view),
-        "lookup_words": words.LOOKUP_WORDS,
         "policies": list(CountedPhases),
         "columns": columns,
         "rows": rows,

@@ -77,12 +77,16 @@ def _row(view: StudyView, record: Record) -> dict[str, Any]:
     return row | {f"params.{path}": _cell(value) for path, value in flat(view.params(record)).items()}
 
 
+_OBSERVED = (
+    *("mean_power_w", "temperature_start_c", "temperature_end_c", "temperature_max_c"),
+    *("compiled_graphs", "graph_breaks"),
+)
+
+
 def _observed(record: Record) -> dict[str, Any]:
     """Mean watts and degrees Celsius as the meter saw them, the rise in kelvin, and what was compiled; what
     was not seen has no column."""
-    keys = ["mean_power_w", "temperature_start_c", "temperature_end_c", "temperature_max_c"]
-    keys += ["compiled_graphs", "graph_breaks"]
-    row = {key: plain_value(record.observed[key]) for key in keys if key in record.observed}
+    row = {key: plain_value(record.observed[key]) for key in _OBSERVED if key in record.observed}
     warmed = warming(record)
     return row if warmed is None else row | {"temperature_rise_k": warmed.rise_k}
 

@@ -10,6 +10,7 @@ from statistics import median
 
 import pytest
 import torch
+from this_cpu import compiles
 
 from model.config import DataConfig, RunConfig
 from model.data import load
@@ -38,10 +39,7 @@ VARIANTS = {
     "bf16, manual, fused": {"train": {"precision": "bf16"}, **FASTEST},
 }
 
-pytestmark = [
-    pytest.mark.bench,
-    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.bench, compiles]
 
 
 def configured(values):

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from this_cpu import CPU, compiles
 
 from model.attention import ATTENTION
 from model.compiling import COMPILE_SCOPES
@@ -21,10 +22,9 @@ from model.data.corpus import Corpus
 from model.loss import LOSSES
 from model.optim import KERNELS
 from model.train import train
-from model.variants import Capabilities, find_compiler, find_modules, missing
+from model.variants import missing
 
-CPU = torch.device("cpu")
-HERE = Capabilities("cpu", "this CPU", torch.__version__, True, find_compiler(), None, find_modules())
+DEVICE = torch.device("cpu")
 SEEDS = (1, 2, 3)
 SIZES: dict[str, dict[str, Any]] = {
     "small": {
@@ -44,7 +44,7 @@ CASES = [
     *(("train", "compile_scope", name) for name in COMPILE_SCOPES),
     ("train", "precision", "bf16"),
 ]
-OFFERED = [case for case in CASES if missing(f"{case[0]}.{case[1]}", case[2], HERE) is None]
+OFFERED = [case for case in CASES if missing(f"{case[0]}.{case[1]}", case[2], CPU) is None]
 
 RUNS = [
     # Code generation takes most of a minute for three seeds.
@@ -52,8 +52,7 @@ RUNS = [
     *(pytest.param("documented", case, marks=pytest.mark.slow) for case in OFFERED),
 ]
 
-# torch's own
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+pytestmark = compiles
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ def configured(size: str, seed: int, section: str = "", key: str = "", value: ob
 
 
 def last_loss(config: RunConfig, corpus: Corpus) -> float:
-    losses = [p.loss for p in train(config, corpus, CPU, lambda looks: 10**9) if p.loss is not None]
+    losses = [p.loss for p in train(config, corpus, DEVICE, lambda looks: 10**9) if p.loss is not None]
     return losses[-1]
 
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from this_cpu import CPU, compiles
 
 from model.config import RunConfig
 from model.data.corpus import Corpus
 from model.train import train
-from model.variants import Capabilities, find_compiler, find_modules, missing, tables, unrunnable
+from model.variants import missing, tables, unrunnable
 
 COMBINATIONS = 200
 STEPS = 10
 VOCAB = 23
-HERE = Capabilities("cpu", "this CPU", torch.__version__, True, find_compiler(), None, find_modules())
 SWITCHES = ("qk_norm", "tied_head", "zero_init_projections", "embedding_skip", "value_embedding")
 LOOKUPS = ("bigram_table", "smear")
 
@@ -70,7 +70,7 @@ def drawn(seed: int, compiled: bool = False) -> RunConfig:
         }
         for path, rows in tables().items():
             section, key = path.split(".")
-            offered = [name for name in rows if missing(path, name, HERE) is None]
+            offered = [name for name in rows if missing(path, name, CPU) is None]
             if path == "optimizer.kernel":
                 offered.remove("compiled")  # it has a test of its own: a compilation takes seconds
             values[section][key] = chance.choice(offered)
@@ -93,9 +93,7 @@ def test_a_combination_that_is_offered_trains_ten_steps(seed: int, corpus: Corpu
     assert losses[0] < np.log(VOCAB) + 2.0
 
 
-@pytest.mark.filterwarnings(
-    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
-)  # torch's own
+@compiles
 @pytest.mark.parametrize(
     "seed", [pytest.param(n, marks=[pytest.mark.slow] if n >= 8 else []) for n in range(COMBINATIONS)]
 )
@@ -122,7 +120,7 @@ def test_every_variant_of_this_machine_is_among_them() -> None:
     for path, rows in tables().items():
         section, key = path.split(".")
         seen = {getattr(getattr(config, section), key) for config in configs}
-        offered = {name for name in rows if missing(path, name, HERE) is None}
+        offered = {name for name in rows if missing(path, name, CPU) is None}
         assert offered - seen <= {"compiled"}
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from this_cpu import needs_compiler
 from torch import nn
 
 from model.config import MUON_SCALES, NS_DTYPES, ConfigError, ModelConfig, OptimizerConfig, RunConfig
@@ -25,12 +26,11 @@ from model.optim.muon import (
     newton_schulz,
     rows_of_parts,
 )
-from model.variants import find_compiler, tables
+from model.variants import tables
 
 SMALL = {"n_layer": 2, "n_embd": 32, "n_head": 2, "block_size": 16}
 VOCAB = 33
 
-needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="torch.compile needs a C++ compiler")
 # torch 2.13 warns of its own scripted modules where the compiler is imported.
 compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 

@@ -33,6 +33,7 @@ from parity import (
     random_tensors,
     rms,
 )
+from this_cpu import CPU, compiles, needs_compiler
 from torch.func import functional_call
 
 from model.attention import ATTENTION
@@ -46,11 +47,9 @@ from model.mlp import MLPS
 from model.norm import NORMS
 from model.norm.rmsnorm import rms_norm
 from model.precision import PRECISIONS
-from model.variants import Capabilities, find_compiler, find_modules, missing, unrunnable
+from model.variants import Capabilities, find_modules, missing, unrunnable
 
 # --- where rows run
-
-CPU = Capabilities("cpu", "this CPU", torch.__version__, True, find_compiler(), modules=find_modules())
 
 
 def on_cpu(path, table):
@@ -743,17 +742,12 @@ def test_a_network_with_its_table_of_pairs_shifted_is_far_outside_what_is_allowe
 
 # --- compiled
 
-needs_compiler = pytest.mark.skipif(
-    find_compiler() is None, reason="torch.compile on a CPU needs a C++ compiler"
-)
 # Compiling calls things of torch's that torch itself has deprecated.
-TORCHS_OWN = (
-    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning",
-    "ignore:.*autograd.function.Function.* should not be instantiated:DeprecationWarning",
-)
+FUNCTION_MADE = "ignore:.*autograd.function.Function.* should not be instantiated:DeprecationWarning"
 
 
-@pytest.mark.filterwarnings(*TORCHS_OWN)
+@compiles
+@pytest.mark.filterwarnings(FUNCTION_MADE)
 @needs_compiler
 @pytest.mark.parametrize(
     "seed",

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from this_cpu import compiles, needs_compiler
 from torch._dynamo.utils import counters
 
 from model.attention import ATTENTION
@@ -17,7 +18,6 @@ from model.optim import KERNELS
 from model.progress import Compiled, Look
 from model.schedule import SCHEDULES, plateaus
 from model.train import train
-from model.variants import find_compiler
 
 CPU = torch.device("cpu")
 
@@ -477,16 +477,8 @@ def recompiles_freely():
         return False
 
 
-COMPILER_WANTED = pytest.mark.skipif(
-    find_compiler() is None, reason="torch.compile on a CPU needs a C++ compiler"
-)
-TORCHS_OWN_WARNING = pytest.mark.filterwarnings(
-    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
-)
-
-
-@TORCHS_OWN_WARNING
-@COMPILER_WANTED
+@compiles
+@needs_compiler
 def test_a_compiled_run_compiles_first_then_trains_like_an_eager_one_and_never_recompiles():
     eager, _ = drain(small_run())
     assert recompiles_freely()
@@ -513,8 +505,8 @@ def test_a_compiled_run_compiles_first_then_trains_like_an_eager_one_and_never_r
     )
 
 
-@TORCHS_OWN_WARNING
-@COMPILER_WANTED
+@compiles
+@needs_compiler
 @pytest.mark.parametrize("scope", ["block", "mlp"])
 def test_a_part_that_is_compiled_is_one_graph_for_all_blocks_and_trains_like_an_eager_one(scope):
     eager, _ = drain(small_run(model={"n_layer": 3}))
@@ -523,7 +515,7 @@ def test_a_part_that_is_compiled_is_one_graph_for_all_blocks_and_trains_like_an_
     assert train_losses(run) == pytest.approx(train_losses(eager), rel=1e-4)
 
 
-@TORCHS_OWN_WARNING
+@compiles
 def test_a_compiled_run_knows_every_shape_of_two_ramps_beforehand():
     ramps = {"batch_ramp_from": 0.0625, "context_ramp_from": 0.0625}
     ramps |= {"batch_ramp_fraction": 1.0, "context_ramp_fraction": 0.5}
@@ -539,7 +531,7 @@ def test_a_compiled_run_knows_every_shape_of_two_ramps_beforehand():
     assert run[-1].compiled.graphs == 2 * len(plateaus(config)) > 8
 
 
-@TORCHS_OWN_WARNING
+@compiles
 @pytest.mark.parametrize("scope", COMPILE_SCOPES)
 def test_what_is_compiled_leaves_evaluation_in_bf16_weights_as_it_was(scope):
     config = small_run(train={"precision": "bf16_weights"})
