@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench slow kernels gpu clean
+.PHONY: help demo test coverage check format bench slow kernels gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,9 @@ demo: $(STAMP)  ## search, train to target, meter, rank and report: about two mi
 	$(BIN)/python -m search +study=demo
 
 test: check  ## lint, types, layering and tests
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+
+coverage: $(STAMP)  ## the same tests, and which lines they run (a third longer)
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered
 
 check: $(STAMP)  ## lint, format, types and layering only
