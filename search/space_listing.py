@@ -69,9 +69,11 @@ def values_of(entry: Entry) -> str:
     """What an entry may be, in words."""
     if entry.type == "categorical":
         return ", ".join(str(choice) for choice in entry.choices)
+    multiple = f", multiples of {entry.multiple_of}" if entry.multiple_of else ""
+    if entry.low == entry.high:
+        return f"{entry.low:g}{multiple}"
     scale = ", log" if entry.log else ""
     step = f" by {entry.step:g}" if entry.step is not None else ""
-    multiple = f", multiples of {entry.multiple_of}" if entry.multiple_of else ""
     return f"{entry.low:g} to {entry.high:g}{step}{scale}{multiple}"
 
 
