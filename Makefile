@@ -24,7 +24,7 @@ demo: $(STAMP)  ## search, train to target, meter, rank and report: about two mi
 test: check  ## lint, types, layering and tests
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
-coverage: $(STAMP)  ## the same tests, and which lines they run (a third longer)
+coverage: $(STAMP)  ## the same tests, and which lines they run
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered
 
 check: $(STAMP)  ## lint, format, types and layering only
