@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TESTS := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage check format bench slow kernels gpu clean
@@ -22,10 +23,10 @@ demo: $(STAMP)  ## search, train to target, meter, rank and report: about two mi
 	$(BIN)/python -m search +study=demo
 
 test: check  ## lint, types, layering and tests
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+	$(TESTS)
 
 coverage: $(STAMP)  ## the same tests, and which lines they run
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered
+	$(TESTS) --cov --cov-report=term:skip-covered
 
 check: $(STAMP)  ## lint, format, types and layering only
 	$(BIN)/ruff check .

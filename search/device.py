@@ -62,12 +62,12 @@ class Device:
             self.synchronize()
 
     def capabilities(self) -> Capabilities:
-        if self.type != "cuda":
-            bf16, capability = cpu_calculates_in_bf16(), None
-        else:
+        if self.type == "cuda":
             bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
             properties = torch.cuda.get_device_properties(self.index)
             capability = 10 * properties.major + properties.minor
+        else:
+            bf16, capability = cpu_calculates_in_bf16(), None
         return Capabilities(
             self.type, self.name, torch.__version__, bf16, find_compiler(), capability, find_modules()
         )

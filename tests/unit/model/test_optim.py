@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from this_cpu import needs_compiler
+from this_cpu import compiles, needs_compiler
 from torch import nn
 
 from model.config import MUON_SCALES, NS_DTYPES, ConfigError, ModelConfig, OptimizerConfig, RunConfig
@@ -30,9 +30,6 @@ from model.variants import tables
 
 SMALL = {"n_layer": 2, "n_embd": 32, "n_head": 2, "block_size": 16}
 VOCAB = 33
-
-# torch 2.13 warns of its own scripted modules where the compiler is imported.
-compiles = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
 
 def small_gpt(**changes):
