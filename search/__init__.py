@@ -3,6 +3,7 @@
 The map, in the order of a trial's life (core: values in, values out; shell: effects):
 
     __main__.py    Hydra entry: python -m search +study=NAME            shell
+    errors.py      what ends in one line, and exit statuses            core
     compose.py     command line -> checked configuration, or one line   shell
     config.py      the schema of a study                                core
     space.py       search space -> distributions -> a configuration     core

@@ -10,7 +10,8 @@ import optuna
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from search.compose import UserError, missing_study, run, to_config
+from search.compose import missing_study, run, to_config
+from search.errors import UserError
 from search.progress import Watcher
 from search.study import run_study
 

@@ -19,22 +19,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from model.config import ConfigError
-from model.data.errors import DataError
 from search.config import StudyConfig
-from search.meter.base import MeterUnavailable
+from search.errors import INTERRUPTED, ONE_LINE, USAGE_ERROR, UserError, say
 from search.paths import config_dir, root
-
-USAGE_ERROR = 2
-INTERRUPTED = 130
-
-
-class UserError(Exception):
-    """Something that the person at the keyboard can put right. The text is one line."""
-
-
-# What ends in one line and exit status 2; anything else is a bug and keeps its traceback.
-ONE_LINE = (UserError, ConfigError, DataError, MeterUnavailable)
 
 
 def register() -> None:
@@ -112,11 +99,6 @@ def _unknown_flag(arguments: Sequence[str]) -> str:
     return ""
 
 
-def say(message: str) -> None:
-    """One line on standard error."""
-    print(f"joulesearch: {' '.join(message.split())}", file=sys.stderr)
-
-
 def studies() -> list[str]:
     """Names of the studies that ship."""
     return sorted(path.stem for path in (config_dir() / "study").glob("*.yaml"))
@@ -131,10 +113,10 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
     """What a Hydra or OmegaConf error means for a person, in one line: what came, and what to type."""
     causes = [error, error.__cause__, error.__context__]
     text = " ".join(" ".join(str(cause).split()) for cause in dict.fromkeys(causes) if cause is not None)
-    for pattern, say in _EXPLANATIONS:
+    for pattern, explained in _EXPLANATIONS:
         found = re.search(pattern, text)
         if found:
-            return say(found, arguments)
+            return explained(found, arguments)
     if "override_grammar" in text or "Ambiguous value for argument" in text:
         return _unreadable(arguments)
     return f"{text[:300]} (see python -m search --help)"

@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from model.config import ConfigError
 from model.variants import Capabilities, find_compiler, find_modules
-from search.compose import UserError
 from search.config import DeviceSection
+from search.errors import UserError
 from search.meter.base import MeterSpec
 
 

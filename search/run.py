@@ -345,8 +345,8 @@ def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
     spent = seen.spent
     if crossing is not None:
         spent = replace(spent, energy_j=crossing.energy_j, time_s=crossing.time_s, tokens=crossing.tokens)
-    values = objective_values(request.objectives, spent) if end.outcome.completes else {}
-    if values is None:
+    known = objective_values(request.objectives, spent) if end.outcome.completes else {}
+    if known is None:
         end = Ending(Outcome.UNMEASURED, _unknown_objective(request, spent))
     gross_j = ledger.gross_energy_j if ledger else None
     return Record(
@@ -374,7 +374,8 @@ def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
         counted_time_s=time_s,
         curve=seen.curve,
         crossing=crossing if end.outcome is Outcome.REACHED else None,
-        values=values or {},
+        values=known if known and end.outcome is Outcome.REACHED else {},
+        spent=known or {},
         peak_memory_bytes=seen.peak_memory_bytes,
         flags=seen.flags,
         interrupted=interrupted,

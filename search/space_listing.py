@@ -14,8 +14,9 @@ from rich.table import Table
 
 from model.config import RunConfig
 from model.variants import Capabilities, unrunnable
-from search.compose import UserError, missing_study, run, to_config
+from search.compose import missing_study, run, to_config
 from search.config import check_study
+from search.errors import UserError
 from search.proposal import draw_at_random
 from search.space import Entry, Space, get_path, offered
 

@@ -26,10 +26,10 @@ from model.data.corpus import Corpus
 from model.gpt import count_parameters
 from model.train import NextEvaluation, train
 from search.cadence import evaluation_cost_steps, steps_until_evaluation
-from search.compose import ONE_LINE, UserError
 from search.config import DeviceSection, MeterSection, RooflineSection
 from search.device import Device, exclusive, locks, resolve
 from search.energy import mean_power_w
+from search.errors import ONE_LINE, UserError
 from search.meter import METERS, Meter, choose
 from search.provenance import software
 from search.run import INTERRUPTED, Instrument, RunRequest, Seen, execute, one_line, to_record

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from search.compose import UserError
+from search.errors import UserError
 from search.objective import CONSTRAINT
 
 HEARTBEAT_S = 10

@@ -29,8 +29,8 @@ from model.data import Corpus, cached_best_ngram, load
 from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
 from search import provenance, storage
-from search.compose import UserError
 from search.config import StudyConfig, check_study, differences
+from search.errors import UserError
 from search.files import write_atomically
 from search.lookup import rivals_of
 from search.paths import cache_dir, shown, study_dir
@@ -438,7 +438,7 @@ def tell(study: optuna.Study, trial: Trial, record: Record) -> None:
     if record.outcome.completes:
         assert record.loss_gap is not None
         storage.set_constraint(trial, record.loss_gap)
-        study.tell(trial, [float(value) for value in record.values.values()])
+        study.tell(trial, [float(value) for value in record.spent.values()])
     else:
         study.tell(trial, state=TrialState.FAIL)
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search.compose import UserError, absolute, run, to_config
+from search.compose import absolute, run, to_config
 from search.config import StudyConfig, check_run
+from search.errors import UserError
 from search.recipe import read_recipe
 from search.trial import PHASES, Record
 

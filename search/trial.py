@@ -205,9 +205,11 @@ class SideReading:
 class Record:
     """Everything that is kept of one run: one line of `records.jsonl`.
 
-    `gross_energy_j` and `ledger` are None where the energy is unknown (never 0). `values` holds the
-    objectives of a run that completes, and is empty otherwise; where the target was not reached they are
-    lower bounds (what had been spent). `loss_gap` is best loss minus target: feasible means <= 0.
+    `gross_energy_j` and `ledger` are None where the energy is unknown (never 0). `values` holds what it cost
+    to reach the target, by objective, and is empty where the target was not reached. `spent` holds the same
+    objectives as they stood when the run ended, of every run that completes: the same numbers where the
+    target was reached, and lower bounds where it was not. `loss_gap` is best loss minus target: feasible
+    means <= 0.
 
     `energy_error_j` bounds what the meter's update period and resolution may have moved into or out of
     `counted_energy_j`; the meter's gain is not in it. `also` holds what other meters counted, `observed` what
@@ -250,6 +252,7 @@ class Record:
     energy_error_j: float | None = None
     also: tuple[SideReading, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=dict)
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def feasible(self) -> bool:
@@ -285,6 +288,9 @@ class Record:
                 )
             )
             rest["outcome"] = Outcome(rest["outcome"])
+            if "spent" not in rest:  # written before 0.2, where `values` was also what had been spent
+                rest["spent"] = rest["values"]
+                rest["values"] = rest["values"] if rest["outcome"] is Outcome.REACHED else {}
             rest["ledger"] = Ledger(**rest["ledger"]) if rest["ledger"] else None
             rest["curve"] = tuple(CurvePoint(**point) for point in rest["curve"])
             rest["crossing"] = Crossing(**rest["crossing"]) if rest["crossing"] else None

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from model.variants import Capabilities, compiles
-from search.compose import UserError
+from search.errors import UserError
 from search.paths import root
 from search.run import RunRequest, unmetered_record
 from search.trial import CountedPhases, Kind, MeterInfo, Record

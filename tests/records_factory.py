@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from search.trial import (
@@ -115,6 +116,7 @@ def make_record(
         final_loss = {Outcome.REACHED: TARGET - 0.01, Outcome.DIVERGED: 3.9}.get(outcome, TARGET + 0.15)
     curve = make_curve(steps=steps, final_loss=final_loss, power_w=energy_j / time_s, seconds=time_s)
     trained = outcome not in (Outcome.CRASHED, Outcome.UNMEASURED)
+    reached = outcome is Outcome.REACHED
     ledger = make_ledger(energy_j=energy_j, time_s=time_s, compile_j=compile_j)
     record = Record(
         study="demo",
@@ -140,8 +142,9 @@ def make_record(
         counted_energy_j=energy_j if trained else None,
         counted_time_s=time_s,
         curve=curve if trained else (),
-        crossing=find_crossing(curve, TARGET) if outcome is Outcome.REACHED else None,
-        values={"energy_to_target_j": energy_j, "time_to_target_s": time_s} if trained else {},
+        crossing=find_crossing(curve, TARGET) if reached else None,
+        values={"energy_to_target_j": energy_j, "time_to_target_s": time_s} if reached else {},
+        spent={"energy_to_target_j": energy_j, "time_to_target_s": time_s} if trained else {},
         peak_memory_bytes=412 * 2**20,
         started_at=f"2026-03-01T10:{trial % 60:02d}:00+00:00",
         ended_at=f"2026-03-01T10:{trial % 60:02d}:40+00:00",
@@ -325,7 +328,10 @@ def ranked_by(record: Record, meter: MeterInfo, ratio: float) -> Record:
     ledger = dataclasses.replace(record.ledger, energy_j=energy_j)
     curve = tuple(dataclasses.replace(p, energy_j=ratio * (p.energy_j or 0.0)) for p in record.curve)
     counted = None if record.counted_energy_j is None else ratio * record.counted_energy_j
-    scaled = {key: ratio * value for key, value in record.values.items() if key == "energy_to_target_j"}
+
+    def scaled(values: Mapping[str, float]) -> dict[str, float]:
+        return {key: ratio * v if key == "energy_to_target_j" else v for key, v in values.items()}
+
     return dataclasses.replace(
         record,
         meter=meter,
@@ -338,7 +344,8 @@ def ranked_by(record: Record, meter: MeterInfo, ratio: float) -> Record:
         energy_error_j=None if counted is None else 0.0,
         curve=curve,
         crossing=None if record.crossing is None else find_crossing(curve, TARGET),
-        values={**record.values, **scaled},
+        values=scaled(record.values),
+        spent=scaled(record.spent),
     )
 
 

@@ -96,7 +96,7 @@ def _cells(
     notes = [*(["baseline"] if is_baseline else []), *(["lookup-like"] if is_marked else [])]
     cells = [f"{entry['trial']} ({', '.join(notes)})" if notes else str(entry["trial"])]
     for name in objectives:
-        value = entry["values"].get(name)
+        value = (entry["values"] if reached else entry["spent"]).get(name)
         shown = escape(words.objective_value(name, value, entry["energy_error_j"]))
         cells.append(shown if reached or value is None else f"≥ {shown}")
         cells.append(_ratio(entry, baseline, name))

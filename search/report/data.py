@@ -177,7 +177,7 @@ def _objectives(records: Sequence[Record], config: Mapping[str, Any]) -> tuple[s
     names = group.get("names") if isinstance(group, Mapping) else None
     if names:
         return tuple(str(name) for name in names)
-    return next((tuple(record.values) for record in records if record.values), DEFAULT_OBJECTIVES)
+    return next((tuple(record.spent) for record in records if record.spent), DEFAULT_OBJECTIVES)
 
 
 def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ def _trial(view: StudyView, record: Record) -> str:
 
 def _baseline_fell_short(view: StudyView, best: Record, baseline: Record) -> str:
     first = view.objectives[0]
-    spent = baseline.values.get(first)
+    spent = baseline.spent.get(first)
     text = f"{_reached_for(view, best)}; the baseline did not reach it"
     if spent is None:
         return f"{text} ({baseline.outcome.value}: {baseline.outcome.advice})."

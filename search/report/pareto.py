@@ -119,7 +119,7 @@ def _spent(record: Record, objective: str) -> float | None:
     if not record.outcome.completes:
         return None
     counted = {"energy_to_target_j": record.counted_energy_j, "time_to_target_s": record.counted_time_s}
-    value = record.values.get(objective, counted.get(objective))
+    value = record.spent.get(objective, counted.get(objective))
     return None if value is None or not math.isfinite(value) else float(value)
 
 

@@ -18,6 +18,8 @@ def summary(view: StudyView) -> dict[str, Any]:
     `lookup_like` says of a row whether its configuration is (of the baseline null where there is none).
     `front_without_lookup` and `best_without_lookup` are there always: the front and the best among the runs
     that are not lookup-like, and the same as `front` and `best` where no run that ranks is.
+    A baseline's `values` are what it cost to reach the target, and empty where it did not reach it; what it
+    had spent when it ended is in `spent` either way.
     `meters_side_by_side` is there only where other meters were read beside the one that ranks.
     """
     problem, meter = view.problem, view.meter
@@ -59,7 +61,7 @@ def _trial(record: Record | None) -> int | None:
 def _baseline_summary(view: StudyView) -> dict[str, Any]:
     record = view.baseline
     if record is None:
-        nothing: dict[str, Any] = {"params": {}, "values": {}, "phases_j": {}, "flags": []}
+        nothing: dict[str, Any] = {"params": {}, "values": {}, "spent": {}, "phases_j": {}, "flags": []}
         return {"trial": None, "outcome": None, "lookup_like": None, "energy_error_j": None} | nothing
     return {
         "trial": record.trial,
@@ -67,6 +69,7 @@ def _baseline_summary(view: StudyView) -> dict[str, Any]:
         "lookup_like": is_lookup_like(record),
         "params": view.params(record),
         "values": {name: record.values[name] for name in view.objectives if name in record.values},
+        "spent": {name: record.spent[name] for name in view.objectives if name in record.spent},
         "energy_error_j": record.energy_error_j,
         "phases_j": {} if record.ledger is None else record.ledger.energy_j,
         "flags": list(record.flags),

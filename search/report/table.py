@@ -194,7 +194,7 @@ def mark(view: StudyView, record: Record) -> str:
 
 def _objective_cell(view: StudyView, record: Record, objective: str) -> Cell:
     """A run short of the target has spent at least this much."""
-    value = record.values.get(objective)
+    value = record.spent.get(objective)
     if value is None:
         return Cell("unknown" if record.outcome is Outcome.UNMEASURED else "", "")
     if words.unit(objective) in ("J", "s"):

@@ -9,17 +9,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from search.compose import (
-    UserError,
-    absolute,
-    explain,
-    missing_study,
-    register,
-    say,
-    studies,
-    to_config,
-)
+from search.compose import absolute, explain, missing_study, register, studies, to_config
 from search.config import StudyConfig, check_run, check_study
+from search.errors import UserError, say
 from search.paths import config_dir, root
 
 

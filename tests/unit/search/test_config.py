@@ -9,7 +9,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.config import ConfigError
-from search.compose import ONE_LINE
 from search.config import (
     NAME_LENGTH,
     StudyConfig,
@@ -19,6 +18,7 @@ from search.config import (
     differences,
     folder_name,
 )
+from search.errors import ONE_LINE
 from search.trial import CountedPhases
 
 SPACE: dict[str, Any] = {"optimizer": {"lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}}}

@@ -32,6 +32,7 @@ from search.report.headline import headline
 from search.report.importance import MIN_TRIALS, parameter_importance
 from search.report.meters import Comparison
 from search.report.summary_json import summary
+from search.report.table import trials_frame
 from search.report.words import nats, quantity, ratio, redacted
 from search.trial import CountedPhases, Kind, MeterInfo, Outcome, Record
 
@@ -168,6 +169,26 @@ def test_every_study_has_a_summary_of_the_schema_in_strict_json_and_builtin_type
     jsonschema.validate(content, SCHEMA)
     assert only_builtin(content)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+def test_the_cheapest_row_of_the_csv_reached_the_target() -> None:
+    """What a run had spent when it missed is no cost of reaching: a reader who takes the minimum is right."""
+    records = [
+        make_record(0),
+        make_record(1, energy_j=9.0),
+        make_record(2, energy_j=1.0, outcome=Outcome.DOMINATED),
+    ]
+    frame = trials_frame(view_of(*records))
+    cheapest = frame.loc[frame.energy_to_target_j.astype(float).idxmin()]
+    assert cheapest.trial == 1
+    assert math.isnan(frame.energy_to_target_j.astype(float)[2])
+    assert frame.counted_energy_j[2] == 1.0
+
+
+def test_a_baseline_that_fell_short_has_spent_and_has_no_value() -> None:
+    content = summary(view_of(make_record(0, outcome=Outcome.OUT_OF_BUDGET, energy_j=50.0), make_record(1)))
+    assert content["baseline"]["values"] == {}
+    assert content["baseline"]["spent"]["energy_to_target_j"] == 50.0
 
 
 def test_numpy_values_become_builtin_ones() -> None:

@@ -235,7 +235,8 @@ def test_a_run_that_is_done_before_the_target_is_out_of_budget_and_says_so() -> 
     assert "70 steps are done" in record.reason
     assert record.loss_gap == pytest.approx(0.5)
     assert record.crossing is None
-    assert record.values == pytest.approx({"energy_to_target_j": 900.0, "time_to_target_s": 9.0})
+    assert record.values == {}
+    assert record.spent == pytest.approx({"energy_to_target_j": 900.0, "time_to_target_s": 9.0})
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,8 @@ def test_a_dominated_run_ends_between_two_evaluations_within_a_second() -> None:
     request = replace(REQUEST, rivals=((500.0, 0.1), (90.0, 0.9)))
     record = ran(small_steps(1000), request=request)
     assert record.outcome is Outcome.DOMINATED
-    assert 90.0 <= record.values["energy_to_target_j"] < 90.0 + WATTS
+    assert record.values == {}
+    assert 90.0 <= record.spent["energy_to_target_j"] < 90.0 + WATTS
     assert record.crossing is None
 
 
@@ -279,7 +281,8 @@ def test_a_validation_loss_that_is_no_number_is_divergence_with_a_large_gap_and_
     assert record.outcome is Outcome.DIVERGED
     assert record.outcome.completes
     assert record.loss_gap == LARGE_GAP
-    assert record.values == pytest.approx({"energy_to_target_j": 900.0, "time_to_target_s": 9.0})
+    assert record.values == {}
+    assert record.spent == pytest.approx({"energy_to_target_j": 900.0, "time_to_target_s": 9.0})
     assert [point.loss for point in record.curve] == [3.0]
     json.dumps(record.to_dict(), allow_nan=False)
 

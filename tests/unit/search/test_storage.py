@@ -21,7 +21,7 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from search.compose import UserError
+from search.errors import UserError
 from search.storage import (
     GRACE_S,
     HEARTBEAT_S,

@@ -290,6 +290,18 @@ def test_a_record_with_an_unknown_field_is_refused() -> None:
         Record.from_dict(make_record().to_dict() | {"joules": 1.0})
 
 
+def test_a_record_of_before_that_missed_the_target_has_spent_its_values_and_cost_nothing_known() -> None:
+    missed = make_record(outcome=Outcome.DOMINATED)
+    of_before = missed.to_dict() | {"values": dict(missed.spent)}
+    del of_before["spent"]
+    found = Record.from_dict(json.loads(json.dumps(of_before)))
+    assert found.values == {}
+    assert found.spent == missed.spent
+    reached = make_record().to_dict()
+    del reached["spent"]
+    assert Record.from_dict(reached).values == Record.from_dict(reached).spent == make_record().values
+
+
 def test_only_a_run_that_reached_the_target_is_feasible() -> None:
     record = make_record()
     assert {outcome for outcome in Outcome if dataclasses.replace(record, outcome=outcome).feasible} == {
