@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from model.data import Corpus
 from model.data.ngram import NgramLoss
 from search.paths import shown
+from search.report.advice import what_next
 from search.report.console import cost_line, front_table
 from search.run import RunRequest
 from search.trial import Kind, Outcome, Record
@@ -161,6 +162,8 @@ class Watcher:
         summary = json.loads((folder / "summary.json").read_text())
         self._console.print(front_table(summary))
         self.say(escape(cost_line(summary)))
+        if line := what_next(summary, shown(folder / "best.yaml")):
+            self._console.print(escape(line), highlight=False, soft_wrap=True)
         self._console.print(f"report: {escape(shown(page))}", highlight=False, soft_wrap=True)
 
     def _show(self, description: str) -> None:

@@ -15,6 +15,7 @@ from yaml import YAMLError
 
 from search.records import RecordsError, read_records
 from search.report import cost_line, front_table, study_view, summary, write_report
+from search.report.advice import what_next
 from search.report.data import ReportError
 
 
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     console.print(front_table(content))
     console.print(cost_line(content), markup=False, highlight=False)
+    if line := what_next(content, str(folder / "best.yaml")):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
 

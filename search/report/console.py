@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search.report import words
+from search.report.headline import floor_words
 from search.report.values import brief_names, differing_params, flat
 
 _MAX_PARAMS = 6
@@ -84,6 +85,23 @@ def _standing(summary: Mapping[str, Any]) -> str:
         return "No baseline: no ratios."
     if baseline["outcome"] != "REACHED":
         return f"The baseline did not reach the target ({baseline['outcome']}), so there are no ratios."
+    return " ".join(part for part in (_noise(summary), _unconfirmed(summary)) if part)
+
+
+def _noise(summary: Mapping[str, Any]) -> str:
+    """The noise floor of the first objective, and that nothing was saved beyond it where that is so."""
+    objective = summary["objectives"][0]
+    floor, runs = summary["noise"]["floor"].get(objective), len(summary["noise"]["trials"])
+    if floor is None:
+        return "The noise floor is not known."
+    within = {
+        "within noise": "No saving beyond the noise floor",
+        "nothing saved": "Nothing was saved; noise floor",
+    }.get(summary["saving"], "Noise floor")
+    return f"{within}: {floor_words(floor)} in {words.label(objective)}, by {runs} runs of the baseline."
+
+
+def _unconfirmed(summary: Mapping[str, Any]) -> str:
     return "One run each, not yet confirmed with fresh seeds." if summary["verdict"] is None else ""
 
 

@@ -29,7 +29,7 @@ from search.report.figures import (
     phases_figure,
     phases_info,
 )
-from search.report.headline import headline
+from search.report.headline import headline, what_it_is
 from search.report.importance import Importance, parameter_importance
 from search.report.meters_figure import meters_figure, meters_info
 from search.report.pareto import pareto_figure, pareto_info
@@ -57,7 +57,10 @@ def write_report(directory: Path, records: Sequence[Record], config: Mapping[str
         "trials.csv": trials_frame(view).to_csv(index=False, lineterminator="\n"),
         "report.html": render(view, config, directory.resolve().name),
     }
-    contents |= {name: best_yaml(record, config) for name, record in _recipes(view).items()}
+    contents |= {
+        name: f"# {words.redacted(what_it_is(view, record))}\n{best_yaml(record, config)}"
+        for name, record in _recipes(view).items()
+    }
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         write_atomically(directory / name, content)
@@ -133,7 +136,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
     importance = parameter_importance(view)
     return {
         "view": view,
-        "headline": headline(view),
+        "headline": headline(view, f"reports/{folder}/best.yaml"),
         "kind": None if view.meter is None else view.meter.kind.value,
         "figures": _figures(view, importance),
         "importance": importance,

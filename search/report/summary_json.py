@@ -20,6 +20,8 @@ def summary(view: StudyView) -> dict[str, Any]:
     that are not lookup-like, and the same as `front` and `best` where no run that ranks is.
     A baseline's `values` are what it cost to reach the target, and empty where it did not reach it; what it
     had spent when it ended is in `spent` either way.
+    `noise` is how far runs of the baseline differ: `floor` by objective, as a share, null where it ran once.
+    `closest` is the run with the lowest loss.
     `meters_side_by_side` is there only where other meters were read beside the one that ranks.
     """
     problem, meter = view.problem, view.meter
@@ -45,6 +47,12 @@ def summary(view: StudyView) -> dict[str, Any]:
         "front_without_lookup": [_front_summary(view, record) for record in view.front_without_lookup],
         "best_without_lookup": _trial(view.best_without_lookup),
         "search_cost": dataclasses.asdict(view.cost),
+        "noise": {"trials": list(view.noise.trials), "floor": dict(view.noise.floor)},
+        "saving": view.saving.value,
+        "closest": {
+            "trial": _trial(view.closest),
+            "best_loss": None if view.closest is None else view.closest.best_loss,
+        },
         "notes": list(view.notes),
         "verdict": None,
     }

@@ -147,7 +147,7 @@ def test_every_drawing_has_its_data(page: Page) -> None:
 
 def test_the_headline_its_caveat_and_the_kind_are_on_the_page(page: Page) -> None:
     assert "Trial 7 reached 2.30 nats with 0.21 of the baseline's energy (12.3 J against 58.1 J" in page.text
-    assert "not yet confirmed with fresh seeds" in page.text
+    assert "Not yet confirmed with fresh seeds" in page.text
     badges = [a for tag, a in page.elements if tag == "span" and "badge-estimated" in (a.get("class") or "")]
     assert len(badges) >= 6
 
@@ -264,6 +264,15 @@ def test_the_runs_table_can_be_sorted_by_a_button_in_every_heading(page: Page, f
     body = table[table.index("<tbody>") : table.index("</tbody>")]
     assert body.count("<tr") == len(make_study())
     assert body.count("data-sort=") == len(make_study()) * head.count("<th ")
+
+
+def test_a_recipe_says_in_its_first_line_what_it_took_beside_the_baseline(tmp_path: Path) -> None:
+    page_of(tmp_path, BASELINE, make_record(1, energy_j=75.0, time_s=10.0))
+    first = (tmp_path / "demo" / "best.yaml").read_text().splitlines()[0]
+    assert first.startswith(
+        "# Trial 1 of demo: one run, with 1.25 of the baseline's energy (75.0 J against 60.0 J"
+    )
+    assert first.endswith("which saves nothing.")
 
 
 def test_the_csv_has_a_row_a_record_and_its_values_round_trip(folder: Path) -> None:

@@ -27,7 +27,7 @@ from records_factory import (
 
 from search.agreement import Verdict
 from search.report import words
-from search.report.data import ReportError, StudyView, study_view
+from search.report.data import ReportError, Saving, StudyView, study_view
 from search.report.headline import headline
 from search.report.importance import MIN_TRIALS, parameter_importance
 from search.report.meters import Comparison
@@ -107,6 +107,12 @@ SCHEMA = required(
         values=NUMBERS,
         phases_j=NUMBERS,
     ),
+    noise=required(
+        trials={"type": "array", "items": {"type": "integer"}},
+        floor={"type": "object", "additionalProperties": NUMBER_OR_NULL},
+    ),
+    saving={"enum": ["saves", "within noise", "nothing saved", "unknown"]},
+    closest=required(trial=TRIAL_OR_NULL, best_loss=NUMBER_OR_NULL),
     front=FRONT,
     best=TRIAL_OR_NULL,
     front_without_lookup=FRONT,
@@ -122,6 +128,11 @@ SCHEMA = required(
     verdict={"type": "null"},
 )
 SCHEMA["properties"]["meters_side_by_side"] = {"type": "array", "items": SIDE_BY_SIDE}
+
+
+def again(trial: int, energy_j: float) -> Record:
+    """One more run of the baseline."""
+    return make_record(trial, energy_j=energy_j, time_s=20.0, role="baseline")
 
 
 def view_of(*records: Record, names: tuple[str, ...] = ()) -> StudyView:
@@ -375,7 +386,7 @@ def test_the_headline_gives_ratios_both_numbers_and_the_kind_of_energy() -> None
         "Trial 7 reached 2.30 nats with 0.21 of the baseline's energy (12.3 J against 58.1 J, estimated by "
         "cpu_time) and 0.25 of its time (4.90 s against 19.6 s)."
     )
-    assert any("not yet confirmed" in caveat for caveat in found.caveats)
+    assert any("Not yet confirmed" in caveat for caveat in found.caveats)
 
 
 @pytest.mark.parametrize(
@@ -397,6 +408,40 @@ def test_the_headline_gives_ratios_both_numbers_and_the_kind_of_energy() -> None
 )
 def test_the_headline_says_what_happened_instead(records: list[Record], says: str) -> None:
     assert says in headline(study_view(records, study_config())).text
+
+
+def test_where_every_trial_was_ended_as_dominated_they_were_dearer_and_not_unable() -> None:
+    trials = [make_record(n, energy_j=70.0, outcome=Outcome.DOMINATED) for n in (1, 2, 3)]
+    text = headline(view_of(BASELINE, *trials, make_record(4, outcome=Outcome.OUT_OF_BUDGET))).text
+    assert "nothing was saved" in text
+    assert "Of 4 trials, 3 ended because the baseline had reached the target for less (dearer, not un" in text
+    assert ", and 1 came to the end of its schedule" in text
+
+
+def test_where_only_the_baseline_is_on_the_front_nothing_was_saved() -> None:
+    text = headline(view_of(BASELINE, make_record(1, energy_j=75.0, time_s=25.0))).text
+    assert text.startswith("Nothing was saved: only the baseline is on the front: the cheapest, trial 1, ")
+
+
+def test_a_ratio_within_what_runs_of_the_baseline_differ_by_is_no_saving() -> None:
+    runs = [again(0, 60.0), make_record(1, energy_j=58.0), again(2, 66.0), again(3, 63.0)]
+    view = view_of(*runs)
+    assert view.baseline is runs[3]
+    assert view.saving is Saving.WITHIN_NOISE
+    text = headline(view).text
+    assert text.startswith(
+        "No saving beyond the noise floor (± 27 % in energy, by 3 runs of the baseline): the "
+    )
+    assert "the cheapest, trial 1, reached 2.30 nats with 0.92 of the baseline's energy" in text
+    clear = view_of(again(0, 60.0), CHEAP, again(2, 66.0), again(3, 63.0))
+    assert clear.saving is Saving.SAVES
+    assert any("± 27 %" in caveat and "trials 0, 2, 3" in caveat for caveat in headline(clear).caveats)
+
+
+def test_without_a_second_run_of_the_baseline_the_noise_floor_is_not_known() -> None:
+    caveats = headline(view_of(BASELINE, CHEAP)).caveats
+    assert any("The noise floor is not known: the baseline ran once" in caveat for caveat in caveats)
+    assert summary(view_of(BASELINE, CHEAP))["noise"]["floor"]["energy_to_target_j"] is None
 
 
 def test_flags_of_the_compared_runs_are_caveats() -> None:
