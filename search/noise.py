@@ -49,8 +49,8 @@ def baseline_runs(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def reference(runs: Sequence[Record], objective: str) -> Record | None:
-    """The run that stands for the baseline: the median by `objective`, of an even number the lower one, so that
-    a ratio to it claims too little rather than too much."""
+    """The run that stands for the baseline: the median by `objective`. Of an even number it is the lower one,
+    so that a ratio to it claims too little rather than too much."""
     ranked = sorted(runs, key=lambda record: record.values[objective])
     return ranked[(len(ranked) - 1) // 2] if ranked else None
 
