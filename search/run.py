@@ -19,7 +19,7 @@ from model.progress import Progress
 from search.energy import Account, Counter, Reading
 from search.meter.base import Meter, WorkDone
 from search.objective import Spent, loss_gap, objective_values
-from search.stopping import Ending, Limits, Standing, ending
+from search.stopping import Ending, Limits, Rival, Standing, ending
 from search.trial import CurvePoint, Ledger, MeterInfo, Outcome, Record, SideReading, find_crossing
 
 LOOK_EVERY_S = 0.5
@@ -48,7 +48,7 @@ class RunRequest:
     system_attrs: Mapping[str, Any] = field(default_factory=dict)
     parameters: int = 0
     limits: Limits = field(default_factory=Limits)
-    rivals: tuple[tuple[float, ...], ...] = ()
+    rivals: tuple[Rival, ...] = ()
     retry_of: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -62,7 +62,7 @@ class RunRequest:
                 **data,
                 "objectives": tuple(data["objectives"]),
                 "limits": Limits(**data["limits"]),
-                "rivals": tuple(tuple(rival) for rival in data["rivals"]),
+                "rivals": tuple(Rival(rival["trial"], tuple(rival["values"])) for rival in data["rivals"]),
             }
         )
 
