@@ -32,7 +32,8 @@ from search.report.figures import (
 from search.report.headline import headline
 from search.report.importance import Importance, parameter_importance
 from search.report.meters_figure import meters_figure, meters_info
-from search.report.pareto import pareto_figure, pareto_info
+from search.report.panels import responsive
+from search.report.pareto import pareto_caption, pareto_figure, pareto_info
 from search.report.summary_json import summary
 from search.report.table import runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
@@ -108,7 +109,7 @@ def render(view: StudyView, config: Mapping[str, Any], folder: str) -> str:
         "watts": lambda value: words.quantity(value, "W"),
         "duration": words.duration,
     }
-    environment.filters["redacted"] = words.redacted
+    environment.filters |= {"redacted": words.redacted, "label": words.label}
     template = environment.from_string(_asset("page.html.j2"))
     return template.render(
         _context(view, config, folder),
@@ -137,7 +138,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "kind": None if view.meter is None else view.meter.kind.value,
         "figures": _figures(view, importance),
         "importance": importance,
-        "pareto_note": pareto_info(view).note,
+        "pareto_caption": pareto_caption(pareto_info(view)),
         "front_rows": _front_rows(view),
         "policies": list(CountedPhases),
         "columns": columns,
@@ -167,7 +168,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
 def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
     """Each figure that has something in it, as JSON that can stand in a script element."""
     drawn: dict[str, go.Figure] = {}
-    if (pareto := pareto_info(view)).groups:
+    if (pareto := pareto_info(view)).has_marks:
         drawn["pareto"] = pareto_figure(pareto)
     if (curves := curves_info(view)).curves:
         drawn["curves"] = curves_figure(curves)
@@ -182,7 +183,7 @@ def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
     for index, comparison in enumerate(view.meters.comparisons):
         if (meters := meters_info(view, comparison)) is not None:
             drawn[f"meters-{index}"] = meters_figure(meters)
-    return {name: embedded(figure) for name, figure in drawn.items()}
+    return {name: embedded(responsive(figure)) for name, figure in drawn.items()}
 
 
 def embedded(figure: go.Figure) -> Markup:
