@@ -35,7 +35,7 @@ from search.report.meters_figure import meters_figure, meters_info
 from search.report.panels import responsive
 from search.report.pareto import pareto_caption, pareto_figure, pareto_info
 from search.report.summary_json import summary
-from search.report.table import runs_table, trials_frame
+from search.report.table import Column, runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
 from search.report.values import brief_names, differing_params, flat, plain_value
 from search.trial import CountedPhases, Kind, Outcome, Record
@@ -142,6 +142,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "front_rows": _front_rows(view),
         "policies": list(CountedPhases),
         "columns": columns,
+        "print_names": print_names(columns),
         "rows": rows,
         "recipes": [
             {
@@ -163,6 +164,25 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "outcomes": list(Outcome),
         "kinds": list(Kind),
     }
+
+
+def print_names(columns: Sequence[Column]) -> Markup:
+    """Style rules that put the name of its column before each value of a run, on paper.
+
+    Every character of a name but letters and digits is escaped, so that none can end the text or the sheet.
+    """
+    headings = ["trial", "", "", *(column.heading for column in columns)]
+    rules = [
+        f'#runs tbody tr > :nth-child({place})::before {{ content: "{_css_text(heading)} "; }}'
+        for place, heading in enumerate(headings, start=1)
+        if heading
+    ]
+    return Markup("@media print {\n" + "\n".join(rules) + "\n}\n")
+
+
+def _css_text(text: str) -> str:
+    plain = (character if character.isascii() and character.isalnum() else None for character in text)
+    return "".join(known or f"\\{ord(character):x} " for known, character in zip(plain, text, strict=True))
 
 
 def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
