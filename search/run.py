@@ -19,6 +19,7 @@ from model.progress import Progress
 from search.energy import Account, Counter, Reading
 from search.meter.base import Meter, WorkDone
 from search.objective import Spent, loss_gap, objective_values
+from search.plural import counted
 from search.stopping import Ending, Limits, Rival, Standing, ending
 from search.trial import CurvePoint, Ledger, MeterInfo, Outcome, Record, SideReading, find_crossing
 
@@ -215,7 +216,7 @@ def execute(
             try:
                 progress = next(training)
             except StopIteration:
-                end = Ending(Outcome.OUT_OF_BUDGET, f"the schedule's {seen.progress.step} steps are done")
+                end = Ending(Outcome.OUT_OF_BUDGET, _schedule_done(seen.progress.step))
                 break
             _note(work, seen.account.phase, progress)
             diverged = progress.train_loss is not None and not math.isfinite(progress.train_loss)
@@ -257,6 +258,10 @@ def execute(
     )
     interrupted = end.reason == INTERRUPTED
     return to_record(seen, end, interrupted)
+
+
+def _schedule_done(steps: int) -> str:
+    return f"the schedule's {counted(steps, 'step')} {'is' if steps == 1 else 'are'} done"
 
 
 def _note(work: WorkDone, phase: str, progress: Progress) -> None:

@@ -78,7 +78,7 @@ function filterRows(table) {
     row.hidden = !matches;
   }
   const shown = rows.filter((row) => !row.hidden).length;
-  document.getElementById("filter-count").textContent = shown + " of " + rows.length + " runs";
+  document.getElementById("filter-count").textContent = shown + " of " + rows.length + (rows.length === 1 ? " run" : " runs");
 }
 
 function enableTable() {

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search.files import write_atomically
+from search.plural import counted
 from search.report import words
 from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view
@@ -109,7 +110,7 @@ def render(view: StudyView, config: Mapping[str, Any], folder: str) -> str:
         "watts": lambda value: words.quantity(value, "W"),
         "duration": words.duration,
     }
-    environment.filters |= {"redacted": words.redacted, "label": words.label}
+    environment.filters |= {"redacted": words.redacted, "label": words.label, "counted": counted}
     template = environment.from_string(_asset("page.html.j2"))
     return template.render(
         _context(view, config, folder),

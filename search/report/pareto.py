@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from search.plural import counted
 from search.report import panels, style, words
 from search.report.data import StudyView
 from search.trial import Outcome, Record
@@ -164,7 +165,7 @@ def pareto_caption(info: ParetoInfo) -> str:
             "ended: reaching it would have cost them more."
         )
     if info.undrawn:
-        runs = "1 run is" if info.undrawn == 1 else f"{info.undrawn} runs are"
+        runs = f"{counted(info.undrawn, 'run')} {'is' if info.undrawn == 1 else 'are'}"
         parts.append(f"{runs} not drawn: killed, crashed, or without an energy that can be trusted.")
     return " ".join(parts)
 
