@@ -8,12 +8,12 @@ import warnings
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from search.compose import missing_study, run, to_config
 from search.errors import UserError
 from search.progress import Watcher
 from search.study import run_study
+from search.terminal import console
 
 
 def task(composed: DictConfig) -> int:
@@ -23,7 +23,7 @@ def task(composed: DictConfig) -> int:
     if config.recipe is not None or config.output is not None:
         raise UserError("recipe= and output= belong to python -m search.train; a study has its own space")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    watcher = Watcher(Console(), config.study.name, config.budget.n_trials)
+    watcher = Watcher(console(), config.study.name, config.budget.n_trials)
     return run_study(config, watcher)
 
 

@@ -14,7 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from model.data import Corpus
 from model.data.ngram import NgramLoss
+from search.objective import shown_values
 from search.paths import shown
+from search.plural import counted
+from search.report import words
 from search.report.advice import what_next
 from search.report.console import cost_line, front_table
 from search.run import RunRequest
@@ -52,16 +55,19 @@ class Watcher:
             self.say(f"{escape(what)}: {10 * tenth} % of {total_bytes / 1e6:,.0f} MB")
 
     def problem(self, corpus: Corpus, ngram: NgramLoss, target_loss: float, validation_tokens: int) -> None:
+        bytes_per_token = corpus.validation_bytes_per_token
         self.say(
             f"[bold]{escape(self._name)}[/]: {escape(corpus.name)}, {len(corpus.train):,} training tokens, "
-            f"{corpus.vocab_size} symbols; target {target_loss:g} nats/token on "
+            f"{corpus.vocab_size} symbols; target {words.loss_words(target_loss, bytes_per_token)} on "
             f"{validation_tokens:,} validation tokens"
         )
         capped = ngram.counted_tokens < len(corpus.train)
-        counted = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
+        counted_on = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
         self.say(
-            f"counting {ngram.order}-grams reaches {ngram.loss:.3f} nats/token on the same tokens{counted}"
+            f"counting {ngram.order}-grams reaches {words.loss_words(ngram.loss, bytes_per_token)} on the "
+            f"same tokens{counted_on}"
         )
+        self.say(words.NATS)
         if target_loss >= ngram.loss:
             self.say(
                 f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "
@@ -84,7 +90,7 @@ class Watcher:
         for record in records:
             self._remember(record)
         if records:
-            self.say(f"going on after {len(records)} finished trials")
+            self.say(f"going on after {counted(len(records), 'finished trial')}")
         self._began_s = time.monotonic()
         if not self._console.is_terminal:
             yield
@@ -127,8 +133,7 @@ class Watcher:
         self._done.append(time.monotonic())
         who = "baseline" if record.role == "baseline" else "search"
         if record.outcome is Outcome.REACHED:
-            values = ", ".join(f"{name} {value:.4g}" for name, value in record.values.items())
-            told = f"{values} ({record.meter.kind.value})"
+            told = f"{shown_values(record.values)} ({record.meter.kind.value})"
         else:
             told = f"{record.reason} ({record.meter.kind.value})"
         flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""

@@ -19,7 +19,8 @@ from model.progress import Progress
 from search.energy import Account, Counter, Reading
 from search.meter.base import Meter, WorkDone
 from search.objective import Spent, loss_gap, objective_values
-from search.stopping import Ending, Limits, Standing, ending
+from search.plural import counted
+from search.stopping import Ending, Limits, Rival, Standing, ending
 from search.trial import CurvePoint, Ledger, MeterInfo, Outcome, Record, SideReading, find_crossing
 
 LOOK_EVERY_S = 0.5
@@ -48,7 +49,7 @@ class RunRequest:
     system_attrs: Mapping[str, Any] = field(default_factory=dict)
     parameters: int = 0
     limits: Limits = field(default_factory=Limits)
-    rivals: tuple[tuple[float, ...], ...] = ()
+    rivals: tuple[Rival, ...] = ()
     retry_of: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -62,7 +63,7 @@ class RunRequest:
                 **data,
                 "objectives": tuple(data["objectives"]),
                 "limits": Limits(**data["limits"]),
-                "rivals": tuple(tuple(rival) for rival in data["rivals"]),
+                "rivals": tuple(Rival(rival["trial"], tuple(rival["values"])) for rival in data["rivals"]),
             }
         )
 
@@ -215,7 +216,7 @@ def execute(
             try:
                 progress = next(training)
             except StopIteration:
-                end = Ending(Outcome.OUT_OF_BUDGET, f"the schedule's {seen.progress.step} steps are done")
+                end = Ending(Outcome.OUT_OF_BUDGET, _schedule_done(seen.progress.step))
                 break
             _note(work, seen.account.phase, progress)
             diverged = progress.train_loss is not None and not math.isfinite(progress.train_loss)
@@ -257,6 +258,10 @@ def execute(
     )
     interrupted = end.reason == INTERRUPTED
     return to_record(seen, end, interrupted)
+
+
+def _schedule_done(steps: int) -> str:
+    return f"the schedule's {counted(steps, 'step')} {'is' if steps == 1 else 'are'} done"
 
 
 def _note(work: WorkDone, phase: str, progress: Progress) -> None:

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from model.config import RunConfig
 from model.variants import Capabilities, unrunnable
+from search import terminal
 from search.compose import missing_study, run, to_config
 from search.config import check_study
 from search.errors import UserError
+from search.plural import counted
 from search.proposal import draw_at_random
 from search.space import Entry, Space, get_path, offered
 
@@ -38,7 +39,7 @@ def task(composed: DictConfig) -> int:
 
     capabilities = resolve(config.device).capabilities()
     space, left_out = offered(wanted, capabilities)
-    console = Console()
+    console = terminal.console()
     console.print(f"{escape(config.study.name)} on {escape(capabilities.device_name)}", highlight=False)
     console.print(table(space))
     for line in left_out:
@@ -55,7 +56,7 @@ def table(space: Space) -> Table:
     """A row a dimension."""
     rows = Table(title="offered", title_justify="left")
     for name in ("parameter", "baseline", "values", "only where"):
-        rows.add_column(name)
+        rows.add_column(name, overflow="fold")
     for entry in space.entries:
         rows.add_row(
             entry.path,
@@ -83,12 +84,12 @@ def look_through(space: Space, capabilities: Capabilities) -> tuple[str, Sequenc
     points = space.points(MOST_POINTS)
     if points is None:
         points = [draw_at_random(space, number) for number in range(DRAWS)]
-        counted = f"more than {MOST_POINTS:,} combinations; of {DRAWS:,} drawn at random"
+        said = f"more than {MOST_POINTS:,} combinations; of {DRAWS:,} drawn at random"
     else:
-        counted = f"{len(points):,} combinations:"
+        said = f"{counted(len(points), 'combination')}:"
     reasons = Counter(
         reason
         for params in points
         if (reason := unrunnable(RunConfig.from_mapping(space.config(params)), capabilities.device_type))
     )
-    return counted, [(reason, count / len(points)) for reason, count in reasons.most_common()]
+    return said, [(reason, count / len(points)) for reason, count in reasons.most_common()]

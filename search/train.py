@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from search import terminal
 from search.compose import absolute, run, to_config
 from search.config import StudyConfig, check_run
 from search.errors import UserError
@@ -44,7 +45,7 @@ def task(composed: DictConfig) -> int:
         composed.study.name = "train"
     config = to_config(with_recipe(composed, list(HydraConfig.get().overrides.task)))
     check_run(config)
-    console = Console()
+    console = terminal.console()
     with console.status("opening the device and its meter"):
         record = train_one(config, console)
     _print(record, console)
@@ -109,7 +110,7 @@ def train_one(config: StudyConfig, console: Console) -> Record:
             kind = station.info.kind.value
             joules = "unknown" if energy_j is None else f"{energy_j:10.2f} J ({kind})"
             console.print(
-                f"step {seen.progress.step:6d}  loss {seen.progress.loss!r}  {joules}  {time_s:8.2f} s",
+                f"step {seen.progress.step:6d}  loss {seen.progress.loss:.4f}  {joules}  {time_s:8.2f} s",
                 highlight=False,
             )
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from search import terminal
 from search.compose import run, to_config
 from search.config import MeterSection, check_run
 from search.meter import METERS, Meter, MeterUnavailable
@@ -42,7 +43,7 @@ def main() -> None:
         from search.device import resolve
 
         device = resolve(config.device)
-        console = Console()
+        console = terminal.console()
         console.print(f"device of a run here: {escape(device.name)}", highlight=False)
         meters = survey(config.meter, device, options.idle, console)
         if not options.check:
@@ -63,7 +64,7 @@ def survey(section: MeterSection, device: Device, idle_s: float, console: Consol
     obstacles: dict[str, str] = {}
     table = Table(title="meters that work here", title_justify="left")
     for name in ("meter", "kind", "moves every", "resolution", "gain", "idle", "reads"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name, row in METERS.items():
         try:
             meter = row.build(section, device)
@@ -101,7 +102,7 @@ def check(meters: dict[str, Meter], device: Device, seconds: float, console: Con
             zeus_until_j = _zeus_nvidia_j(checked)
         table = Table(title=f"{title} for {seconds:g} s", title_justify="left")
         for name in ("meter", "energy", "mean power", "temperature", "flags"):
-            table.add_column(name)
+            table.add_column(name, overflow="fold")
         for name, load in loads.items():
             flags = "" if title == "idle" else _flags(load)  # idling waits, and others may work meanwhile
             joules = _joules(load, checked[name].spec.kind)

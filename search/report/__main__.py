@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from yaml import YAMLError
 
+from search import terminal
 from search.records import RecordsError, read_records
 from search.report import cost_line, front_table, study_view, summary, write_report
 from search.report.advice import what_next
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"python -m search.report: {error}", file=sys.stderr)
         return 2
     content = summary(study_view(records, config))
-    console = Console()
+    console = terminal.console()
     console.print(front_table(content))
     console.print(cost_line(content), markup=False, highlight=False)
     if line := what_next(content, str(folder / "best.yaml")):

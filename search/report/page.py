@@ -19,6 +19,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search.files import write_atomically
+from search.plural import counted
 from search.report import words
 from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view
@@ -32,9 +33,10 @@ from search.report.figures import (
 from search.report.headline import headline, what_it_is
 from search.report.importance import Importance, parameter_importance
 from search.report.meters_figure import meters_figure, meters_info
-from search.report.pareto import pareto_figure, pareto_info
+from search.report.panels import responsive
+from search.report.pareto import pareto_caption, pareto_figure, pareto_info
 from search.report.summary_json import summary
-from search.report.table import runs_table, trials_frame
+from search.report.table import Column, runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
 from search.report.values import brief_names, differing_params, flat, plain_value
 from search.trial import CountedPhases, Kind, Outcome, Record
@@ -111,7 +113,7 @@ def render(view: StudyView, config: Mapping[str, Any], folder: str) -> str:
         "watts": lambda value: words.quantity(value, "W"),
         "duration": words.duration,
     }
-    environment.filters["redacted"] = words.redacted
+    environment.filters |= {"redacted": words.redacted, "label": words.label, "counted": counted}
     template = environment.from_string(_asset("page.html.j2"))
     return template.render(
         _context(view, config, folder),
@@ -140,10 +142,11 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "kind": None if view.meter is None else view.meter.kind.value,
         "figures": _figures(view, importance),
         "importance": importance,
-        "pareto_note": pareto_info(view).note,
+        "pareto_caption": pareto_caption(pareto_info(view)),
         "front_rows": _front_rows(view),
         "policies": list(CountedPhases),
         "columns": columns,
+        "print_names": print_names(columns),
         "rows": rows,
         "recipes": [
             {
@@ -167,10 +170,29 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
     }
 
 
+def print_names(columns: Sequence[Column]) -> Markup:
+    """Style rules that put the name of its column before each value of a run, on paper.
+
+    Every character of a name but letters and digits is escaped, so that none can end the text or the sheet.
+    """
+    headings = ["trial", "", "", *(column.heading for column in columns)]
+    rules = [
+        f'#runs tbody tr > :nth-child({place})::before {{ content: "{_css_text(heading)} "; }}'
+        for place, heading in enumerate(headings, start=1)
+        if heading
+    ]
+    return Markup("@media print {\n" + "\n".join(rules) + "\n}\n")
+
+
+def _css_text(text: str) -> str:
+    plain = (character if character.isascii() and character.isalnum() else None for character in text)
+    return "".join(known or f"\\{ord(character):x} " for known, character in zip(plain, text, strict=True))
+
+
 def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
     """Each figure that has something in it, as JSON that can stand in a script element."""
     drawn: dict[str, go.Figure] = {}
-    if (pareto := pareto_info(view)).groups:
+    if (pareto := pareto_info(view)).has_marks:
         drawn["pareto"] = pareto_figure(pareto)
     if (curves := curves_info(view)).curves:
         drawn["curves"] = curves_figure(curves)
@@ -185,7 +207,7 @@ def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
     for index, comparison in enumerate(view.meters.comparisons):
         if (meters := meters_info(view, comparison)) is not None:
             drawn[f"meters-{index}"] = meters_figure(meters)
-    return {name: embedded(figure) for name, figure in drawn.items()}
+    return {name: embedded(responsive(figure)) for name, figure in drawn.items()}
 
 
 def embedded(figure: go.Figure) -> Markup:

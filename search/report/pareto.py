@@ -1,73 +1,99 @@
-"""The Pareto front as a figure: `pareto_info` computes plain values, `pareto_figure` only draws them."""
+"""The Pareto front as a figure: `pareto_info` computes plain values, `pareto_figure` only draws them.
+
+Runs that reached the target lie in planes, one for each pair of objectives. Runs that did not lie in a strip
+of their own below: what they had spent is a lower bound, and must not look cheap beside a result.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.report import style, words
+from search.plural import counted
+from search.report import panels, style, words
 from search.report.data import StudyView
 from search.trial import Outcome, Record
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One run in the plane of two objectives. The lows are where its crossing's interval begins."""
+    """One run by the axes of the figure. The lows are where its crossing's interval begins."""
 
     trial: int
-    x: float
-    y: float
-    x_low: float
-    y_low: float
+    values: Mapping[str, float]
+    lows: Mapping[str, float]
     lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ParetoInfo:
-    """Runs by what they are: `front`, `feasible` (each `lookup_` where the run is lookup-like), `replicate`,
-    `baseline`, or an outcome short of it.
+    """Runs by what they are: `front`, `feasible` (each `lookup_` where the run is lookup-like), `replicate`
+    and `baseline` in `reached`; `baseline` or an outcome in `missed`.
 
+    `axes` are the objectives; with a single one, seconds (or joules) stand beside it and rank nothing.
     `staircases` are the corners of the fronts: `without_lookup` and, where that is another one,
     `with_lookup`. There are none where there are not two objectives.
     """
 
-    x_objective: str
-    y_objective: str
-    groups: Mapping[str, tuple[Mark, ...]]
-    baseline_reached: bool
+    objectives: tuple[str, ...]
+    axes: tuple[str, ...]
+    reached: Mapping[str, tuple[Mark, ...]]
+    missed: Mapping[str, tuple[Mark, ...]]
     staircases: Mapping[str, tuple[tuple[float, ...], ...]]
     kind: str
-    note: str
+    undrawn: int
 
-    def values(self, which: str) -> list[float]:
-        return [getattr(mark, which) for marks in self.groups.values() for mark in marks]
+    @property
+    def planes(self) -> tuple[tuple[str, str], ...]:
+        """(x, y) of each plane: every pair of axes."""
+        return tuple(itertools.combinations(self.axes, 2))
+
+    @property
+    def has_marks(self) -> bool:
+        return bool(self.reached or self.missed)
+
+    def values(self, axis: str, *, missed: bool) -> list[float]:
+        groups = (*self.reached.values(), *(self.missed.values() if missed else ()))
+        return [mark.values[axis] for marks in groups for mark in marks]
 
 
 def pareto_info(view: StudyView) -> ParetoInfo:
-    """The first two objectives; with a single one, seconds (or joules) beside it."""
-    first = view.objectives[0]
-    beside = "energy_to_target_j" if first == "time_to_target_s" else "time_to_target_s"
-    second = view.objectives[1] if len(view.objectives) > 1 else beside
-    groups: dict[str, list[Mark]] = {}
+    """Every run whose values are known on every axis."""
+    axes = _axes(view.objectives)
+    reached: dict[str, list[Mark]] = {}
+    missed: dict[str, list[Mark]] = {}
     undrawn = 0
     for record in view.records:
-        mark = _mark(view, record, first, second)
+        mark = _mark(view, record, axes)
         if mark is None or record.interrupted:
             undrawn += 1
         else:
+            groups = reached if record.feasible else missed
             groups.setdefault(group_of(view, record), []).append(mark)
     return ParetoInfo(
-        x_objective=first,
-        y_objective=second,
-        groups={name: tuple(sorted(marks, key=lambda mark: mark.x)) for name, marks in groups.items()},
-        baseline_reached=view.baseline_reached,
+        objectives=view.objectives,
+        axes=axes,
+        reached=_sorted(reached, axes[0]),
+        missed=_sorted(missed, axes[0]),
         staircases=_staircases(view),
         kind=words.kind_words(view),
-        note=_pareto_note(view, undrawn),
+        undrawn=undrawn,
     )
+
+
+def _axes(objectives: tuple[str, ...]) -> tuple[str, ...]:
+    if len(objectives) > 1:
+        return objectives
+    beside = "energy_to_target_j" if objectives[0] == "time_to_target_s" else "time_to_target_s"
+    return (objectives[0], beside)
+
+
+def _sorted(groups: Mapping[str, list[Mark]], axis: str) -> dict[str, tuple[Mark, ...]]:
+    return {name: tuple(sorted(marks, key=lambda mark: mark.values[axis])) for name, marks in groups.items()}
 
 
 def _staircases(view: StudyView) -> dict[str, tuple[tuple[float, ...], ...]]:
@@ -76,20 +102,6 @@ def _staircases(view: StudyView) -> dict[str, tuple[tuple[float, ...], ...]]:
     fronts = {"with_lookup": view.front} if view.fronts_differ else {}
     fronts["without_lookup"] = view.front_without_lookup
     return {name: tuple(map(view.values, front)) for name, front in fronts.items()}
-
-
-def _pareto_note(view: StudyView, undrawn: int) -> str:
-    notes = []
-    if len(view.objectives) > 2:
-        named = ", ".join(words.label(name) for name in view.objectives)
-        notes.append(
-            f"The front is over {len(view.objectives)} objectives ({named}); the first two are drawn, "
-            "so a front point may look dominated here."
-        )
-    if undrawn:
-        runs = "1 run is" if undrawn == 1 else f"{undrawn} runs are"
-        notes.append(f"{runs} not drawn: killed, crashed, or without an energy that can be trusted.")
-    return " ".join(notes)
 
 
 def group_of(view: StudyView, record: Record) -> str:
@@ -103,14 +115,15 @@ def group_of(view: StudyView, record: Record) -> str:
     return record.outcome.value
 
 
-def _mark(view: StudyView, record: Record, first: str, second: str) -> Mark | None:
-    x, y = _spent(record, first), _spent(record, second)
-    if x is None or y is None:
+def _mark(view: StudyView, record: Record, axes: Sequence[str]) -> Mark | None:
+    found = {axis: _spent(record, axis) for axis in axes}
+    values = {axis: value for axis, value in found.items() if value is not None}
+    if len(values) < len(axes):
         return None
+    lows = {axis: _crossing_low(record, axis, value) for axis, value in values.items()}
     name = words.name_of(view, record)
-    x_low, y_low = (_crossing_low(record, name, value) for name, value in ((first, x), (second, y)))
     return Mark(
-        record.trial, x, y, x_low, y_low, style.describe(record, name, view.objectives, view.params(record))
+        record.trial, values, lows, style.describe(record, name, view.objectives, view.params(record))
     )
 
 
@@ -133,17 +146,70 @@ def _crossing_low(record: Record, objective: str, value: float) -> float:
     return min(value, lows.get(objective, value))
 
 
-# Group -> (legend, symbol, colour, size). Filled: front and baseline. Round or diamond: reached the target.
-_MARKERS = {
-    Outcome.DIVERGED.value: ("diverged", "x-thin-open", style.VERMILLION, 10),
-    Outcome.OUT_OF_BUDGET.value: ("out of budget (at least)", "triangle-up-open", style.VERMILLION, 11),
-    Outcome.DOMINATED.value: ("ended as dominated (at least)", "triangle-right-open", style.VERMILLION, 11),
-    "replicate": ("replicate, not ranked", "circle-open-dot", style.GREY, 9),
-    "feasible": ("reached the target, dominated", "circle-open", style.GREY, 9),
-    "lookup_feasible": ("lookup-like, dominated", "diamond-open", style.ORANGE, 10),
+def pareto_caption(info: ParetoInfo) -> str:
+    """What the figure shows and how to read it; true of this study, whatever became of its runs."""
+    if not info.has_marks:
+        return ""
+    many = len(info.planes) > 1
+    parts = [_reading(info, many)]
+    if info.reached:
+        diamonds = " and diamonds" if any(name.startswith("lookup") for name in info.reached) else ""
+        parts.append(
+            f"Filled marks are the front and the baseline, open circles{diamonds} were beaten. "
+            "Whiskers reach down to the evaluation before the target."
+        )
+    if info.reached and info.missed:
+        where = "under each panel" if many else "below"
+        parts.append(
+            f"Runs that did not reach the target are in the strip {where}, at what they had spent when they "
+            "ended: reaching it would have cost them more."
+        )
+    if info.undrawn:
+        runs = f"{counted(info.undrawn, 'run')} {'is' if info.undrawn == 1 else 'are'}"
+        parts.append(f"{runs} not drawn: killed, crashed, or without an energy that can be trusted.")
+    return " ".join(parts)
+
+
+def _reading(info: ParetoInfo, many: bool) -> str:
+    if not info.reached:
+        return (
+            "No run reached the target: each mark is what a run had spent when it ended, so none of them is "
+            "better than another."
+        )
+    if len(info.objectives) == 1:
+        only, beside = map(words.label, info.axes)
+        return (
+            f"Every run in the plane reached the target. Further left is better; {only} is the only "
+            f"objective, and {beside} ranks nothing."
+        )
+    if not many:
+        return "Every run in the plane reached the target, and lower left is better."
+    named = ", ".join(map(words.label, info.objectives))
+    return (
+        f"One panel for each pair of the {len(info.objectives)} objectives ({named}). Every run in a panel "
+        "reached the target, and lower left is better in that pair. A run on the front is unbeaten over all "
+        "of them together: where another lies lower left of it, it is better in what that panel "
+        "does not show."
+    )
+
+
+# Group -> (legend, symbol, colour, size), what matters most first. Filled: front and baseline.
+_REACHED = {
     "front": ("Pareto front", "circle", style.BLUE, 12),
     "lookup_front": ("Pareto front, lookup-like", "diamond", style.ORANGE, 13),
     "baseline": ("baseline", "star", style.GREEN, 17),
+    "feasible": ("reached the target, beaten", "circle-open", style.GREY, 9),
+    "lookup_feasible": ("lookup-like, beaten", "diamond-open", style.ORANGE, 10),
+    "replicate": ("replicate, not ranked", "circle-open-dot", style.GREY, 9),
+}
+_MISSED = {
+    "baseline": ("did not reach: the baseline", "star-open", style.GREEN, 15),
+    Outcome.OUT_OF_BUDGET.value: ("did not reach: out of budget", "triangle-up-open", style.VERMILLION, 10),
+    Outcome.DOMINATED.value: (
+        *("did not reach: ended as dominated", "triangle-right-open"),
+        *(style.VERMILLION, 10),
+    ),
+    Outcome.DIVERGED.value: ("did not reach: diverged", "x-thin-open", style.VERMILLION, 9),
 }
 _NAMED = ("front", "lookup_front", "baseline")
 
@@ -153,27 +219,58 @@ _STAIRCASES = {
     "with_lookup": ("front with lookup-like runs", style.ORANGE, "dash", "lookup_front"),
 }
 _LAST = 1001  # in the legend: a trace without a rank has 1000
+_HEIGHTS = {1: 460, 2: 380}  # of a panel, by columns
+_STRIP = 70  # pixels
 
 
 def pareto_figure(info: ParetoInfo) -> go.Figure:
-    """Every run in the plane of two objectives; nearer to the lower left corner is better in both."""
-    figure = style.figure(480)
-    both = (info.values("x"), info.values("y"))
-    log = any(map(style.spans_decade, both)) and all(min(values) > 0 for values in both)
+    """A panel for each pair of axes, with a strip for the runs that did not reach the target."""
+    strip = _STRIP if info.reached and info.missed else 0
+    columns = min(2, len(info.planes))
+    wide = panels.arrange(len(info.planes), columns, _HEIGHTS[columns] + strip, strip)
+    narrow = panels.arrange(len(info.planes), 1, 320 + strip, strip)
+    figure = style.figure(wide.height)
     for name in _STAIRCASES:
         corners = info.staircases.get(name, ())
         if len(corners) > 1:
             figure.add_trace(_staircase_trace(name, corners, legend="with_lookup" in info.staircases))
-    for group in _MARKERS:
-        if marks := info.groups.get(group):
-            figure.add_trace(_marks_trace(info, group, marks))
-    for which, objective, update in (
-        ("x", info.x_objective, figure.update_xaxes),
-        ("y", info.y_objective, figure.update_yaxes),
-    ):
-        title = f"{words.labelled(objective)}{f', {info.kind}' if words.is_energy(objective) else ''}"
-        update(style.axis(title, info.values(which), log=log, from_zero=True))
+    for number, (x, y) in enumerate(info.planes, start=1):
+        _add_panel(figure, info, number, (x, y), strip > 0)
+    panels.place(figure, wide, narrow)
     return figure
+
+
+def _add_panel(figure: go.Figure, info: ParetoInfo, number: int, plane: tuple[str, str], strip: bool) -> None:
+    """Marks and axes of one panel. What matters most is drawn last, on top, and is first in the legend."""
+    x, y = plane
+    baseline_right = _lies_right(info, x)
+    tables = ((_REACHED, info.reached, False), (_MISSED, info.missed, strip))
+    for table, groups, in_strip in tables:
+        for rank, group in reversed(list(enumerate(table, start=1 if table is _REACHED else 50))):
+            if marks := groups.get(group):
+                trace = _marks_trace(table[group], group, marks, plane, in_strip, baseline_right)
+                trace.update(legendrank=rank, showlegend=number == 1, **panels.axes_of(number, in_strip))
+                figure.add_trace(trace)
+    missed = {axis: strip is False or axis == x for axis in plane}
+    drawn = {axis: info.values(axis, missed=missed[axis]) for axis in plane}
+    log = any(map(style.spans_decade, drawn.values())) and all(min(values) > 0 for values in drawn.values())
+    titles = {
+        axis: f"{words.labelled(axis)}{f', {info.kind}' if words.is_energy(axis) else ''}" for axis in plane
+    }
+    panels.set_axes(
+        figure,
+        number,
+        style.axis(titles[x], drawn[x], log=log, from_zero=True),
+        style.axis(titles[y], drawn[y], log=log, from_zero=True),
+        "missed" if strip else "",
+    )
+
+
+def _lies_right(info: ParetoInfo, x: str) -> bool:
+    """Whether the baseline's name has its room on the left."""
+    marks = (*info.reached.get("baseline", ()), *info.missed.get("baseline", ()))
+    values = info.values(x, missed=True)
+    return any(mark.values[x] > (min(values) * max(values)) ** 0.5 for mark in marks)
 
 
 def _staircase_trace(name: str, corners: Sequence[Sequence[float]], *, legend: bool) -> go.Scatter:
@@ -192,22 +289,31 @@ def _staircase_trace(name: str, corners: Sequence[Sequence[float]], *, legend: b
     )
 
 
-def _marks_trace(info: ParetoInfo, group: str, marks: Sequence[Mark]) -> go.Scatter:
-    legend, symbol, colour, size = _MARKERS[group]
+def _marks_trace(
+    look: tuple[str, str, str, int],
+    group: str,
+    marks: Sequence[Mark],
+    plane: tuple[str, str],
+    in_strip: bool,
+    baseline_right: bool,
+) -> go.Scatter:
+    legend, symbol, colour, size = look
+    x, y = plane
     named = group in _NAMED
-    if group == "baseline" and not info.baseline_reached:
-        legend, symbol = "baseline, target not reached (at least)", "star-open"
+    beside_baseline = "middle left" if baseline_right else "middle right"
     return go.Scatter(
-        x=[mark.x for mark in marks],
-        y=[mark.y for mark in marks],
+        x=[mark.values[x] for mark in marks],
+        y=[0] * len(marks) if in_strip else [mark.values[y] for mark in marks],
         name=legend,
         legendgroup=group,
         mode="markers+text" if named else "markers",
         marker={"symbol": symbol, "color": colour, "size": size, "line": {"width": 2, "color": colour}},
-        text=["baseline" if group == "baseline" else str(mark.trial) for mark in marks],
-        textposition="bottom right" if group == "baseline" else "bottom left",  # below a front nothing lies
-        error_x=_interval([mark.x - mark.x_low for mark in marks], colour) if named else None,
-        error_y=_interval([mark.y - mark.y_low for mark in marks], colour) if named else None,
+        text=["  baseline  " if group == "baseline" else str(mark.trial) for mark in marks],
+        textposition=beside_baseline if group == "baseline" else "bottom left",  # below a front nothing lies
+        error_x=_interval([mark.values[x] - mark.lows[x] for mark in marks], colour) if named else None,
+        error_y=_interval([mark.values[y] - mark.lows[y] for mark in marks], colour)
+        if named and not in_strip
+        else None,
         hovertext=[style.lines(mark.lines) for mark in marks],
         cliponaxis=False,
         hovertemplate="%{hovertext}<extra></extra>",

@@ -88,7 +88,7 @@ def axis(title: str, values: Sequence[float], *, log: bool, from_zero: bool = Fa
             "range": [math.log10(low), math.log10(high)],
             "tickangle": 0,
             "tickvals": ticks,
-            "ticktext": [f"{tick:,g}" for tick in ticks],
+            "ticktext": [f"{tick:,.12g}" for tick in ticks],
         }
     return shared | ({"rangemode": "tozero"} if from_zero else {})
 

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from search.agreement import MIN_RUNS, REGRET, RHO, Agreement, Correlation, Pair, Residual, Swap, Verdict
+from search.plural import counted
 from search.report.data import StudyView
 from search.report.meters import Comparison, StudyMeter
 from search.trial import Kind, Record
@@ -121,6 +122,17 @@ def nats(loss: float | None) -> str:
         return f"{loss:g}"
     whole, _, decimals = f"{loss:.4f}".partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+NATS = "A nat is 1.44 bits; the loss is the mean cost of the next token, and lower is better."
+
+
+def loss_words(loss: float, bytes_per_token: float | None) -> str:
+    """`1.90 nats per token (2.75 bits per byte)`: the second compares data and tokenizers."""
+    text = f"{nats(loss)} nats per token"
+    if not bytes_per_token or not math.isfinite(loss):
+        return text
+    return f"{text} ({loss / math.log(2) / bytes_per_token:.2f} bits per byte)"
 
 
 def parameter(value: Any) -> str:
@@ -266,8 +278,9 @@ def meter_warning(view: StudyView) -> str:
             f"against {quantity(cheapest.reference_j, 'J')}, {found.reference.kind.value})"
         )
     return (
-        f"{text}. Spearman's ρ is {correlation_words(agreement.correlation)} over {agreement.runs} runs, and "
-        f"{len(agreement.swaps)} of {agreement.comparisons} pairs of runs change places. Rank by "
+        f"{text}. Spearman's ρ is {correlation_words(agreement.correlation)} over "
+        f"{counted(agreement.runs, 'run')}, and {len(agreement.swaps)} of "
+        f"{counted(agreement.comparisons, 'pair')} of runs change places. Rank by "
         f"{found.reference.name} (meter={found.reference.name}) before you conclude."
     )
 

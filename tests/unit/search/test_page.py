@@ -37,8 +37,8 @@ from records_factory import (
 from search.records import append_record
 from search.report.__main__ import main
 from search.report.data import ReportError, study_view
-from search.report.page import embedded, write_report
-from search.report.table import runs_table, trials_frame
+from search.report.page import embedded, print_names, write_report
+from search.report.table import Column, runs_table, trials_frame
 from search.report.values import brief_names
 from search.trial import Outcome, Record
 
@@ -203,6 +203,12 @@ def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -
     assert json.loads((tmp_path / "demo" / "summary.json").read_text())["study"] == ATTACK
     for figure in attacked.figures().values():
         assert "<script" not in json.dumps(figure)
+
+
+def test_no_name_of_a_column_can_end_the_style_sheet_that_prints_it() -> None:
+    rules = print_names((Column('</style>"} * { display: none } \\', "", False),))
+    assert "</" not in rules
+    assert rules.count('"') == 2 * rules.count("content:")
 
 
 def test_no_text_of_a_figure_can_end_the_script_element_around_it() -> None:
