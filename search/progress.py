@@ -12,15 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from model.data import Corpus
+from model.data import Corpus, unseen_share
 from model.data.ngram import NgramLoss
 from search.paths import shown
 from search.report.console import cost_line, front_table
 from search.run import RunRequest
 from search.trial import Kind, Outcome, Record
+from search.unseen import MANY, unseen_words
 from search.worker import Hello
 
 LARGE_BYTES = 20_000_000
+PATIENCE_S = 3.0  # after so long, people wonder
 
 
 class Watcher:
@@ -39,6 +41,7 @@ class Watcher:
         self._began_s = 0.0
         self._waiting_for = ""
         self._loading: tuple[str, int] = ("", 0)
+        self._opened_s = time.monotonic()
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False)
@@ -46,9 +49,11 @@ class Watcher:
     def loading(self, what: str, done_bytes: int, total_bytes: int) -> None:
         """A line each tenth of a download or a preparation; small ones are done before anybody wonders."""
         tenth = 10 * done_bytes // total_bytes if total_bytes > 0 else 0
-        if total_bytes >= LARGE_BYTES and (what, tenth) != self._loading:
+        slow = total_bytes >= LARGE_BYTES or time.monotonic() - self._opened_s > PATIENCE_S
+        if slow and (what, tenth) != self._loading:
             self._loading = (what, tenth)
-            self.say(f"{escape(what)}: {10 * tenth} % of {total_bytes / 1e6:,.0f} MB")
+            share = f": {10 * tenth} % of {total_bytes / 1e6:,.0f} MB" if total_bytes > 0 else " ..."
+            self.say(f"{escape(what)}{share}")
 
     def problem(self, corpus: Corpus, ngram: NgramLoss, target_loss: float, validation_tokens: int) -> None:
         self.say(
@@ -58,9 +63,17 @@ class Watcher:
         )
         capped = ngram.counted_tokens < len(corpus.train)
         counted = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
-        self.say(
-            f"counting {ngram.order}-grams reaches {ngram.loss:.3f} nats/token on the same tokens{counted}"
-        )
+        if ngram.order == 0:
+            self.say(
+                f"guessing reaches {ngram.loss:.3f} nats/token on the same tokens, counting n-grams{counted} "
+                "does no better"
+            )
+        else:
+            reached = f"reaches {ngram.loss:.3f} nats/token on the same tokens{counted}"
+            self.say(f"counting {ngram.order}-grams {reached}")
+        unseen = unseen_share(corpus, validation_tokens)
+        if unseen > 0:
+            self.say(f"{'[yellow]warning:[/] ' if unseen > MANY else ''}{unseen_words(unseen)}")
         if target_loss >= ngram.loss:
             self.say(
                 f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from model.data.corpus import Corpus
+from model.data.corpus import Corpus, unseen_share
 from model.data.ngram import NgramLoss
 
 PROJECT = "joulesearch"
@@ -67,6 +67,7 @@ def data(corpus: Corpus, ngram: NgramLoss, validation_tokens: int) -> dict[str, 
         "vocab_size": corpus.vocab_size,
         "train_tokens": len(corpus.train),
         "validation_tokens": validation_tokens,
+        "unseen_share": unseen_share(corpus, validation_tokens),
         "bytes_per_token": corpus.validation_bytes_per_token,
         "ngram_loss": ngram.loss,
         "ngram_order": ngram.order,
