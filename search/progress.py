@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from model.data import Corpus
+from model.data import Corpus, unseen_share
 from model.data.ngram import NgramLoss
 from search.objective import shown_values
 from search.paths import shown
@@ -22,9 +22,11 @@ from search.report.advice import what_next
 from search.report.console import cost_line, front_table
 from search.run import RunRequest
 from search.trial import Kind, Outcome, Record
+from search.unseen import MANY, unseen_words
 from search.worker import Hello
 
 LARGE_BYTES = 20_000_000
+PATIENCE_S = 3.0  # after so long, people wonder
 
 
 class Watcher:
@@ -43,6 +45,7 @@ class Watcher:
         self._began_s = 0.0
         self._waiting_for = ""
         self._loading: tuple[str, int] = ("", 0)
+        self._opened_s = time.monotonic()
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False)
@@ -50,24 +53,38 @@ class Watcher:
     def loading(self, what: str, done_bytes: int, total_bytes: int) -> None:
         """A line each tenth of a download or a preparation; small ones are done before anybody wonders."""
         tenth = 10 * done_bytes // total_bytes if total_bytes > 0 else 0
-        if total_bytes >= LARGE_BYTES and (what, tenth) != self._loading:
+        slow = total_bytes >= LARGE_BYTES or time.monotonic() - self._opened_s > PATIENCE_S
+        if slow and (what, tenth) != self._loading:
             self._loading = (what, tenth)
-            self.say(f"{escape(what)}: {10 * tenth} % of {total_bytes / 1e6:,.0f} MB")
+            share = f": {10 * tenth} % of {total_bytes / 1e6:,.0f} MB" if total_bytes > 0 else " ..."
+            self.say(f"{escape(what)}{share}")
 
-    def problem(self, corpus: Corpus, ngram: NgramLoss, target_loss: float, validation_tokens: int) -> None:
-        bytes_per_token = corpus.validation_bytes_per_token
+    def problem(
+        self, corpus: Corpus, ngram: NgramLoss, target_loss: float | None, validation_tokens: int
+    ) -> None:
+        """The data, the target (None: the study looks for it) and what counting reaches."""
+        per_token = corpus.validation_bytes_per_token
+        target = "to be found" if target_loss is None else words.loss_words(target_loss, per_token)
         self.say(
             f"[bold]{escape(self._name)}[/]: {escape(corpus.name)}, {len(corpus.train):,} training tokens, "
-            f"{corpus.vocab_size} symbols; target {words.loss_words(target_loss, bytes_per_token)} on "
-            f"{validation_tokens:,} validation tokens"
+            f"{corpus.vocab_size} symbols; target {target} on {validation_tokens:,} validation tokens"
         )
         capped = ngram.counted_tokens < len(corpus.train)
         counted_on = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
-        self.say(
-            f"counting {ngram.order}-grams reaches {words.loss_words(ngram.loss, bytes_per_token)} on the "
-            f"same tokens{counted_on}"
-        )
+        reached = f"{words.loss_words(ngram.loss, per_token)} on the same tokens"
+        if ngram.order == 0:
+            self.say(f"guessing reaches {reached}, counting n-grams{counted_on} does no better")
+        else:
+            self.say(f"counting {ngram.order}-grams reaches {reached}{counted_on}")
         self.say(words.NATS)
+        unseen = unseen_share(corpus, validation_tokens)
+        if unseen > 0:
+            self.say(f"{'[yellow]warning:[/] ' if unseen > MANY else ''}{unseen_words(unseen)}")
+        if target_loss is not None:
+            self.target(target_loss, ngram)
+
+    def target(self, target_loss: float, ngram: NgramLoss) -> None:
+        """A warning where no language model is needed."""
         if target_loss >= ngram.loss:
             self.say(
                 f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "

@@ -104,7 +104,8 @@ def load_problem(config: StudyConfig, on_progress: OnProgress = silent) -> Probl
             f"evaluation.tokens={config.evaluation.tokens} asks for {wanted} validation tokens and the data "
             f"has {available}; type evaluation.tokens=null for all of them, or give a longer text"
         )
-    return Problem(corpus, cached_best_ngram(corpus, tokens, cache_dir()), tokens)
+    ngram = cached_best_ngram(corpus, tokens, cache_dir(), on_progress=on_progress)
+    return Problem(corpus, ngram, tokens)
 
 
 @dataclass

@@ -49,7 +49,7 @@ PROVENANCE: dict[str, Any] = {
         "ngram_loss": 2.41,
         "ngram_order": 5,
         "validation_tokens": 111540,
-        "tokenizer": "characters",
+        "tokenizer": "chars",
         "vocab_size": 65,
         "bytes_per_token": 1.0,
     },

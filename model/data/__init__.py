@@ -35,19 +35,19 @@ from model.data.corpus import (
     read_corpus,
     tokenised,
     tokens_folder,
+    unseen_share,
     write_corpus,
 )
 from model.data.download import Downloads, OnProgress, silent
 from model.data.errors import DataError
 from model.data.ngram import NgramLoss, best_ngram, cached_best_ngram, ngram_losses
 from model.data.text import read_text
-from model.data.text_parts import Text
-from model.data.tokenizer import DEFAULT_VOCABULARY, TOKENIZERS, UNKNOWN, CharTokenizer, Making
+from model.data.text_parts import Pieces, Text, told
+from model.data.tokenizer import DEFAULT_VOCABULARY, TOKENIZERS, CharTokenizer, Making
 
 __all__ = [
     "DATASETS",
     "TOKENIZERS",
-    "UNKNOWN",
     "CharTokenizer",
     "Corpus",
     "DataError",
@@ -57,6 +57,7 @@ __all__ = [
     "cached_best_ngram",
     "load",
     "ngram_losses",
+    "unseen_share",
 ]
 
 
@@ -179,9 +180,23 @@ def _kind_of_tokens(config: DataConfig, dataset: DataSet) -> str:
 def _make(opened: Text | Tokens, config: DataConfig, folder: Path, downloads: Downloads) -> Corpus:
     if isinstance(opened, Text):
         row = TOKENIZERS[config.tokenizer or DATASETS[config.name].tokenizer]
-        making = Making(opened.train, config.vocab_size, folder.parent, replace(downloads, urls=None))
-        opened = tokenised(opened, row.make(making))
+        opened = tokenised(opened, row.make(_making(opened, config, folder, downloads)))
     write_corpus(opened, folder, f"tokens of {config.name}", downloads.on_progress)
     corpus = read_corpus(config.name, folder)
     assert corpus is not None, f"what was just written to {folder} cannot be read"
     return corpus
+
+
+def _making(text: Text, config: DataConfig, folder: Path, downloads: Downloads) -> Making:
+    """What a tokenizer of `text` is made from; as it reads, progress is told."""
+
+    def read(part: Pieces) -> Pieces:
+        return told(part, f"reading {config.name}", text.size_bytes, downloads.on_progress)
+
+    return Making(
+        read(text.train),
+        config.vocab_size,
+        folder.parent,
+        replace(downloads, urls=None),
+        read(text.validation),
+    )

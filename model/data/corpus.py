@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache as remembered
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from model.data.download import OnProgress, silent
 from model.data.text_parts import Pieces, Text, split, text_sha256
 from model.data.tokenizer import CharTokenizer, Tokenizer
 
-_FORMAT = 1  # of what is kept; a change in what a data set or a tokenizer makes needs a new one
+_FORMAT = 2  # of what is kept; a change in what a data set or a tokenizer makes needs a new one
 _DTYPE = np.dtype("<u2")
 READ_WHOLE_BYTES = 2**26
+_LOOKED_AT_ONCE = 2**24  # tokens of a part that may be mapped from a file
 _PARTS = ("train", "validation")
 
 Chunks = Callable[[], Iterator[tuple[npt.NDArray[np.uint16], int]]]
@@ -38,11 +40,10 @@ class Corpus:
     """Everything that training and evaluation need of a data set.
 
     `sha256` is of what it was made from: the whole text in UTF-8, or the published files. `tokenizer` names
-    the tokens and `vocabulary[i]` is how token i reads; of characters, those of the training part only,
-    sorted, then the unknown symbol. `train` and `validation` are token ids, uint16, shape (tokens,), mapped
-    from a file where they are many. `validation_bytes_per_token` turns nats per token into bits per byte.
-    Windows begin at multiples of `record_tokens`, in training and in evaluation, where tokens come in records
-    of so many.
+    the tokens and `vocabulary[i]` is how token i reads. `train` and `validation` are token ids, uint16, shape
+    (tokens,), mapped from a file where they are many. `validation_bytes_per_token` turns nats per token into
+    bits per byte. Windows begin at multiples of `record_tokens`, in training and in evaluation, where tokens
+    come in records of so many.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Corpus:
         Raises `DataError` where the text has too many different characters.
         """
         train, validation = split(text)
-        tokenizer = CharTokenizer.from_text(train)
+        tokenizer = CharTokenizer.from_text(text)
         return cls(
             name=name,
             sha256=text_sha256(text),
@@ -107,6 +108,17 @@ def tokenised(text: Text, tokenizer: Tokenizer) -> Tokens:
         validation=chunks(text.validation),
         size_bytes=text.size_bytes,
     )
+
+
+@remembered
+def unseen_share(corpus: Corpus, n_validation_tokens: int) -> float:
+    """The share of `validation[1 : n_validation_tokens + 1]`, which an evaluation of so many tokens scores,
+    that never occurs in the training part: nothing can learn to predict it."""
+    seen = np.zeros(max(corpus.vocab_size, 1), dtype=bool)
+    for start in range(0, len(corpus.train), _LOOKED_AT_ONCE):
+        seen[corpus.train[start : start + _LOOKED_AT_ONCE]] = True
+    scored = corpus.validation[1 : n_validation_tokens + 1]
+    return 1.0 - float(seen[scored].mean()) if len(scored) else 0.0
 
 
 def corpus_folder(sha256: str, cache_dir: Path) -> Path:

@@ -40,7 +40,7 @@ _PASSING = (408, 425, 429)  # of the 4xx, those that another try may not meet
 _REDIRECTS = 5
 
 OnProgress = Callable[[str, int, int], None]
-"""Told what is being done, how many bytes of it are done, and how many there are."""
+"""Told what is being done, how many bytes of it are done, and how many there are; 0 where nobody knows."""
 
 
 def silent(what: str, done_bytes: int, total_bytes: int) -> None:

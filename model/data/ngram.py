@@ -7,7 +7,8 @@ Interpolated Witten-Bell n-grams, exact, by sorting and counting whole arrays:
 where h is the k - 1 tokens before w, h' is h without its first token, c counts in the training tokens, T(h)
 is how many different tokens follow h there, and p_0 is uniform. An h that nothing follows leaves p_{k-1}.
 (Witten and Bell 1991, "The zero-frequency problem", method C; Chen and Goodman 1998, "An empirical study of
-smoothing techniques for language modeling".)
+smoothing techniques for language modeling".) The best of them is never above guessing, which is order 0: on a
+validation part unlike the training part, all counts may mislead.
 
 Counting takes some 80 bytes of memory a training token, and 2 CPU-seconds a million where the vocabulary is
 GPT-2's. So of a large data set only the beginning is counted, and the result says how much: counting all of
@@ -17,6 +18,8 @@ it would do better.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,23 +29,26 @@ import numpy.typing as npt
 
 from model.data import cache
 from model.data.corpus import Corpus, corpus_folder
+from model.data.download import OnProgress, silent
 
 MAX_ORDER = 6
 COUNTED_TOKENS = 20_000_000
-_FORMAT = 2  # of the cached loss; a change in the formula or in what is counted needs a new one
+_FORMAT = 3  # of the cached loss; a change in the formula or in what is counted needs a new one
 _DENSE_CODES_PER_TOKEN = (
     8  # counting in a table beats sorting up to here, at no more than 0.7 GB for 5 M tokens
 )
 
 Tokens = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
+OnOrder = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class NgramLoss:
     """The best of several n-grams: its order and loss, and the losses of orders 1, 2, ... in nats a token.
 
-    They were counted on the first `counted_tokens` of the training part.
+    Order 0 is guessing: every token alike. They were counted on the first `counted_tokens` of the training
+    part.
     """
 
     order: int
@@ -63,9 +69,14 @@ class _Grams:
 
 
 def ngram_losses(
-    train: Tokens, validation: Tokens, vocab_size: int, max_order: int = MAX_ORDER
+    train: Tokens,
+    validation: Tokens,
+    vocab_size: int,
+    max_order: int = MAX_ORDER,
+    on_order: OnOrder = lambda order: None,
 ) -> tuple[float, ...]:
-    """Mean nats per token of predicting `validation[1:]`, for orders 1 to `max_order`.
+    """Mean nats per token of predicting `validation[1:]`, for orders 1 to `max_order`; `on_order` is told of
+    each that is done.
 
     Both are token ids below `vocab_size`, shape (tokens,). A token is predicted from the tokens before it
     within `validation`; near its start, where there are fewer than an order looks at, from all of them.
@@ -95,20 +106,34 @@ def ngram_losses(
         p_lower = p[order - 1 :]
         p[order - 1 :] = np.where(c > 0, (seen + t * p_lower) / np.maximum(c + t, 1), p_lower)
         losses.append(float(-np.log(p[1:]).mean()))
+        on_order(order)
 
         n_contexts, context, validation_context = len(grams), ids[:-1], validation_ids[:-1]
     return tuple(losses)
 
 
-def best_ngram(train: Tokens, validation: Tokens, vocab_size: int, max_order: int = MAX_ORDER) -> NgramLoss:
-    """The order with the lowest loss, the shortest of several. Arguments and errors as `ngram_losses`."""
-    losses = ngram_losses(train, validation, vocab_size, max_order)
-    best = min(losses)
+def best_ngram(
+    train: Tokens,
+    validation: Tokens,
+    vocab_size: int,
+    max_order: int = MAX_ORDER,
+    on_order: OnOrder = lambda order: None,
+) -> NgramLoss:
+    """The order with the lowest loss, the shortest of several; 0 where guessing does better than all of them.
+    Arguments and errors as `ngram_losses`."""
+    losses = ngram_losses(train, validation, vocab_size, max_order, on_order)
+    best, guessing = min(losses), math.log(vocab_size)
+    if guessing < best:
+        return NgramLoss(0, guessing, losses, len(train))
     return NgramLoss(losses.index(best) + 1, best, losses, len(train))
 
 
 def cached_best_ngram(
-    corpus: Corpus, n_validation_tokens: int, cache_dir: Path, counted_tokens: int = COUNTED_TOKENS
+    corpus: Corpus,
+    n_validation_tokens: int,
+    cache_dir: Path,
+    counted_tokens: int = COUNTED_TOKENS,
+    on_progress: OnProgress = silent,
 ) -> NgramLoss:
     """The best n-gram at predicting `validation[1 : n_validation_tokens + 1]`, kept in `cache_dir`.
 
@@ -126,7 +151,12 @@ def cached_best_ngram(
     if (payload := cache.read(path)) is not None:
         facts = json.loads(payload)
         return NgramLoss(facts["order"], facts["loss"], tuple(facts["losses"]), facts["counted_tokens"])
-    result = best_ngram(train, corpus.validation[: n_validation_tokens + 1], corpus.vocab_size)
+    scored = corpus.validation[: n_validation_tokens + 1]
+
+    def on_order(order: int) -> None:
+        on_progress("counting n-grams", train.nbytes * order // MAX_ORDER, train.nbytes)
+
+    result = best_ngram(train, scored, corpus.vocab_size, MAX_ORDER, on_order)
     cache.write(path, json.dumps(asdict(result)).encode())
     return result
 

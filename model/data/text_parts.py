@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
+from model.data.download import OnProgress
+
 TRAIN_FRACTION = 0.9  # nanoGPT's split of Shakespeare
 PIECE_CHARACTERS = 2**22
 # Before a space or a line end that follows something else: GPT-2's way to split a text into words splits
@@ -53,12 +55,21 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def pieces(file: TextIO, characters: int = PIECE_CHARACTERS) -> Iterator[str]:
-    """The text of `file` in pieces of about so many characters, cut where no word is."""
+def pieces(
+    file: TextIO, characters: int = PIECE_CHARACTERS, longest: int = PIECE_CHARACTERS
+) -> Iterator[str]:
+    """The text of `file` in pieces of about so many characters, cut where no word is.
+
+    A text that has no such place for `longest` characters (a genome, a language without spaces) is cut there
+    all the same, so that no piece grows without bound: no token spans that place.
+    """
     rest = ""
     while block := file.read(characters):
+        cut_free = len(rest)
         rest += block
-        cut = _last_cut(rest)
+        cut = _last_cut(rest, cut_free)
+        if not cut and len(rest) >= longest:
+            cut = len(rest)
         if cut:
             yield rest[:cut]
             rest = rest[cut:]
@@ -66,9 +77,23 @@ def pieces(file: TextIO, characters: int = PIECE_CHARACTERS) -> Iterator[str]:
         yield rest
 
 
-def _last_cut(text: str) -> int:
-    """Where to cut `text` as late as possible; 0 where there is no such place."""
-    for start in (max(0, len(text) - _CUT_WITHIN), 0):
+def told(pieces: Pieces, what: str, size_bytes: int, on_progress: OnProgress) -> Pieces:
+    """The same pieces; each time that one is taken, `on_progress` is told how far that is."""
+
+    def read() -> Iterator[str]:
+        done_bytes = 0
+        for piece in pieces():
+            yield piece
+            done_bytes += len(piece.encode())
+            on_progress(what, min(done_bytes, size_bytes), size_bytes)
+
+    return read
+
+
+def _last_cut(text: str, cut_free: int) -> int:
+    """Where to cut `text` as late as possible; 0 where there is no such place. The first `cut_free`
+    characters have none."""
+    for start in (max(cut_free, len(text) - _CUT_WITHIN), cut_free):
         cuts = [found.start() for found in _CUT.finditer(text, start)]
         if cuts:
             return cuts[-1]

@@ -17,6 +17,7 @@ from search.report.cost import Accounting, SearchCost, accounting, ratio_of, sea
 from search.report.meters import SideBySide, side_by_side
 from search.report.values import flat
 from search.trial import MeterInfo, Outcome, Record
+from search.unseen import MANY, unseen_words
 
 DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
 RANKED_ROLES = ("search", "single")
@@ -285,6 +286,9 @@ def _notes(records: Sequence[Record], baseline: Record | None, objectives: Seque
     notes = [note for part in ("hardware", "software", "code") if (note := _differing(records, part))]
     if any(_part(record, "code").get("git_dirty") for record in records):
         notes.append("Some runs were made by code with uncommitted changes, which its commit does not name.")
+    unseen = next((_data(record).get("unseen_share") or 0.0 for record in records if _data(record)), 0.0)
+    if unseen > MANY:
+        notes.append(f"{unseen_words(unseen)}.")
     unranked = [r for r in records if r.feasible and not r.interrupted and not _can_rank(r, objectives)]
     if unranked:
         named = ", ".join(str(record.trial) for record in unranked)

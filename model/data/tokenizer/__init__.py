@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,13 +16,12 @@ from model.data.text_parts import Pieces
 from model.data.tokenizer.base import MAX_VOCABULARY, Tokenizer
 from model.data.tokenizer.bpe import DEFAULT_VOCABULARY, MIN_VOCABULARY, learnt_bpe
 from model.data.tokenizer.bytes import ByteTokenizer
-from model.data.tokenizer.chars import UNKNOWN, CharTokenizer
+from model.data.tokenizer.chars import CharTokenizer
 from model.data.tokenizer.gpt2 import load_gpt2
 
 __all__ = [
     "DEFAULT_VOCABULARY",
     "TOKENIZERS",
-    "UNKNOWN",
     "VOCAB_SIZES",
     "ByteTokenizer",
     "CharTokenizer",
@@ -38,14 +38,15 @@ VOCAB_SIZES = (MIN_VOCABULARY, MAX_VOCABULARY)
 class Making:
     """What a tokenizer is made from.
 
-    `train` gives the training part. `folder` is where what was learnt from this text is kept, and `downloads`
-    gets what comes from elsewhere.
+    `train` and `validation` give the parts. `folder` is where what was learnt from this text is kept, and
+    `downloads` gets what comes from elsewhere.
     """
 
     train: Pieces
     vocab_size: int | None
     folder: Path
     downloads: Downloads
+    validation: Pieces = lambda: iter(())
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,19 @@ class TokenizerRow:
 TOKENIZERS: Mapping[str, TokenizerRow] = MappingProxyType(
     {
         "chars": TokenizerRow(
-            "the characters of the training part", lambda given: CharTokenizer.from_pieces(given.train())
+            "the characters of the text",
+            lambda given: CharTokenizer.from_pieces(chain(given.train(), given.validation())),
         ),
         "bytes": TokenizerRow("UTF-8 bytes", lambda given: ByteTokenizer()),
         "gpt2": TokenizerRow("GPT-2's 50,257 tokens", lambda given: load_gpt2(given.downloads)),
         "bpe": TokenizerRow(
             f"byte pairs learnt from the training part, data.vocab_size={DEFAULT_VOCABULARY} tokens",
-            lambda given: learnt_bpe(given.train, given.vocab_size or DEFAULT_VOCABULARY, given.folder),
+            lambda given: learnt_bpe(
+                given.train,
+                given.vocab_size or DEFAULT_VOCABULARY,
+                given.folder,
+                given.downloads.on_progress,
+            ),
         ),
     }
 )

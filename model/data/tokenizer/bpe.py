@@ -2,13 +2,17 @@
 
 What was learnt is kept beside the text's tokens, so that a text has one tokenizer of a size here for ever;
 its digest is in the label, because another version of the library may learn another.
+
+The library takes time with the square of a word's length to learn, and a text without spaces is one word: so
+pairs are learnt within stretches of at most `LONGEST_LEARNT_CHARACTERS`. Words of a language are shorter.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,19 +20,24 @@ import numpy as np
 import numpy.typing as npt
 
 from model.data import cache
+from model.data.download import OnProgress, silent
 from model.data.errors import DataError
 from model.data.text_parts import Pieces, pieces
 
 if TYPE_CHECKING:
     import tokenizers
 
-_FORMAT = 1  # of what is kept; a change in how it is learnt needs a new one
+_FORMAT = 2  # of what is kept; a change in how it is learnt needs a new one
 DEFAULT_VOCABULARY = 1024
 MIN_VOCABULARY = 257  # the bytes, and one pair
-# Half a CPU-second a million (seen on the plays); more text hardly changes which pairs are frequent.
+# Half a CPU-second a million (seen on the plays), two of a genome, whose words all differ; more text hardly
+# changes which pairs are frequent.
 LEARNT_FROM_CHARACTERS = 50_000_000
+LEARNT_FROM_CHARACTERS_OF_WORDS = 4_000_000  # each different word once
+LONGEST_LEARNT_CHARACTERS = 256
 # The library spreads pieces over the cores.
 _ENCODED_AT_ONCE_CHARACTERS = 2**14
+_LOOK_UP_S = 0.1
 
 
 class BpeTokenizer:
@@ -41,7 +50,7 @@ class BpeTokenizer:
         self.vocabulary = tuple(self.decode([i]) for i in range(learnt.get_vocab_size()))
 
     def encode(self, text: str) -> npt.NDArray[np.uint16]:
-        parts = list(pieces(io.StringIO(text), _ENCODED_AT_ONCE_CHARACTERS))
+        parts = list(pieces(io.StringIO(text), _ENCODED_AT_ONCE_CHARACTERS, _ENCODED_AT_ONCE_CHARACTERS))
         encodings = self._learnt.encode_batch_fast(parts, add_special_tokens=False)
         return np.concatenate(
             [np.array([], dtype=np.uint16), *(np.array(one.ids, dtype=np.uint16) for one in encodings)]
@@ -52,9 +61,11 @@ class BpeTokenizer:
         return text
 
 
-def learnt_bpe(train: Pieces, vocab_size: int, folder: Path) -> BpeTokenizer:
+def learnt_bpe(
+    train: Pieces, vocab_size: int, folder: Path, on_progress: OnProgress = silent
+) -> BpeTokenizer:
     """The tokenizer of `vocab_size` tokens for the text whose training part is `train`: from `folder`, or
-    learnt and put there.
+    learnt and put there. `on_progress` hears from time to time that it is still learning.
 
     Raises `DataError` where the library is not installed, or the text is too poor for so many tokens.
     """
@@ -67,25 +78,27 @@ def learnt_bpe(train: Pieces, vocab_size: int, folder: Path) -> BpeTokenizer:
     path = folder / f"bpe-v{_FORMAT}-{vocab_size}.cache"
     if (payload := cache.read(path)) is not None:
         return BpeTokenizer(tokenizers.Tokenizer.from_str(payload.decode()))
-    made = _learn(train, vocab_size)
+    made = _learn(train, vocab_size, on_progress)
     cache.write(path, made.to_str().encode())
     return BpeTokenizer(made)
 
 
-def _learn(train: Pieces, vocab_size: int) -> tokenizers.Tokenizer:
+def _learn(train: Pieces, vocab_size: int, on_progress: OnProgress = silent) -> tokenizers.Tokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    made.train_from_iterator(
-        _beginning(train(), LEARNT_FROM_CHARACTERS),
-        trainers.BpeTrainer(
-            vocab_size=vocab_size,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            special_tokens=[],
-            show_progress=False,
-        ),
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=[],
+        show_progress=False,
+    )
+    beginning = _beginning(train(), LEARNT_FROM_CHARACTERS, LEARNT_FROM_CHARACTERS_OF_WORDS)
+    _interruptible(
+        lambda: made.train_from_iterator(_short(beginning), trainer),
+        lambda: on_progress(f"learning {vocab_size:,} byte pairs", 0, 0),
     )
     if made.get_vocab_size() < vocab_size:
         raise DataError(
@@ -95,10 +108,40 @@ def _learn(train: Pieces, vocab_size: int) -> tokenizers.Tokenizer:
     return made
 
 
-def _beginning(text: Iterator[str], characters: int) -> Iterator[str]:
-    """The first so many characters, up to the end of a piece."""
+def _short(text: Iterator[str]) -> Iterator[str]:
+    """The same text in stretches that take the library no time."""
+    for piece in text:
+        yield from pieces(io.StringIO(piece), LONGEST_LEARNT_CHARACTERS, LONGEST_LEARNT_CHARACTERS)
+
+
+def _beginning(text: Iterator[str], characters: int, characters_of_words: int) -> Iterator[str]:
+    """The first so many characters, or as many as hold so many of different words, up to the end of a
+    piece."""
+    known: set[str] = set()
     for piece in text:
         yield piece
+        new = set(piece.split()) - known
+        known |= new
         characters -= len(piece)
-        if characters <= 0:
+        characters_of_words -= sum(map(len, new))
+        if characters <= 0 or characters_of_words <= 0:
             return
+
+
+def _interruptible(work: Callable[[], None], while_it_lasts: Callable[[], None]) -> None:
+    """Do `work`, which does not look at signals, where Ctrl-C need not wait for it. Raises what it raises."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="learning byte pairs", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_LOOK_UP_S)
+        while_it_lasts()
+    if failed:
+        raise failed[0]

@@ -1,4 +1,9 @@
-"""Characters as tokens: nanoGPT's ids for the characters of the training text, and one for all others."""
+"""Characters as tokens, with nanoGPT's ids: the sorted characters of the whole text.
+
+Of the whole text, as nanoGPT's are, and not of the training part with one symbol for all others: a run of
+unlike characters under one symbol can be learnt, and a loss on them would say nothing. A character that only
+the validation part has is never trained on, and costs accordingly (`model.data.corpus.unseen_share`).
+"""
 
 from __future__ import annotations
 
@@ -11,16 +16,15 @@ import numpy.typing as npt
 from model.data.errors import DataError
 from model.data.tokenizer.base import MAX_VOCABULARY
 
-UNKNOWN = "\ufffd"  # Unicode's replacement character: shows as such wherever it is decoded
 _CODEPOINTS = 0x110000
 
 
 @dataclass(frozen=True)
 class CharTokenizer:
-    """`vocabulary[i]` is the character with id i; the last one is `UNKNOWN`."""
+    """`vocabulary[i]` is the character with id i."""
 
     vocabulary: tuple[str, ...]
-    label: str = "characters"
+    label: str = "chars"
 
     @classmethod
     def from_text(cls, text: str) -> CharTokenizer:
@@ -29,24 +33,28 @@ class CharTokenizer:
 
     @classmethod
     def from_pieces(cls, pieces: Iterable[str]) -> CharTokenizer:
-        """The sorted characters of the text, which makes nanoGPT's ids, then `UNKNOWN`.
+        """The sorted characters of the text.
 
         Raises `DataError` where they do not fit in uint16.
         """
-        characters = sorted(set().union(*map(set, pieces)) - {UNKNOWN})
-        if len(characters) >= MAX_VOCABULARY:
+        characters = sorted(set().union(*map(set, pieces)))
+        if len(characters) > MAX_VOCABULARY:
             raise DataError(
-                f"characters as tokens: expected fewer than {MAX_VOCABULARY:,} different ones, "
+                f"characters as tokens: expected {MAX_VOCABULARY:,} different ones or fewer, "
                 f"got {len(characters):,}; type data.tokenizer=bytes, or use a text in fewer scripts"
             )
-        return cls((*characters, UNKNOWN))
+        return cls(tuple(characters))
 
     def encode(self, text: str) -> npt.NDArray[np.uint16]:
-        """Ids of the characters of `text`, shape (len(text),); `UNKNOWN`'s for one not in the vocabulary."""
-        ids: npt.NDArray[np.uint16] = np.full(_CODEPOINTS, len(self.vocabulary) - 1, dtype=np.uint16)
+        """Ids of the characters of `text`, shape (len(text),). Raises ValueError for one that is not in the
+        vocabulary."""
+        ids = np.full(_CODEPOINTS, -1, dtype=np.int32)
         ids[[ord(character) for character in self.vocabulary]] = np.arange(len(self.vocabulary))
         codepoints = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        return ids.take(codepoints)
+        found = ids.take(codepoints)
+        if len(found) and found.min() < 0:
+            raise ValueError(f"expected characters of the vocabulary, got {text[int(found.argmin())]!r}")
+        return found.astype(np.uint16)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`. Raises IndexError for an id that is past the vocabulary."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import model
 from model.config import DataConfig
-from model.data import UNKNOWN, DataError, cache, load
+from model.data import DataError, cache, load, unseen_share
 from model.data.corpus import Corpus, Tokens, corpus_folder, read_corpus, tokenised, write_corpus
 from model.data.text_parts import Text
 from model.data.tokenizer import CharTokenizer
@@ -49,14 +49,29 @@ def assert_same(one, other):
         assert np.array_equal(a, b)
 
 
-def test_a_corpus_is_nine_tenths_training_and_knows_no_other_character():
+def test_a_corpus_is_nine_tenths_training_and_knows_the_characters_of_both_parts():
     corpus = Corpus.from_text("text", "ab" * 45 + "aébœ" * 2 + "ba")
     assert corpus.sha256 == hashlib.sha256(("ab" * 45 + "aébœ" * 2 + "ba").encode()).hexdigest()
-    assert corpus.vocabulary == ("a", "b", UNKNOWN)
-    assert corpus.vocab_size == 3
+    assert corpus.vocabulary == ("a", "b", "é", "œ")
+    assert corpus.vocab_size == 4
     assert corpus.train.tolist() == [0, 1] * 45
-    assert corpus.validation.tolist() == [0, 2, 1, 2, 0, 2, 1, 2, 1, 0]
+    assert corpus.validation.tolist() == [0, 2, 1, 3, 0, 2, 1, 3, 1, 0]
     assert corpus.validation_bytes_per_token == 1.4
+
+
+def test_the_share_of_validation_tokens_that_nothing_can_learn_is_of_those_that_are_scored():
+    corpus = Corpus.from_text("text", "ab" * 45 + "éab" + "é" * 3 + "abab")
+    assert unseen_share(corpus, 9) == pytest.approx(3 / 9)
+    assert unseen_share(corpus, 2) == 0
+    assert unseen_share(Corpus.from_text("text", "ab" * 50), 9) == 0
+
+
+def test_the_symbol_for_what_cannot_be_decoded_is_a_character_as_others_are():
+    """It must not stand for all that the training part lacks, which would then be learnt by its name."""
+    corpus = Corpus.from_text("text", "a\ufffd" * 45 + "жшщюяфыва\ufffd")
+    assert corpus.vocabulary[-1] == "\ufffd"
+    assert len(set(corpus.validation.tolist())) == 10
+    assert unseen_share(corpus, 9) == pytest.approx(8 / 9)
 
 
 @pytest.mark.parametrize("name", ["sparse_parity", "shakespeare", "text"])
@@ -80,7 +95,7 @@ def test_a_data_set_whose_digest_is_known_is_found_without_opening_it(cache_dir)
         tokenised(Text.from_string(TEXT), CharTokenizer.from_text(TEXT)),
         sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
     )
-    folder = corpus_folder(kept_as.sha256, cache_dir) / "tokens-v1-chars"
+    folder = corpus_folder(kept_as.sha256, cache_dir) / "tokens-v2-chars"
     with cache.alone(folder):
         write_corpus(kept_as, folder, "")
     assert len(load(DataConfig("tinyshakespeare"), cache_dir).train) == int(0.9 * len(TEXT))
@@ -97,7 +112,7 @@ def test_another_text_at_the_same_path_is_another_corpus(config, cache_dir):
 def test_a_text_is_kept_once_for_each_kind_of_token(config, cache_dir):
     characters, utf8 = load(config, cache_dir), load(replace(config, tokenizer="bytes"), cache_dir)
     assert characters.sha256 == utf8.sha256
-    assert (characters.tokenizer, utf8.tokenizer) == ("characters", "bytes")
+    assert (characters.tokenizer, utf8.tokenizer) == ("chars", "bytes")
     assert_same(load(config, cache_dir), characters)
     assert_same(load(replace(config, tokenizer="bytes"), cache_dir), utf8)
 

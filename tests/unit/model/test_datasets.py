@@ -76,7 +76,7 @@ def test_what_a_data_set_does_not_heed_is_refused_in_one_line(values, message, t
 
 def test_a_data_sets_own_tokens_may_be_asked_for_by_name(tmp_path):
     asked = load(DataConfig("shakespeare", tokenizer="chars"), tmp_path)
-    assert asked.tokenizer == load(DataConfig("shakespeare"), tmp_path).tokenizer == "characters"
+    assert asked.tokenizer == load(DataConfig("shakespeare"), tmp_path).tokenizer == "chars"
 
 
 @pytest.mark.parametrize("name", ["tinyshakespeare", "wikitext103"])

@@ -98,6 +98,28 @@ def test_the_best_order_is_the_shortest_of_those_with_the_lowest_loss():
     assert (constant.order, constant.loss) == (1, 0)
 
 
+@given(problems())
+def test_the_best_is_never_above_guessing(problem):
+    best = best_ngram(*problem, ORDERS)
+    assert best.loss <= math.log(problem[2])
+    assert best.loss == min(math.log(problem[2]), *best.losses)
+
+
+def test_where_all_counts_mislead_the_best_is_guessing():
+    corpus = Corpus.from_text("text", "so it goes on. " * 600 + "так и идёт дальше. " * 52)
+    best = best_ngram(corpus.train, corpus.validation, corpus.vocab_size)
+    assert min(best.losses) > math.log(corpus.vocab_size)
+    assert (best.order, best.loss) == (0, math.log(corpus.vocab_size))
+
+
+def test_each_order_that_is_done_is_told(corpus, tmp_path):
+    told = []
+    cached_best_ngram(corpus, 100, tmp_path, on_progress=lambda *what: told.append(what))
+    total = corpus.train.nbytes
+    assert [done for _, done, _ in told] == [total * order // 6 for order in range(1, 7)]
+    assert {(what, size) for what, _, size in told} == {("counting n-grams", total)}
+
+
 @pytest.mark.parametrize("bad", [[0, 3], [0, -1]])
 def test_ids_outside_the_vocabulary_are_refused(bad):
     with pytest.raises(ValueError, match=r"expected token ids in 0\.\.2"):

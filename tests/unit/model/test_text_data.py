@@ -1,3 +1,8 @@
+import bz2
+import gzip
+import lzma
+import random
+
 import pytest
 
 from model.config import DataConfig
@@ -84,7 +89,59 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_byte_and_its_offset(file):
     assert "byte 0xe9 at offset 3" in refusal(file)
 
 
-@pytest.mark.parametrize("length", [0, MIN_CHARACTERS - 1])
+def test_what_may_be_text_is_read(file):
+    """Of a log with colours, a text that begins as some archives do, a stray U+FFFD."""
+    for text in (
+        "\x1b[31mred\x1b[0m, and not so red\f\n" * 999,
+        "BZh, GIF8 and PAR1 " + TEXT,
+        TEXT + "\ufffd",
+    ):
+        file.write_text(text, encoding="utf-8")
+        assert read(file) == text
+
+
+NO_TEXT = {
+    "nothing": (b"", "an empty file"),
+    "a byte order mark": (b"\xef\xbb\xbf", "an empty file"),
+    "white space": (b" \n\t" * 9_999, "nothing but white space"),
+    "white space of other scripts": ("\u3000\u00a0\n".encode() * 9_999, "nothing but white space"),
+    "one character": (b"a" * 99_999, "one character, 'a'"),
+    "a NUL byte": (TEXT.encode() + b"\0" + TEXT.encode(), f"a NUL byte at offset {len(TEXT.encode()):,}"),
+    "zeros": (bytes(99_999), "a NUL byte at offset 0"),
+    "UTF-16 with its mark": (TEXT.encode("utf-16"), "UTF-16; save the file as UTF-8"),
+    "UTF-16 of the other order with its mark": (b"\xfe\xff" + TEXT.encode("utf-16-be"), "UTF-16; save"),
+    "UTF-32 with its mark": (TEXT.encode("utf-32"), "UTF-32; save the file as UTF-8"),
+    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "UTF-16 without a byte order mark; save"),
+    "UTF-16 of the other order": (TEXT.encode("utf-16-be"), "UTF-16 without a byte order mark"),
+    "UTF-32 without a mark": (TEXT.encode("utf-32-le"), "UTF-32 without a byte order mark"),
+    "UTF-32 of the other order": (TEXT.encode("utf-32-be"), "UTF-32 without a byte order mark"),
+    "UTF-16 of another script": ("Пусть так и будет. ".encode("utf-16-le") * 2_000, "UTF-16 without"),
+    "UTF-16 without a space": ("Привет".encode("utf-16-le") * 9_999, "% control characters"),
+    "a PNG": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 200, "a PNG image"),
+    "a JPEG": (b"\xff\xd8\xff\xe0" + bytes(range(256)) * 200, "a JPEG image"),
+    "a gzip file": (gzip.compress(TEXT.encode()), "a gzip archive; unpack it first"),
+    "a bzip2 file": (bz2.compress(TEXT.encode()), "a bzip2 archive; unpack it first"),
+    "an xz file": (lzma.compress(TEXT.encode()), "an xz archive; unpack it first"),
+    "a zip file": (b"PK\x03\x04" + bytes(99_999), "a zip archive"),
+    "a PDF": (b"%PDF-1.4\n" + TEXT.encode(), "a PDF"),
+    "a program": (b"\x7fELF\x02\x01\x01" + bytes(99_999), "a program"),
+    "control characters": (bytes(range(1, 33)) * 999, "control characters"),
+    "what was decoded wrongly": (("caf\ufffd " * 9_999).encode(), "control characters or characters that"),
+    "Latin-1": (("café " * 9_999).encode("latin-1"), "byte 0xe9 at offset 3; save the file as UTF-8"),
+    "chance": (random.Random(0).randbytes(99_999), ""),
+}
+
+
+@pytest.mark.parametrize("name", NO_TEXT)
+def test_what_is_evidently_no_text_is_refused_with_what_it_is(name, file):
+    content, said = NO_TEXT[name]
+    file.write_bytes(content)
+    message = refusal(file)
+    assert message.startswith(f"data.path={file}: expected ")
+    assert said in message
+
+
+@pytest.mark.parametrize("length", [1, MIN_CHARACTERS - 1])
 def test_a_text_too_short_to_validate_on_is_refused_with_its_length(file, length):
     file.write_text(TEXT[:length], encoding="utf-8")
     assert f"at least {MIN_CHARACTERS:,} characters (a tenth is for validation), got {length:,}" in refusal(

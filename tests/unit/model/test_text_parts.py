@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.text_parts import Text, pieces, split
+from model.data.text_parts import Text, pieces, split, told
 
 # What a cut could spoil: words, spaces and line ends of several kinds, in any order.
 awkward = st.lists(
@@ -27,6 +27,21 @@ def test_a_piece_begins_with_white_space_after_something_else(text, characters):
     for before, after in itertools.pairwise(cut):
         assert after[0] in " \n"
         assert not before[-1].isspace()
+
+
+def test_a_text_without_a_place_to_cut_is_cut_all_the_same():
+    text = "acgt" * 1_000
+    cut = list(pieces(io.StringIO(text), 100, 300))
+    assert "".join(cut) == text
+    assert {len(piece) for piece in cut[:-1]} == {300}
+    assert max(map(len, pieces(io.StringIO(text + " and words" * 99), 100, 300))) <= 300
+
+
+def test_how_far_a_part_is_read_is_told_as_it_is_read():
+    said = []
+    parts = told(lambda: iter(["né", "e"]), "reading", 4, lambda *what: said.append(what))
+    assert list(parts()) == ["né", "e"]
+    assert said == [("reading", 3, 4), ("reading", 4, 4)]
 
 
 @pytest.mark.parametrize("name", ["gpt2", "bpe"])

@@ -38,7 +38,7 @@ def counting_corpus(n):
     return Corpus(
         name="counting",
         sha256="",
-        tokenizer="characters",
+        tokenizer="chars",
         vocabulary=tuple(map(chr, range(64, 64 + 2 * n))),
         train=np.arange(n, dtype=np.uint16),
         validation=np.arange(n, 2 * n, dtype=np.uint16),
