@@ -102,11 +102,14 @@ class StudyView:
         return self.baseline is not None and self.baseline in self.feasible
 
     @property
+    def to_the_target(self) -> tuple[Record, ...]:
+        """All runs but the one that only looked for the target (target_loss=auto)."""
+        return tuple(_to_the_target(self.records))
+
+    @property
     def closest(self) -> Record | None:
         """The run that came nearest to the target, of those that try to reach it."""
-        known = [
-            r for r in _to_the_target(self.records) if r.best_loss is not None and math.isfinite(r.best_loss)
-        ]
+        known = [r for r in self.to_the_target if r.best_loss is not None and math.isfinite(r.best_loss)]
         return min(known, key=lambda r: r.best_loss or 0.0, default=None)
 
     @property

@@ -144,14 +144,15 @@ def _comparison(
     rows = [(record, _joules(record, reference), _joules(record, surrogate)) for record in completed]
     known = [(record, a, b) for record, a, b in rows if a is not None and b is not None]
     ranks = {id(record) for record in ranked}
-    pairs = [Pair(run_name(record), a, b, ranks=id(record) in ranks) for record, a, b in known]
+    pairs = [Pair(_run_name(record, completed), a, b, ranks=id(record) in ranks) for record, a, b in known]
     return Comparison(reference, surrogate, tuple(record for record, _, _ in known), compare(pairs))
 
 
-def run_name(record: Record) -> str:
+def _run_name(record: Record, records: Sequence[Record]) -> str:
     """How the text names a run: by its trial, which is enough for a person to find it in the table."""
     if record.role == "baseline":
-        return "the baseline"
+        several = sum(other.role == "baseline" for other in records) > 1
+        return f"the baseline (trial {record.trial})" if several else "the baseline"
     return f"trial {record.trial}{' (replicate)' if record.role == 'replicate' else ''}"
 
 

@@ -67,7 +67,7 @@ def pareto_info(view: StudyView) -> ParetoInfo:
     reached: dict[str, list[Mark]] = {}
     missed: dict[str, list[Mark]] = {}
     undrawn = 0
-    for record in view.records:
+    for record in view.to_the_target:
         mark = _mark(view, record, axes)
         if mark is None or record.interrupted:
             undrawn += 1
@@ -111,7 +111,7 @@ def group_of(view: StudyView, record: Record) -> str:
     if view.is_apart(record):
         return f"lookup_{ranked}"
     if record.feasible:
-        return "replicate" if record.role == "replicate" else ranked
+        return {"replicate": "replicate", "baseline": "baseline_again"}.get(record.role, ranked)
     return record.outcome.value
 
 
@@ -198,6 +198,7 @@ _REACHED = {
     "front": ("Pareto front", "circle", style.BLUE, 12),
     "lookup_front": ("Pareto front, lookup-like", "diamond", style.ORANGE, 13),
     "baseline": ("baseline", "star", style.GREEN, 17),
+    "baseline_again": ("baseline again: the noise", "star-open", style.GREEN, 12),
     "feasible": ("reached the target, beaten", "circle-open", style.GREY, 9),
     "lookup_feasible": ("lookup-like, beaten", "diamond-open", style.ORANGE, 10),
     "replicate": ("replicate, not ranked", "circle-open-dot", style.GREY, 9),

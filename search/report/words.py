@@ -165,7 +165,10 @@ def kind_advice(kind: Kind) -> str:
 
 
 def name_of(view: StudyView, record: Record) -> str:
-    return "the baseline" if record is view.baseline else f"trial {record.trial}"
+    if record is view.baseline:
+        return "the baseline"
+    role = {"baseline": " (baseline again)", "target": " (sets the target)"}.get(record.role, "")
+    return f"trial {record.trial}{role}"
 
 
 def marked_name(view: StudyView, record: Record) -> str:

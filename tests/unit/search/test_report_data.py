@@ -438,6 +438,16 @@ def test_a_ratio_within_what_runs_of_the_baseline_differ_by_is_no_saving() -> No
     assert any("± 27 %" in caveat and "trials 0, 2, 3" in caveat for caveat in headline(clear).caveats)
 
 
+def test_the_run_that_sets_the_target_is_neither_ranked_nor_the_closest() -> None:
+    sets = make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
+    view = view_of(sets, again(1, 60.0), make_record(2, energy_j=12.0))
+    assert view.problem.target_loss == 2.3
+    assert view.baseline is view.records[1]
+    assert view.closest is not sets
+    assert view.cost.runs == 3
+    assert "sets the target" in words.name_of(view, sets)
+
+
 def test_without_a_second_run_of_the_baseline_the_noise_floor_is_not_known() -> None:
     caveats = headline(view_of(BASELINE, CHEAP)).caveats
     assert any("The noise floor is not known: the baseline ran once" in caveat for caveat in caveats)
