@@ -33,6 +33,7 @@ from search.report.figures import (
 from search.report.headline import headline
 from search.report.importance import Importance, parameter_importance
 from search.report.meters_figure import meters_figure, meters_info
+from search.report.origin import origin, origin_words, provenance
 from search.report.panels import responsive
 from search.report.pareto import pareto_caption, pareto_figure, pareto_info
 from search.report.summary_json import summary
@@ -155,6 +156,9 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
             for name, record in _recipes(view).items()
         ],
         "provenance": _provenance(view),
+        "description": _description(config),
+        "origin": origin_words(origin(view)),
+        "bytes_per_token": origin(view).bytes_per_token,
         "meter_warning": words.meter_warning(view),
         "measured_hint": words.measured_hint(view),
         "temperature": temperature_info(view),
@@ -165,6 +169,13 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "outcomes": list(Outcome),
         "kinds": list(Kind),
     }
+
+
+def _description(config: Mapping[str, Any]) -> str:
+    """What the study is, in its author's words; empty where there are none."""
+    study = config.get("study")
+    text = study.get("description") if isinstance(study, Mapping) else None
+    return words.redacted(text) if isinstance(text, str) else ""
 
 
 def print_names(columns: Sequence[Column]) -> Markup:
@@ -275,16 +286,14 @@ def _provenance(view: StudyView) -> list[tuple[str, list[tuple[str, str]]]]:
         **_meter_settings(view.meter.settings),
     }
     sides = {side.meter: side for record in reversed(view.records) for side in record.also}
-    sources = ([] if view.baseline is None else [view.baseline]) + list(view.records)
-    known: Mapping[str, Any] = next((r.provenance for r in sources if r.provenance), {})
-    times = [time for record in view.records for time in (record.started_at, record.ended_at) if time]
+    found = origin(view)
     beside = {
         f"meter beside it: {name}": {"kind": side.kind.value, **_meter_settings(side.settings)}
         for name, side in sides.items()
     }
-    parts: dict[str, Any] = {"meter": meter, **beside, **known}
-    if times:
-        parts["runs"] = {"first started": min(times), "last ended": max(times)}
+    parts: dict[str, Any] = {"meter": meter, **beside, **provenance(view)}
+    if found.first_started is not None:
+        parts["runs"] = {"first started": found.first_started, "last ended": found.last_ended}
     return [
         (
             name,
