@@ -11,6 +11,7 @@ Values first, then drawings: `study_view` makes of the records everything that i
 - `values`: nested values, flat and compared                   core
 - `words`, `headline`, `style`: numbers, sentences, looks      core
 - `pareto`, `curves`, `figures`, `meters_figure`, `temperature`, `table`: infos, figures and rows   core
+- `raw_runs`: the runs by each parameter, where there are too few for importance    core
 - `panels`: how a figure fits its screen                       core
 - `page`: the files                                            shell
 - `console`: tables for the terminal                           core

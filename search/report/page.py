@@ -36,6 +36,7 @@ from search.report.meters_figure import meters_figure, meters_info
 from search.report.origin import origin, origin_words, provenance
 from search.report.panels import responsive
 from search.report.pareto import pareto_caption, pareto_figure, pareto_info
+from search.report.raw_runs import raw_runs_caption, raw_runs_figure, raw_runs_info
 from search.report.summary_json import summary
 from search.report.table import Column, runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
@@ -140,6 +141,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "kind": None if view.meter is None else view.meter.kind.value,
         "figures": _figures(view, importance),
         "importance": importance,
+        "raw_runs_caption": raw_runs_caption(raw_runs_info(view)),
         "pareto_caption": pareto_caption(pareto_info(view)),
         "front_rows": _front_rows(view),
         "policies": list(CountedPhases),
@@ -210,6 +212,8 @@ def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
         drawn["outcomes"] = outcomes_figure(outcomes)
     if importance.shares:
         drawn["importance"] = importance_figure(importance)
+    elif (raw := raw_runs_info(view)).worth_drawing:
+        drawn["raw-runs"] = raw_runs_figure(raw)
     if (temperature := temperature_info(view)).runs >= MIN_RUNS:
         drawn["temperature"] = temperature_figure(temperature)
     for index, comparison in enumerate(view.meters.comparisons):

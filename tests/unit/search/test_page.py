@@ -184,6 +184,17 @@ def test_what_the_search_cost_is_on_the_page(page: Page) -> None:
         assert text in page.text
 
 
+def test_a_study_too_small_for_importance_says_what_it_takes_and_draws_the_raw_runs(
+    tmp_path: Path, page: Page
+) -> None:
+    few = page_of(tmp_path, *make_study()[:6])
+    assert (
+        "2 of 4 trials reached the target, and importance takes 8 trials, 3 of which reached it" in few.text
+    )
+    assert "figure-raw-runs" in few.figures()
+    assert "figure-raw-runs" not in page.figures()
+
+
 def test_every_outcome_is_explained(page: Page) -> None:
     for outcome in Outcome:
         assert outcome.advice[1:] in page.text
@@ -212,7 +223,6 @@ def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -> None:
-    plain = page_of(tmp_path, BASELINE, CHEAP)
     hostile = dataclasses.replace(
         CHEAP,
         study=ATTACK,
@@ -225,7 +235,7 @@ def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -
     )
     baseline = dataclasses.replace(hostile, trial=0, role="baseline", params={}, curve=BASELINE.curve)
     attacked = page_of(tmp_path, baseline, hostile)
-    assert len(attacked.scripts) == len(plain.scripts)
+    assert len(attacked.scripts) == len(attacked.figures()) + 2
     assert ATTACK in attacked.text
     assert json.loads((tmp_path / "demo" / "summary.json").read_text())["study"] == ATTACK
     for figure in attacked.figures().values():
