@@ -16,8 +16,10 @@ from search.trial import Record
 
 MOST_PANELS = 12
 MIN_REACHED = 2  # with one there is nothing to set beside it
-_PANEL_PX = 150
+_COLUMNS = 4
+_PANEL_PX = 110
 _STRIP_PX = 36
+_BETWEEN_PX = 96  # names of values may stand aslant
 _MOST_TICKS = 5  # where each whole number gets its own
 
 
@@ -106,8 +108,8 @@ def raw_runs_figure(info: RawRunsInfo) -> go.Figure:
     """A panel a parameter: its value against the first objective."""
     strip = _STRIP_PX if any(run.part == "missed" for run in info.runs) else 0
     count = len(info.names)
-    wide = panels.arrange(count, min(3, count), _PANEL_PX + strip, strip)
-    narrow = panels.arrange(count, min(2, count), _PANEL_PX + strip, strip)
+    wide = panels.arrange(count, min(_COLUMNS, count), _PANEL_PX + strip, strip, _BETWEEN_PX)
+    narrow = panels.arrange(count, min(2, count), _PANEL_PX + strip, strip, _BETWEEN_PX)
     figure = style.figure(wide.height)
     for number, path in enumerate(info.names, start=1):
         _add_panel(figure, info, number, path, strip > 0)
@@ -133,8 +135,12 @@ def _add_panel(figure: go.Figure, info: RawRunsInfo, number: int, path: str, str
     x = style.axis(info.names[path], values, log=numeric and style.spans_decade(values))
     if all(isinstance(value, int) for value in values) and len(set(values)) <= _MOST_TICKS:
         x["tickvals"] = sorted(set(values))
-    y = style.axis(words.labelled(info.objective), costs, log=style.spans_decade(costs), from_zero=True)
-    panels.set_axes(figure, number, x if numeric else {**x, "type": "category"}, y, "missed" if strip else "")
+    title = words.labelled(info.objective) if number % _COLUMNS == 1 else ""
+    y = style.axis(title, costs, log=style.spans_decade(costs), from_zero=True)
+    small = {"tickfont": {"size": 10}, "title": {"text": x["title"]["text"], "standoff": 4}, "nticks": 5}
+    x = {**x, **small} if numeric else {**x, **small, "type": "category"}
+    rail = "missed" if number % _COLUMNS == 1 else " "
+    panels.set_axes(figure, number, x, y, rail if strip else "")
 
 
 def _is_number(value: Any) -> bool:
