@@ -51,7 +51,7 @@ class FrontTable:
             yield narrow if needed <= options.max_width else self._long_table()
             for entry in self._entries():
                 if pieces := _params(entry, self._paths()):
-                    yield Pieces((f"{entry['trial']}:", *pieces))
+                    yield Pieces((f"trial {entry['trial']}:", *pieces))
         if caption := _caption(self.summary):
             yield Text(caption, style="italic dim")
 

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from search.front import pareto_front
@@ -44,7 +44,7 @@ class Problem:
         return known and self.target_loss >= self.ngram_loss  # type: ignore[operator]
 
 
-class Saving(Enum):
+class Saving(StrEnum):
     """What can be said of the best trial against the baseline, by the first objective."""
 
     SAVES = "saves"

@@ -25,8 +25,9 @@ function fitted(plot) {
   return { ...(plot.clientWidth < NARROW_PX ? narrow : wide), ...themed(plot.layout) };
 }
 
-// On paper a figure has the width of a page: a printer takes the page as it stands on the screen.
-const PAPER_PX = 680;
+// On paper a figure has the width of a page and less than the height of one that lies on its side: a printer
+// takes the page as it stands on the screen.
+const PAPER_PX = { width: 680, height: 620 };
 
 function drawFigures() {
   const plots = [...document.querySelectorAll("[data-figure]")];
@@ -40,8 +41,9 @@ function drawFigures() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refit);
   addEventListener("beforeprint", () => {
     for (const plot of plots) {
-      plot.style.width = PAPER_PX + "px";
-      Plotly.relayout(plot, { ...fitted(plot), width: PAPER_PX });
+      plot.style.width = PAPER_PX.width + "px";
+      const wanted = fitted(plot);
+      Plotly.relayout(plot, { ...wanted, width: PAPER_PX.width, height: Math.min(wanted.height, PAPER_PX.height) });
     }
   });
   addEventListener("afterprint", () => {

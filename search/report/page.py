@@ -33,8 +33,10 @@ from search.report.figures import (
 from search.report.headline import headline, what_it_is
 from search.report.importance import Importance, parameter_importance
 from search.report.meters_figure import meters_figure, meters_info
+from search.report.origin import origin, origin_words, provenance
 from search.report.panels import responsive
 from search.report.pareto import pareto_caption, pareto_figure, pareto_info
+from search.report.raw_runs import raw_runs_caption, raw_runs_figure, raw_runs_info
 from search.report.summary_json import summary
 from search.report.table import Column, runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
@@ -142,6 +144,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "kind": None if view.meter is None else view.meter.kind.value,
         "figures": _figures(view, importance),
         "importance": importance,
+        "raw_runs_caption": raw_runs_caption(raw_runs_info(view)),
         "pareto_caption": pareto_caption(pareto_info(view)),
         "front_rows": _front_rows(view),
         "policies": list(CountedPhases),
@@ -158,6 +161,9 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
             for name, record in _recipes(view).items()
         ],
         "provenance": _provenance(view),
+        "description": _description(config),
+        "origin": origin_words(origin(view)),
+        "bytes_per_token": origin(view).bytes_per_token,
         "meter_warning": words.meter_warning(view),
         "measured_hint": words.measured_hint(view),
         "temperature": temperature_info(view),
@@ -168,6 +174,13 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "outcomes": list(Outcome),
         "kinds": list(Kind),
     }
+
+
+def _description(config: Mapping[str, Any]) -> str:
+    """What the study is, in its author's words; empty where there are none."""
+    study = config.get("study")
+    text = study.get("description") if isinstance(study, Mapping) else None
+    return words.redacted(text) if isinstance(text, str) else ""
 
 
 def print_names(columns: Sequence[Column]) -> Markup:
@@ -202,6 +215,8 @@ def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
         drawn["outcomes"] = outcomes_figure(outcomes)
     if importance.shares:
         drawn["importance"] = importance_figure(importance)
+    elif (raw := raw_runs_info(view)).worth_drawing:
+        drawn["raw-runs"] = raw_runs_figure(raw)
     if (temperature := temperature_info(view)).runs >= MIN_RUNS:
         drawn["temperature"] = temperature_figure(temperature)
     for index, comparison in enumerate(view.meters.comparisons):
@@ -278,16 +293,14 @@ def _provenance(view: StudyView) -> list[tuple[str, list[tuple[str, str]]]]:
         **_meter_settings(view.meter.settings),
     }
     sides = {side.meter: side for record in reversed(view.records) for side in record.also}
-    sources = ([] if view.baseline is None else [view.baseline]) + list(view.records)
-    known: Mapping[str, Any] = next((r.provenance for r in sources if r.provenance), {})
-    times = [time for record in view.records for time in (record.started_at, record.ended_at) if time]
+    found = origin(view)
     beside = {
         f"meter beside it: {name}": {"kind": side.kind.value, **_meter_settings(side.settings)}
         for name, side in sides.items()
     }
-    parts: dict[str, Any] = {"meter": meter, **beside, **known}
-    if times:
-        parts["runs"] = {"first started": min(times), "last ended": max(times)}
+    parts: dict[str, Any] = {"meter": meter, **beside, **provenance(view)}
+    if found.first_started is not None:
+        parts["runs"] = {"first started": found.first_started, "last ended": found.last_ended}
     return [
         (
             name,

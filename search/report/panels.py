@@ -13,8 +13,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-_BETWEEN_ROWS_PX = 88  # ticks and title of an axis
-_BETWEEN_COLUMNS = 0.11  # of the width
+_BETWEEN_ROWS_PX = 100  # ticks and title of an axis
+_BETWEEN_COLUMNS = 0.11  # of the width, less where there are many
 _AROUND_PX = 104  # legend above, axis below
 _LEGEND_ROW_PX = 20
 _NARROW_MARGIN = {"margin.l": 44, "margin.r": 12}
@@ -34,20 +34,23 @@ class Arrangement:
         }
 
 
-def arrange(count: int, columns: int, panel_px: int, strip_px: int = 0) -> Arrangement:
+def arrange(
+    count: int, columns: int, panel_px: int, strip_px: int = 0, between_px: int = _BETWEEN_ROWS_PX
+) -> Arrangement:
     """`count` panels of `panel_px` pixels, row by row from the top; the lowest `strip_px` of each are a strip
     with a y axis of its own.
 
     Panel n has the x axis n, the y axis 2n - 1 and, for its strip, the y axis 2n.
     """
     rows = math.ceil(count / columns)
-    area_px = rows * panel_px + (rows - 1) * _BETWEEN_ROWS_PX
-    width = (1 - _BETWEEN_COLUMNS * (columns - 1)) / columns
+    area_px = rows * panel_px + (rows - 1) * between_px
+    between = min(_BETWEEN_COLUMNS, 0.27 / columns)
+    width = (1 - between * (columns - 1)) / columns
     domains: dict[str, tuple[float, float]] = {}
     for number in range(1, count + 1):
         row, column = divmod(number - 1, columns)
-        left = column * (width + _BETWEEN_COLUMNS)
-        top_px = area_px - row * (panel_px + _BETWEEN_ROWS_PX)
+        left = column * (width + between)
+        top_px = area_px - row * (panel_px + between_px)
         bottom_px = top_px - panel_px
         domains[axis_key("x", number)] = (left, left + width)
         domains[axis_key("y", 2 * number - 1)] = ((bottom_px + strip_px) / area_px, top_px / area_px)

@@ -220,14 +220,15 @@ _STAIRCASES = {
     "with_lookup": ("front with lookup-like runs", style.ORANGE, "dash", "lookup_front"),
 }
 _LAST = 1001  # in the legend: a trace without a rank has 1000
-_HEIGHTS = {1: 460, 2: 380}  # of a panel, by columns
+_MANY = 5  # panels, from which on three stand in a row
+_HEIGHTS = {1: 460, 2: 380, 3: 320}  # of a panel, by columns
 _STRIP = 70  # pixels
 
 
 def pareto_figure(info: ParetoInfo) -> go.Figure:
     """A panel for each pair of axes, with a strip for the runs that did not reach the target."""
     strip = _STRIP if info.reached and info.missed else 0
-    columns = min(2, len(info.planes))
+    columns = min(2 if len(info.planes) < _MANY else 3, len(info.planes))
     wide = panels.arrange(len(info.planes), columns, _HEIGHTS[columns] + strip, strip)
     narrow = panels.arrange(len(info.planes), 1, 320 + strip, strip)
     figure = style.figure(wide.height)
@@ -255,9 +256,8 @@ def _add_panel(figure: go.Figure, info: ParetoInfo, number: int, plane: tuple[st
     missed = {axis: strip is False or axis == x for axis in plane}
     drawn = {axis: info.values(axis, missed=missed[axis]) for axis in plane}
     log = any(map(style.spans_decade, drawn.values())) and all(min(values) > 0 for values in drawn.values())
-    titles = {
-        axis: f"{words.labelled(axis)}{f', {info.kind}' if words.is_energy(axis) else ''}" for axis in plane
-    }
+    kind = info.kind.partition(" by ")[0] if len(info.planes) >= _MANY else info.kind
+    titles = {axis: f"{words.labelled(axis)}{f', {kind}' if words.is_energy(axis) else ''}" for axis in plane}
     panels.set_axes(
         figure,
         number,

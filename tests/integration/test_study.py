@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import optuna
 import psutil
 import pytest
@@ -21,6 +22,8 @@ from optuna.trial import TrialState
 from search.device import exclusive
 from search.paths import root, study_dir
 from search.records import read_records
+from search.report.csv_columns import documented
+from search.report.schema import summary_schema
 from search.trial import Outcome, Record
 
 Tiny = Callable[..., list[str]]
@@ -38,6 +41,17 @@ def trials_of(name: str) -> list[optuna.trial.FrozenTrial]:
 def summary_of(name: str) -> dict[str, object]:
     found: dict[str, object] = json.loads((study_dir(name) / "summary.json").read_text())
     return found
+
+
+def test_what_scripts_read_of_a_study_is_as_documented(tiny: Tiny, study_name: str) -> None:
+    assert run(tiny("budget.n_trials=2")).returncode == 0
+    content = summary_of(study_name)
+    jsonschema.validate(content, summary_schema(closed=True))
+    assert isinstance(content["device"], dict)
+    assert None not in content["device"].values()
+    heads = (study_dir(study_name) / "trials.csv").read_text().splitlines()[0].split(",")
+    names = {column.name for column in documented()}
+    assert [head for head in heads if head not in names and not head.startswith("params.")] == []
 
 
 def test_a_study_leaves_what_it_promises(tiny: Tiny, study_name: str) -> None:

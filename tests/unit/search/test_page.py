@@ -152,9 +152,47 @@ def test_the_headline_its_caveat_and_the_kind_are_on_the_page(page: Page) -> Non
     assert len(badges) >= 6
 
 
+def test_the_first_screen_says_what_the_study_is_and_where_its_numbers_come_from(tmp_path: Path) -> None:
+    hardware = {"device": "AMD EPYC", "threads": 1, "system": "Linux 6.1"}
+    records = [
+        dataclasses.replace(record, provenance=PROVENANCE | {"hardware": hardware})
+        for record in (BASELINE, CHEAP)
+    ]
+    described = study_config() | {"study": {"name": "demo", "description": "a small <search>"}}
+    text = Page(write_report(tmp_path / "demo", records, described).read_text()).text
+    first_screen = text[: text.index("The Pareto front")]
+    assert "a small <search>" in first_screen
+    assert "AMD EPYC, 1 thread, Linux 6.1; 2026-03-01, 10:00 to 10:01 UTC" in first_screen
+    assert "joulesearch 0.1.0, torch 2.11.0, Python 3.11.2" in first_screen
+    assert "target 2.30 nats per token (3.32 bits per byte)" in first_screen
+    assert "A nat is 1.44 bits" in first_screen
+
+
+def test_a_study_over_midnight_has_both_days(tmp_path: Path) -> None:
+    late = dataclasses.replace(CHEAP, ended_at="2026-03-02T00:10:00+00:00")
+    assert "2026-03-01 10:00 to 2026-03-02 00:10 UTC" in page_of(tmp_path, BASELINE, late).text
+
+
+def test_without_provenance_the_first_screen_is_silent_on_it(tmp_path: Path) -> None:
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, provenance={}, started_at="", ended_at=""))
+    assert not page.with_id("origin")
+    assert "bits per byte" not in page.text
+
+
 def test_what_the_search_cost_is_on_the_page(page: Page) -> None:
     for text in ("at least 439 J", "17 runs, 1 of unknown energy, 1 killed", "≤ 183 J", "at least 9.59 runs"):
         assert text in page.text
+
+
+def test_a_study_too_small_for_importance_says_what_it_takes_and_draws_the_raw_runs(
+    tmp_path: Path, page: Page
+) -> None:
+    few = page_of(tmp_path, *make_study()[:6])
+    assert (
+        "2 of 4 trials reached the target, and importance takes 8 trials, 3 of which reached it" in few.text
+    )
+    assert "figure-raw-runs" in few.figures()
+    assert "figure-raw-runs" not in page.figures()
 
 
 def test_every_outcome_is_explained(page: Page) -> None:
@@ -185,7 +223,6 @@ def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -> None:
-    plain = page_of(tmp_path, BASELINE, CHEAP)
     hostile = dataclasses.replace(
         CHEAP,
         study=ATTACK,
@@ -198,7 +235,7 @@ def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -
     )
     baseline = dataclasses.replace(hostile, trial=0, role="baseline", params={}, curve=BASELINE.curve)
     attacked = page_of(tmp_path, baseline, hostile)
-    assert len(attacked.scripts) == len(plain.scripts)
+    assert len(attacked.scripts) == len(attacked.figures()) + 2
     assert ATTACK in attacked.text
     assert json.loads((tmp_path / "demo" / "summary.json").read_text())["study"] == ATTACK
     for figure in attacked.figures().values():

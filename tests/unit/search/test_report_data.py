@@ -31,103 +31,11 @@ from search.report.data import ReportError, Saving, StudyView, study_view
 from search.report.headline import headline
 from search.report.importance import MIN_TRIALS, parameter_importance
 from search.report.meters import Comparison
+from search.report.schema import summary_schema
 from search.report.summary_json import summary
 from search.report.table import trials_frame
 from search.report.words import nats, quantity, ratio, redacted
 from search.trial import CountedPhases, Kind, MeterInfo, Outcome, Record
-
-NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
-TEXT_OR_NULL = {"type": ["string", "null"]}
-NUMBER_OR_NULL = {"type": ["number", "null"]}
-OUTCOMES = {outcome.value for outcome in Outcome}
-
-
-def required(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-METER_NAME = required(
-    name={"type": "string"},
-    kind={"enum": ["measured", "estimated", "modelled"]},
-    ranks={"type": "boolean"},
-)
-SIDE_BY_SIDE = required(
-    surrogate=METER_NAME,
-    reference=METER_NAME,
-    runs={"type": "integer"},
-    runs_of_any_outcome={"type": "integer"},
-    spearman={
-        "anyOf": [
-            {"type": "null"},
-            required(rho={"type": "number"}, low=NUMBER_OR_NULL, high=NUMBER_OR_NULL),
-        ]
-    },
-    scale=NUMBER_OR_NULL,
-    regret=NUMBER_OR_NULL,
-    verdict={"enum": ["AGREES", "DISAGREES", "UNDECIDED", "UNKNOWN"]},
-    unreadable={"type": "object", "additionalProperties": {"type": "integer"}},
-)
-FRONT = {
-    "type": "array",
-    "items": required(
-        trial={"type": "integer"},
-        params={"type": "object"},
-        values=NUMBERS,
-        phases_j=NUMBERS,
-        flags={"type": "array", "items": {"type": "string"}},
-        lookup_like={"type": "boolean"},
-        confirmed={"const": False},
-    ),
-}
-TRIAL_OR_NULL = {"type": ["integer", "null"]}
-SCHEMA = required(
-    schema={"const": 1},
-    study={"type": "string"},
-    meter=required(
-        name=TEXT_OR_NULL,
-        kind={"enum": ["measured", "estimated", "modelled", None]},
-        counted_phases={"type": "array", "items": {"type": "string"}},
-    ),
-    problem=required(
-        dataset=TEXT_OR_NULL,
-        dataset_sha256=TEXT_OR_NULL,
-        target_loss=NUMBER_OR_NULL,
-        ngram_loss=NUMBER_OR_NULL,
-    ),
-    objectives={"type": "array", "items": {"type": "string"}, "minItems": 1},
-    outcomes={
-        "type": "object",
-        "propertyNames": {"enum": sorted(OUTCOMES)},
-        "additionalProperties": {"type": "integer"},
-    },
-    baseline=required(
-        trial=TRIAL_OR_NULL,
-        outcome=TEXT_OR_NULL,
-        lookup_like={"type": ["boolean", "null"]},
-        values=NUMBERS,
-        phases_j=NUMBERS,
-    ),
-    noise=required(
-        trials={"type": "array", "items": {"type": "integer"}},
-        floor={"type": "object", "additionalProperties": NUMBER_OR_NULL},
-    ),
-    saving={"enum": ["saves", "within noise", "nothing saved", "unknown"]},
-    closest=required(trial=TRIAL_OR_NULL, best_loss=NUMBER_OR_NULL),
-    front=FRONT,
-    best=TRIAL_OR_NULL,
-    front_without_lookup=FRONT,
-    best_without_lookup=TRIAL_OR_NULL,
-    search_cost=required(
-        energy_j={"type": "number"},
-        time_s={"type": "number"},
-        by_outcome_j=NUMBERS,
-        saved_by_stopping_j={"type": "number"},
-        break_even_runs=NUMBER_OR_NULL,
-        runs_without_energy={"type": "integer"},
-    ),
-    verdict={"type": "null"},
-)
-SCHEMA["properties"]["meters_side_by_side"] = {"type": "array", "items": SIDE_BY_SIDE}
 
 
 def again(trial: int, energy_j: float) -> Record:
@@ -177,7 +85,7 @@ def test_every_study_has_a_summary_of_the_schema_in_strict_json_and_builtin_type
     records: list[Record],
 ) -> None:
     content = summary(study_view(records, study_config()))
-    jsonschema.validate(content, SCHEMA)
+    jsonschema.validate(content, summary_schema(closed=True))
     assert only_builtin(content)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
 
