@@ -17,6 +17,7 @@ PRECISIONS = ("fp32", "tf32", "bf16", "bf16_weights", "fp8")
 MUON_SCALES = ("original", "match_rms_adamw")
 NS_DTYPES = ("fp32", "bf16")
 COOLDOWN_SHAPES = ("linear", "sqrt")
+MAX_SEED = 2**63 - 1  # what torch and every table of numbers hold
 RAMP_STARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 
 
@@ -320,9 +321,14 @@ class RunConfig:
             name: _build(kind, name, values.get(name, {})) for name, kind in parts.items()
         }
         seed = values.get("seed", 1337)
-        if type(seed) is not int or seed < 0:
-            raise ConfigError(f"seed must be a whole number from 0 on, got {seed!r}")
+        check_seed("seed", seed)
         return RunConfig(seed=seed, **built)
+
+
+def check_seed(path: str, seed: object) -> None:
+    """Raises ConfigError where `seed`, of the configuration path `path`, is none."""
+    if type(seed) is not int or not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"{path} must be a whole number from 0 to {MAX_SEED}, got {seed!r}")
 
 
 TYPE_NAMES: Mapping[type, str] = {

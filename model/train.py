@@ -18,6 +18,7 @@ from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
 from model.data.loader import Batches, open_batches
 from model.evaluate import Evaluator, validation_windows
+from model.fits import no_window
 from model.gpt import GPT
 from model.optim import OPTIMIZERS
 from model.optim.stepping import OptimizerSet
@@ -55,11 +56,8 @@ def train(
     ConfigError for a combination that cannot run.
     """
     check_runnable(config, device)
-    if len(corpus.train) <= config.model.block_size:
-        raise ConfigError(
-            f"the training part has {len(corpus.train)} tokens, and a model.block_size of "
-            f"{config.model.block_size} needs more; give a longer text"
-        )
+    if problem := no_window(config, corpus):
+        raise ConfigError(problem)
     next_evaluation = next_evaluation or (lambda looks: config.evaluation.interval)
     torch.manual_seed(config.seed)
     windows = validation_windows(torch.from_numpy(corpus.validation.astype("int32")), config.evaluation).to(
@@ -131,11 +129,6 @@ def train(
 
 def check_runnable(config: RunConfig, device: torch.device) -> None:
     """Raises ConfigError for combinations of valid values that no code can run, saying what to change."""
-    context, block = config.evaluation.context, config.model.block_size
-    if block < context and context % block:
-        raise ConfigError(
-            f"evaluation.context={context} must be a multiple of model.block_size={block}, which is shorter"
-        )
     problem = unrunnable(config, device.type)
     if problem:
         raise ConfigError(problem)

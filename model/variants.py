@@ -96,6 +96,25 @@ def missing(path: str, value: object, capabilities: Capabilities) -> str | None:
     return None
 
 
+def absent(config: RunConfig, capabilities: Capabilities) -> str | None:
+    """What of a configuration a device does not have or cannot run, or None.
+
+    bf16 that it calculates by way of fp32 is slow, but runs: who asks for it by name gets it.
+    """
+    for path, table in tables().items():
+        name = get_in(config, path)
+        if (row := table.get(name)) is not None and (reason := _missing_row(row, capabilities)):
+            return f"{path}={name} {reason}"
+    compile_ = missing("train.compile", config.train.compile, capabilities)
+    return compile_ or unrunnable(config, capabilities.device_type)
+
+
+def get_in(config: RunConfig, path: str) -> Any:
+    """The value of a configuration path such as model.norm."""
+    section, name = path.split(".")
+    return getattr(getattr(config, section), name)
+
+
 def _needs_bf16(capabilities: Capabilities) -> str:
     return f"needs bf16 arithmetic, and {capabilities.device_name} has none"
 
@@ -129,6 +148,15 @@ def _version(text: str) -> tuple[int, int]:
 def unrunnable(config: RunConfig, device_type: str) -> str | None:
     """Why values that run by themselves do not run together on this device, or None. Says what to change."""
     return next((reason for rule in _RULES if (reason := rule(config, device_type))), None)
+
+
+def _windows(config: RunConfig, device_type: str) -> str | None:
+    context, block = config.evaluation.context, config.model.block_size
+    if block < context and context % block:
+        return (
+            f"evaluation.context={context} must be a multiple of model.block_size={block}, which is shorter"
+        )
+    return None
 
 
 def _heads(config: RunConfig, device_type: str) -> str | None:
@@ -245,6 +273,7 @@ _RULES: tuple[Callable[[RunConfig, str], str | None], ...] = (
     _liger,
     _cuda_graphs,
     _fp8,
+    _windows,
 )
 
 

@@ -7,6 +7,7 @@ The map, in the order of a trial's life (core: values in, values out; shell: eff
     compose.py     command line -> checked configuration, or one line   shell
     config.py      the schema of a study                                core
     space.py       search space -> distributions -> a configuration     core
+    reach.py       whether the text is long enough for the space        core
     space_listing.py   python -m search.space: what is offered here     shell
     proposal.py    what to try next, from the history                   core
     study.py       ask, run, record, tell; going on after a kill        shell

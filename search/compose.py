@@ -36,9 +36,12 @@ def to_config(composed: DictConfig) -> StudyConfig:
     if extra:
         raise UserError(_no_such_key(extra))
     try:
-        return _to_object(composed)
+        config = _to_object(composed)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, ())) from error
+    if config.data.path:  # it is written into files, which are read from other folders
+        config.data.path = str(absolute(config.data.path))
+    return config
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

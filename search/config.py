@@ -23,6 +23,7 @@ from model.config import (
     RunConfig,
     ScheduleConfig,
     TrainConfig,
+    check_seed,
 )
 from model.data import DATASETS
 from search.meter.gpu_source import GPU_ENERGY
@@ -190,7 +191,7 @@ def check_run(config: StudyConfig) -> None:
         value = getattr(config.budget, name)
         if value is not None:
             _number(f"budget.{name}", value, above=0)
-    _number("seed", config.seed, at_least=0)
+    check_seed("seed", config.seed)
     config.run_config()
 
 
@@ -225,7 +226,7 @@ def check_study(config: StudyConfig) -> Space:
     """`check_run`, and everything that a study adds; returns its space. Raises ConfigError."""
     check_run(config)
     check_name(config.study.name)
-    _number("study.seed", config.study.seed, at_least=0)
+    check_seed("study.seed", config.study.seed)
     _number("budget.n_trials", config.budget.n_trials, at_least=1)
     _choice("sampler.name", config.sampler.name, SAMPLERS)
     _number("sampler.n_startup_trials", config.sampler.n_startup_trials, at_least=1)

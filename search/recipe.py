@@ -41,4 +41,14 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"recipe={path} has an unknown part {unknown[0]!r}; a recipe has {', '.join(PARTS)}"
         )
-    return dict(recipe)
+    return _with_its_paths(dict(recipe), path)
+
+
+def _with_its_paths(recipe: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A text that lies beside the recipe is found from any folder."""
+    data = recipe.get("data")
+    if isinstance(data, Mapping) and isinstance(data.get("path"), str):
+        beside = path.absolute().parent / data["path"]
+        if beside.is_file():
+            recipe["data"] = dict(data) | {"path": str(beside)}
+    return recipe

@@ -16,6 +16,7 @@ from typing import Any
 from search.trial import Record
 
 _BLOCK = 1 << 16
+_ROOM_BYTES = 1 << 20  # a record of some thousand evaluations
 _NOT_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -52,13 +53,18 @@ def read_records(path: Path) -> tuple[list[Record], int]:
     return records, len(data)
 
 
+def as_line(record: Record) -> str:
+    """What `append_record` writes, without its newline."""
+    return json.dumps(_encode(record.to_dict()), allow_nan=False)
+
+
 def append_record(path: Path, record: Record) -> None:
     """Add one line and return when it is on the disk. The folder must exist; the file need not.
 
     A torn last line is cut off first. Raises TypeError where the record holds what JSON cannot, before the
     file is touched, and OSError where the disk is full: the file is then as it was.
     """
-    line = json.dumps(_encode(record.to_dict()), allow_nan=False).encode() + b"\n"
+    line = as_line(record).encode() + b"\n"
     created = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
@@ -72,6 +78,38 @@ def append_record(path: Path, record: Record) -> None:
         os.close(descriptor)
     if created:
         _sync_folder(path.parent)
+
+
+def check_appendable(path: Path) -> None:
+    """Find out whether a record can be added, and leave the file as it is, or absent.
+
+    Raises RecordsError where it holds something else or there is no plain file, and OSError where it cannot
+    be written or the disk has no room for a record.
+    """
+    created = not path.exists()
+    if not created and not path.is_file():
+        raise RecordsError(f"{path}: expected a file, got {'a folder' if path.is_dir() else 'a device'}")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        _need_records(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        end = os.fstat(descriptor).st_size
+        try:
+            if hasattr(os, "posix_fallocate"):  # not on macOS, where a full disk is found when it is written
+                os.posix_fallocate(descriptor, end, _ROOM_BYTES)
+        finally:
+            os.ftruncate(descriptor, end)
+    finally:
+        os.close(descriptor)
+        if created:
+            path.unlink(missing_ok=True)
+
+
+def _need_records(path: Path) -> None:
+    """What is no record at the end is cut off before one is added: it must be the trace of one."""
+    _, length = read_records(path)
+    if path.read_bytes()[length:].lstrip()[:1] not in (b"", b"{"):
+        raise RecordsError(f"{path}: expected records alone, and its last line is none")
 
 
 def _parse(line: bytes) -> Record:

@@ -28,6 +28,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from model.data import Corpus, cached_best_ngram, load
 from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
+from model.fits import scored_tokens, too_short
+from model.variants import absent
 from search import provenance, storage
 from search.config import StudyConfig, check_study, differences
 from search.errors import UserError
@@ -36,6 +38,7 @@ from search.lookup import rivals_of
 from search.paths import cache_dir, shown, study_dir
 from search.progress import Watcher
 from search.proposal import Proposal, derived_seed, propose, suggest_with
+from search.reach import check_reach
 from search.records import append_record, read_records
 from search.report.page import write_report
 from search.run import RunRequest, unmetered_record
@@ -96,14 +99,10 @@ def load_problem(config: StudyConfig, on_progress: OnProgress = silent) -> Probl
             f"evaluation.context={context} must be a multiple of {corpus.record_tokens}, the length of a "
             f"record of data={corpus.name}; type evaluation.context={corpus.record_tokens}"
         )
-    available = len(corpus.validation) - 1
-    wanted = config.evaluation.tokens or available
-    tokens = wanted // context * context
-    if tokens > available or tokens < 2 * context:
-        raise UserError(
-            f"evaluation.tokens={config.evaluation.tokens} asks for {wanted} validation tokens and the data "
-            f"has {available}; type evaluation.tokens=null for all of them, or give a longer text"
-        )
+    run = config.run_config()
+    if problem := too_short(run, corpus):
+        raise UserError(problem)
+    tokens = scored_tokens(run, corpus)
     ngram = cached_best_ngram(corpus, tokens, cache_dir(), on_progress=on_progress)
     return Problem(corpus, ngram, tokens)
 
@@ -140,6 +139,7 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
     space = check_study(config)
     folder = study_dir(config.study.name)
     problem = load_problem(config, watcher.loading)
+    check_reach(space, problem.corpus)
     watcher.problem(problem.corpus, problem.ngram, config.target_loss, problem.validation_tokens)
     stop = Stop(on_request=watcher.stopping)
     if config.storage != "auto":  # a wrong URL is found before anything is created
@@ -149,6 +149,8 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
         worker = Worker(_station_setup(config, problem), log, config.budget.hang_s)
         try:
             hello = worker.start()
+            if missing := absent(config.run_config(), hello.capabilities):
+                raise UserError(missing)
             space, left_out = offered(space, hello.capabilities)
             watcher.ready(hello, left_out)
             folder.mkdir(parents=True, exist_ok=True)

@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from model.variants import absent
 from search import terminal
 from search.compose import absolute, run, to_config
 from search.config import StudyConfig, check_run
-from search.errors import UserError
+from search.errors import INTERRUPTED, NO_RESULT, UserError
+from search.progress import Watcher
 from search.recipe import read_recipe
 from search.trial import PHASES, Record
 
@@ -50,12 +52,41 @@ def task(composed: DictConfig) -> int:
         record = train_one(config, console)
     _print(record, console)
     if config.output is not None:
-        from search.records import append_record
-
-        append_record(absolute(config.output), record)
+        _keep(config.output, record)
     if record.interrupted:
-        return 130
-    return 0 if record.outcome.completes else 1
+        return INTERRUPTED
+    return 0 if record.feasible else NO_RESULT
+
+
+def _check_output(output: str) -> None:
+    """Raises UserError where the record could not be kept: found before there is one to lose."""
+    from search.records import RecordsError, check_appendable
+
+    if not absolute(output).parent.is_dir():
+        raise UserError(f"output={output} lies in a folder that does not exist")
+    try:
+        check_appendable(absolute(output))
+    except RecordsError as error:
+        raise UserError(f"output={output} is no file of records ({error}); type output=ANOTHER") from error
+    except OSError as error:
+        raise UserError(
+            f"output={output} cannot be written: {error.strerror or error}; type output=ANOTHER"
+        ) from error
+
+
+def _keep(output: str, record: Record) -> None:
+    """Add the record to the file. Where it cannot be written any more, it goes to standard output: it is
+    never lost."""
+    from search.records import append_record, as_line
+
+    try:
+        append_record(absolute(output), record)
+    except OSError as error:
+        print(as_line(record))
+        reason = error.strerror or error
+        raise UserError(
+            f"output={output} can no longer be written: {reason}; the record is the line above"
+        ) from error
 
 
 def train_one(config: StudyConfig, console: Console) -> Record:
@@ -67,9 +98,11 @@ def train_one(config: StudyConfig, console: Console) -> Record:
     from search.study import load_problem
     from search.worker import StationSetup
 
-    if config.output is not None and not absolute(config.output).parent.is_dir():
-        raise UserError(f"output={config.output} lies in a folder that does not exist")
-    problem = load_problem(config)
+    if config.output is not None:
+        _check_output(config.output)
+    watcher = Watcher(console, config.study.name, 1)
+    problem = load_problem(config, watcher.loading)
+    watcher.problem(problem.corpus, problem.ngram, config.target_loss, problem.validation_tokens)
     setup = StationSetup(
         study="train",
         data=asdict(config.data),
@@ -79,6 +112,8 @@ def train_one(config: StudyConfig, console: Console) -> Record:
         cache_dir=str(cache_dir()),
     )
     station = Station.open(setup)
+    if missing := absent(config.run_config(), station.device.capabilities()):
+        raise UserError(missing)
     hello = station.hello()
     console.print(
         f"{escape(station.device.name)}, meter {station.info.name} ({station.info.kind.value}): "
@@ -150,10 +185,8 @@ def _print(record: Record, console: Console) -> None:
             f"({kind}; {record.crossing.relative_interval:.1%} of the counted joules); {high:.3f} J counts",
             highlight=False,
         )
-    if record.energy_error_j:
-        console.print(
-            f"+- {record.energy_error_j:.3f} J by the meter's period and resolution", highlight=False
-        )
+    if record.energy_error_j is not None:
+        console.print(error_words(record.energy_error_j), highlight=False)
     rise = temperature_rise(record)
     if rise:
         console.print(rise, highlight=False)
@@ -164,6 +197,14 @@ def _print(record: Record, console: Console) -> None:
         console.print(f"beside it: {joules} ({side.kind.value} by {side.meter})", highlight=False)
     if record.flags:
         console.print(f"flags: {', '.join(record.flags)}", highlight=False)
+
+
+def error_words(error_j: float) -> str:
+    """Which part of the error is known after one run, and which is not."""
+    return (
+        f"+- {error_j:.2g} J is the meter's tick alone (its update period and resolution): its gain is not "
+        "in it, nor the noise between runs, which takes several runs to see"
+    )
 
 
 def temperature_rise(record: Record) -> str:

@@ -38,7 +38,7 @@ from torch.func import functional_call
 
 from model.attention import ATTENTION
 from model.attention.sdpa import repeated
-from model.config import ModelConfig, RunConfig, TrainConfig
+from model.config import EvaluationConfig, ModelConfig, RunConfig, TrainConfig
 from model.embed import POSITIONS
 from model.gpt import GPT
 from model.loss import LOSSES
@@ -141,9 +141,8 @@ def refused(row, name, shape, device):
     _, H, K, T, D = shape
     precision = {"fp32": "fp32", "bf16": "bf16_weights", "bf16 autocast": "bf16"}[name]
     model = ModelConfig(n_embd=H * D, n_head=H, n_kv_head=K, block_size=T, attention=row)
-    return unrunnable(
-        RunConfig(model=model, train=TrainConfig(precision=precision, compile=row == "flex")), device
-    )
+    train = TrainConfig(precision=precision, compile=row == "flex")
+    return unrunnable(RunConfig(model, train=train, evaluation=EvaluationConfig(context=T)), device)
 
 
 @pytest.mark.parametrize("shape", HEADS, ids=str)
@@ -559,7 +558,9 @@ def random_model(seed, compiled=False):
             bigram_rows=choose.choice([None, 5, 40]),
             smear=choose.random() < 0.5,
         )
-        if unrunnable(RunConfig(model=config, train=TrainConfig(compile=compiled)), "cpu") is None:
+        evaluation = EvaluationConfig(context=config.block_size)
+        run = RunConfig(config, train=TrainConfig(compile=compiled), evaluation=evaluation)
+        if unrunnable(run, "cpu") is None:
             return config
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -177,3 +178,17 @@ def test_a_typed_path_may_start_at_home_or_here() -> None:
 def test_the_configuration_that_ships_lies_in_the_repository() -> None:
     assert (config_dir() / "config.yaml").is_file()
     assert config_dir().is_relative_to(root())
+
+
+def test_a_path_that_is_written_into_files_is_found_from_other_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    def path_of(*overrides: str) -> str | None:
+        return to_config(composed("+study=demo", "data=text", *overrides)).data.path
+
+    assert path_of("data.path=my.txt") == str(tmp_path / "my.txt")
+    assert path_of("data.path='~/my.txt'") == str(tmp_path / "home" / "my.txt")
+    assert path_of() is None

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records_factory import make_record, make_study
 
-from search.records import RecordsError, append_record, read_records
+from search.records import RecordsError, append_record, check_appendable, read_records
 from search.trial import Record
 
 
@@ -135,3 +137,49 @@ def test_a_record_that_json_cannot_hold_leaves_the_file_as_it_was(path: Path) ->
 def test_an_empty_file_holds_no_records(path: Path) -> None:
     path.touch()
     assert read_records(path) == ([], 0)
+
+
+def test_a_file_that_a_record_can_be_added_to_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    check_appendable(path)
+    assert not path.exists()
+    append_record(path, make_record())
+    with path.open("ab") as file:
+        file.write(b'{"schema": 1, "stu')  # the trace of a process that died
+    before = path.read_bytes()
+    check_appendable(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["one line", "# A title\n\nSome text.\n", "a,b\n1,2\n", "\n\nend"])
+def test_a_file_that_holds_something_else_is_refused_before_its_last_line_is_lost(
+    content: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(content)
+    with pytest.raises(RecordsError, match=r"README\.md"):
+        check_appendable(path)
+    assert path.read_text() == content
+
+
+def test_a_folder_a_device_and_a_place_that_does_not_exist_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordsError, match="got a folder"):
+        check_appendable(tmp_path)
+    with pytest.raises(RecordsError, match="got a device"):
+        check_appendable(Path("/dev/null"))
+    with pytest.raises(OSError, match="No such file"):
+        check_appendable(tmp_path / "nowhere" / "x.jsonl")
+
+
+def test_a_full_disk_is_found_and_leaves_no_file(tmp_path: Path) -> None:
+    """Where a process may write no more than so many bytes to a file, it cannot make room either."""
+    code = (
+        "import resource, sys; from pathlib import Path; from search.records import check_appendable\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: check_appendable(Path(sys.argv[1]))\n"
+        "except OSError as error: print(error.strerror)"
+    )
+    path = tmp_path / "records.jsonl"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert "too large" in done.stdout
+    assert not path.exists()

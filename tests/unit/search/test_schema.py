@@ -64,7 +64,7 @@ def test_every_field_has_a_meaning() -> None:
 
 
 def test_a_file_of_a_later_version_with_a_further_field_is_valid_still() -> None:
-    content = summary(view_of(*make_study())) | {"noise": {"energy_ratio": 1.02}}
+    content = summary(view_of(*make_study())) | {"weather": {"rain": 1.02}}
     jsonschema.validate(content, summary_schema())
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(content, summary_schema(closed=True))
