@@ -20,17 +20,20 @@ from typing import Any
 
 import torch
 
+from model.compiling import import_compiler
 from model.config import DataConfig, RunConfig
 from model.data import load
 from model.data.corpus import Corpus
 from model.gpt import count_parameters
 from model.train import NextEvaluation, train
+from model.variants import compiles
 from search.cadence import evaluation_cost_steps, steps_until_evaluation
 from search.config import DeviceSection, MeterSection, RooflineSection
 from search.device import Device, exclusive, locks, resolve
 from search.energy import mean_power_w
 from search.errors import ONE_LINE, UserError
 from search.meter import METERS, Meter, choose
+from search.pauses import Heartbeat
 from search.provenance import software
 from search.run import INTERRUPTED, Instrument, RunRequest, Seen, execute, one_line, to_record
 from search.stopping import Ending
@@ -94,6 +97,8 @@ class Station:
     ) -> Record:
         """One run, holding the device."""
         config = request.run_config()
+        if compiles(config):
+            import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
         training = train(
             config,
@@ -118,6 +123,7 @@ class Station:
                 idle_power_w=self.idle_power_w,
                 peak_memory=self.device.peak_memory_bytes,
                 flags=flags,
+                pauses=Heartbeat(),
             )
 
     def _into_band(self, on_wait: Callable[[str], None]) -> tuple[str, ...]:

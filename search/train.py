@@ -17,6 +17,7 @@ from rich.table import Table
 from search.compose import absolute, run, to_config
 from search.config import StudyConfig, check_run
 from search.errors import UserError
+from search.fresh_caches import fresh_caches_here
 from search.recipe import read_recipe
 from search.trial import PHASES, Record
 
@@ -45,7 +46,7 @@ def task(composed: DictConfig) -> int:
     config = to_config(with_recipe(composed, list(HydraConfig.get().overrides.task)))
     check_run(config)
     console = Console()
-    with console.status("opening the device and its meter"):
+    with console.status("opening the device and its meter"), fresh_caches_here():
         record = train_one(config, console)
     _print(record, console)
     if config.output is not None:

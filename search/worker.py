@@ -23,6 +23,7 @@ import psutil
 
 from model.variants import Capabilities, compiles
 from search.errors import UserError
+from search.fresh_caches import FreshCaches
 from search.paths import root
 from search.run import RunRequest, unmetered_record
 from search.trial import CountedPhases, Kind, MeterInfo, Record
@@ -78,6 +79,8 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._hello: Hello | None = None
+        self._caches: FreshCaches | None = None
+        self._cached_at_start: frozenset[str] = frozenset()
 
     def start(self) -> Hello:
         """Start the process where none runs; returns what it says of itself. Raises UserError if it
@@ -94,6 +97,8 @@ class Worker:
             self.kill()
             raise UserError(event["message"])
         self._hello = Hello.from_dict(event["hello"])
+        assert self._caches is not None
+        self._cached_at_start = self._caches.contents()
         return self._hello
 
     def run(
@@ -121,7 +126,7 @@ class Worker:
                 return unmetered_record(request, hello.meter, event["message"])
             else:
                 record = Record.from_dict(event["record"])
-                if compiles(request.run_config()):
+                if compiles(request.run_config()) or self._compiled_something():
                     self.stop()  # the next run must not find a warm compiler
                 return record
 
@@ -139,18 +144,21 @@ class Worker:
     def kill(self) -> None:
         """End the process and all that it started, now."""
         process, self._process, self._hello = self._process, None, None
-        if process is None:
-            return
-        with suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    child.kill()
-        process.kill()
-        process.wait()
+        caches, self._caches = self._caches, None
+        if process is not None:
+            with suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        child.kill()
+            process.kill()
+            process.wait()
+        if caches is not None:
+            caches.remove()
 
     def _spawn(self) -> None:
         threads = str(self._setup.device["threads"])
         self._events = queue.Queue()
+        self._caches = FreshCaches.make()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "search.station"],
@@ -160,9 +168,15 @@ class Worker:
                 text=True,
                 bufsize=1,
                 cwd=root(),
-                env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                env=os.environ
+                | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+                | self._caches.environment,
             )
         threading.Thread(target=_pump, args=(self._process, self._events), daemon=True).start()
+
+    def _compiled_something(self) -> bool:
+        """Whether kernels were built on first use, as Triton's are: the next run would find them built."""
+        return self._caches is not None and self._caches.contents() != self._cached_at_start
 
     def _send(self, body: Mapping[str, Any]) -> None:
         assert self._process is not None
