@@ -19,7 +19,8 @@ from search.config import StudyConfig, check_run
 from search.errors import UserError
 from search.fresh_caches import fresh_caches_here
 from search.recipe import read_recipe
-from search.trial import PHASES, Record
+from search.signals import Interruption, ends_like_ctrl_c
+from search.trial import PHASES, Outcome, Record
 
 
 def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
@@ -39,6 +40,11 @@ def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
 
 
 def task(composed: DictConfig) -> int:
+    with ends_like_ctrl_c() as interruption:
+        return _task(composed, interruption)
+
+
+def _task(composed: DictConfig, interruption: Interruption) -> int:
     from hydra.core.hydra_config import HydraConfig
 
     if OmegaConf.is_missing(composed.study, "name"):
@@ -53,8 +59,8 @@ def task(composed: DictConfig) -> int:
         from search.records import append_record
 
         append_record(absolute(config.output), record)
-    if record.interrupted:
-        return 130
+    if record.interrupted and record.outcome is Outcome.CRASHED:
+        return interruption.status
     return 0 if record.outcome.completes else 1
 
 
