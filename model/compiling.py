@@ -51,8 +51,8 @@ COMPILE_SCOPES = {
 
 
 def import_compiler() -> None:
-    """Import most of what torch.compile imports on first use. That costs seconds, and more where Python has not
-    kept its own compiled files yet."""
+    """Import most of what torch.compile imports on first use. That costs seconds, and more where Python has
+    not kept its own compiled files yet."""
     import_module("torch._inductor.compile_fx")
     import_module("torch._inductor.codegen.cpp")
     import_module("torch.utils.cpp_extension")

@@ -1,4 +1,4 @@
-"""Signals as schedulers, terminals and containers send them: an interruption is tried again, a stop is told."""
+"""Signals as schedulers, terminals and containers send them: what was interrupted is tried again."""
 
 from __future__ import annotations
 
