@@ -13,9 +13,11 @@ from typing import Any
 import torch
 
 from model.config import ConfigError
+from model.data.corpus import Corpus
 from model.variants import Capabilities, find_compiler, find_modules
 from search.config import DeviceSection
 from search.locks import DeviceBusy, exclusive
+from search.memory import CpuPeak, CudaPeak, PeakMemory
 from search.meter.base import MeterSpec
 
 __all__ = ["Device", "DeviceBusy", "cpu_name", "exclusive", "locks", "resolve"]
@@ -70,27 +72,9 @@ class Device:
             self.type, self.name, torch.__version__, bf16, find_compiler(), capability, find_modules()
         )
 
-    def reset_peak_memory(self) -> bool:
-        """Start counting the peak anew; False where the platform cannot."""
-        if self.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.index)
-            return True
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            return False
-        return True
-
-    def peak_memory_bytes(self) -> int | None:
-        """Since the reset. On a CPU the peak resident set of the process, the interpreter included."""
-        if self.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self.index))
-        try:
-            status = Path("/proc/self/status").read_text()
-        except OSError:
-            return None
-        peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
-        return int(peak.split()[1]) * 1024 if peak else None
+    def memory(self, corpus: Corpus) -> PeakMemory:
+        """Counts the peak of each run from now on. On a CPU, of the whole process."""
+        return CudaPeak(self.index) if self.type == "cuda" else CpuPeak((corpus.train, corpus.validation))
 
     def describe(self) -> dict[str, Any]:
         """For provenance: what makes two numbers comparable."""

@@ -32,6 +32,7 @@ from search.config import DeviceSection, MeterSection, RooflineSection
 from search.device import Device, exclusive, locks, resolve
 from search.energy import mean_power_w
 from search.errors import ONE_LINE, UserError
+from search.memory import PeakMemory
 from search.meter import METERS, Meter, choose
 from search.pauses import Heartbeat
 from search.provenance import software
@@ -56,6 +57,7 @@ class Station:
     beside: tuple[Instrument, ...]
     corpus: Corpus
     idle_power_w: float | None
+    memory: PeakMemory
 
     @staticmethod
     def open(setup: StationSetup) -> Station:
@@ -78,7 +80,8 @@ class Station:
             )
         _warm_up(device, corpus)
         info = _info(meter, section, because)
-        return Station(setup, device, meter, info, beside, corpus, _idle_power_w(meter, section.idle_s))
+        idle_w = _idle_power_w(meter, section.idle_s)
+        return Station(setup, device, meter, info, beside, corpus, idle_w, device.memory(corpus))
 
     def hello(self) -> dict[str, Any]:
         return {
@@ -111,7 +114,7 @@ class Station:
         specs = (self.meter.spec, *(one.meter.spec for one in self.beside))
         with exclusive(locks(self.device, specs), _holder(request.study), wait, on_wait):
             flags = self._into_band(on_wait)
-            self.device.reset_peak_memory()
+            self.memory.reset()
             return execute(
                 request,
                 training,
@@ -121,7 +124,7 @@ class Station:
                 beside=self.beside,
                 synchronize=self.device.synchronize,
                 idle_power_w=self.idle_power_w,
-                peak_memory=self.device.peak_memory_bytes,
+                peak_memory=self.memory.bytes,
                 flags=flags,
                 pauses=Heartbeat(),
             )
@@ -255,7 +258,8 @@ def _serve(station: Station, request: RunRequest, send: Callable[..., None]) -> 
     except Exception as error:
         send("failed", message=one_line(error))
         return
-    send("result", record=record.to_dict())
+    station.memory.reset()
+    send("result", record=record.to_dict(), worn=station.memory.worn)
 
 
 if __name__ == "__main__":

@@ -136,8 +136,8 @@ class Worker:
                 return unmetered_record(request, hello.meter, event["message"])
             else:
                 record = Record.from_dict(event["record"])
-                if compiles(request.run_config()) or self._compiled_something():
-                    self.stop()  # the next run must not find a warm compiler
+                if compiles(request.run_config()) or self._compiled_something() or event["worn"]:
+                    self.stop()  # the next run must find neither a warm compiler nor the memory of this one
                 return record
 
     def stop(self) -> None:
