@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from search.config import StudyConfig
 from search.errors import INTERRUPTED, ONE_LINE, USAGE_ERROR, UserError, say
 from search.paths import config_dir, root
+from search.signals import EndedBySignal
 
 
 def register() -> None:
@@ -84,9 +85,9 @@ def run(task: Callable[[DictConfig], int], config_name: str, argv: Sequence[str]
     except (HydraException, OmegaConfBaseException) as error:
         say(explain(error, arguments))
         status = USAGE_ERROR
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         say("stopped before anything had begun")
-        status = INTERRUPTED
+        status = stopped.status if isinstance(stopped, EndedBySignal) else INTERRUPTED
     sys.exit(status)
 
 

@@ -26,6 +26,7 @@ from model.config import (
     check_seed,
 )
 from model.data import DATASETS
+from search.cores import Cores, usable_cores
 from search.meter.gpu_source import GPU_ENERGY
 from search.meter.program import Program
 from search.objective import OBJECTIVES
@@ -182,6 +183,7 @@ def check_run(config: StudyConfig) -> None:
     check_meter(config.meter)
     _choice("device.name", config.device.name, DEVICES)
     _number("device.threads", config.device.threads, at_least=1)
+    _check_threads(config.device.threads, usable_cores())
     _number("device.band_limit_s", config.device.band_limit_s, at_least=0)
     band = config.device.temperature_band_c
     if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
@@ -193,6 +195,16 @@ def check_run(config: StudyConfig) -> None:
             _number(f"budget.{name}", value, above=0)
     check_seed("seed", config.seed)
     config.run_config()
+
+
+def _check_threads(threads: int, cores: Cores) -> None:
+    """Threads that share a core wait for each other, mostly spinning: 64 on two cores cost 100 times one's
+    joules."""
+    if threads > cores.threads:
+        raise ConfigError(
+            f"device.threads={threads} is more than this process may use ({cores.describe()}); "
+            f"type device.threads={cores.threads} or fewer"
+        )
 
 
 def check_meter(meter: MeterSection) -> None:

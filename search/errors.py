@@ -5,6 +5,7 @@
 | 0 | done |
 | 1 | ran, and has no result: the baseline failed, a single run missed its target, or meters disagree |
 | 2 | a mistake to put right: one line says what was expected, what came, and what to type |
+| 129 | stopped by SIGHUP: the terminal closed |
 | 130 | stopped by Ctrl-C |
 | 143 | stopped by SIGTERM |
 """

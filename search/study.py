@@ -32,7 +32,7 @@ from model.fits import scored_tokens, too_short
 from model.variants import absent
 from search import provenance, storage
 from search.config import StudyConfig, check_study, differences
-from search.errors import UserError
+from search.errors import INTERRUPTED, UserError
 from search.files import write_atomically
 from search.lookup import rivals_of
 from search.paths import cache_dir, shown, study_dir
@@ -42,6 +42,7 @@ from search.reach import check_reach
 from search.records import append_record, read_records
 from search.report.page import write_report
 from search.run import RunRequest, unmetered_record
+from search.signals import ending_signals
 from search.space import Space, config_key, offered
 from search.trial import Record
 from search.worker import Hello, StationSetup, Worker
@@ -57,19 +58,24 @@ KILLED = "the study's process was killed during this run"
 
 
 class StopNow(Exception):
-    """A second Ctrl-C, or SIGTERM: end at once."""
+    """A second Ctrl-C, SIGTERM or SIGHUP: end at once, with this exit status."""
+
+    def __init__(self, text: str, status: int = INTERRUPTED) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @dataclass
 class Stop:
-    """Ctrl-C once lets the running trial finish; twice, or SIGTERM, ends it."""
+    """Ctrl-C once lets the running trial finish; twice, or SIGTERM or SIGHUP, ends it."""
 
     requested: bool = False
     on_request: Callable[[], None] = lambda: None
 
     def install(self) -> None:
         signal.signal(signal.SIGINT, self._interrupt)
-        signal.signal(signal.SIGTERM, self._terminate)
+        for number in ending_signals():
+            signal.signal(number, self._terminate)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
@@ -78,7 +84,7 @@ class Stop:
         self.on_request()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        raise StopNow("stopped by SIGTERM")
+        raise StopNow(f"stopped by {signal.Signals(number).name}", 128 + number)
 
 
 @dataclass(frozen=True)
@@ -266,9 +272,9 @@ def _sit(session: Session) -> int:
         with session.watcher.watching(session.records):
             _loop(session)
         report(session)
-    except StopNow:
+    except StopNow as stopped:
         session.watcher.stopped_now(session.folder)
-        return 130
+        return stopped.status
     if session.stop.requested:
         return 130
     return 0 if session.baseline_done() else 1

@@ -18,10 +18,12 @@ from model.variants import absent
 from search import terminal
 from search.compose import absolute, run, to_config
 from search.config import StudyConfig, check_run
-from search.errors import INTERRUPTED, NO_RESULT, UserError
+from search.errors import NO_RESULT, UserError
+from search.fresh_caches import fresh_caches_here
 from search.progress import Watcher
 from search.recipe import read_recipe
-from search.trial import PHASES, Record
+from search.signals import Interruption, ends_like_ctrl_c
+from search.trial import PHASES, Outcome, Record
 
 
 def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
@@ -41,6 +43,11 @@ def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
 
 
 def task(composed: DictConfig) -> int:
+    with ends_like_ctrl_c() as interruption:
+        return _task(composed, interruption)
+
+
+def _task(composed: DictConfig, interruption: Interruption) -> int:
     from hydra.core.hydra_config import HydraConfig
 
     if OmegaConf.is_missing(composed.study, "name"):
@@ -48,13 +55,13 @@ def task(composed: DictConfig) -> int:
     config = to_config(with_recipe(composed, list(HydraConfig.get().overrides.task)))
     check_run(config)
     console = terminal.console()
-    with console.status("opening the device and its meter"):
+    with console.status("opening the device and its meter"), fresh_caches_here():
         record = train_one(config, console)
     _print(record, console)
     if config.output is not None:
         _keep(config.output, record)
-    if record.interrupted:
-        return INTERRUPTED
+    if record.interrupted and record.outcome is Outcome.CRASHED:
+        return interruption.status
     return 0 if record.feasible else NO_RESULT
 
 

@@ -12,8 +12,6 @@ of one thread.
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
+
+from search.meter.process_tree import live_children, process_tree_core_s
 
 # Shares of the run's wall time above which it is flagged.
 FOREIGN_LOAD = 0.10  # of one core
@@ -95,26 +95,13 @@ def machine_times() -> MachineTimes:
     return MachineTimes(sum(getattr(times, name, 0.0) for name in busy), getattr(times, "steal", 0.0))
 
 
-def process_tree_core_s() -> float:
-    """Core-seconds of this process, of its ended children, and of those that still run, theirs included."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = time.process_time() + ended.ru_utime + ended.ru_stime
-    for child in _live_children():
-        try:
-            spent = child.cpu_times()
-        except psutil.NoSuchProcess:  # it ended just now, and counts from the next reading on
-            continue
-        total += spent.user + spent.system + spent.children_user + spent.children_system
-    return total
-
-
 def run_queue_s(proc: Path = PROC) -> dict[Thread, float] | None:
     """Seconds that each living thread of this process and its children was ready to run and had no core.
 
     None where the system does not say (Linux does). About 10 microseconds a thread.
     """
     waits: dict[Thread, float] = {}
-    for pid in (os.getpid(), *(child.pid for child in _live_children())):
+    for pid in (os.getpid(), *(child.pid for child in live_children())):
         try:
             threads = os.listdir(proc / str(pid) / "task")
         except OSError:  # the process ended, or this is not Linux
@@ -330,13 +317,3 @@ class CpuLoad:
         except (OSError, psutil.Error):
             return None
         return _Look(self._clock(), own_core_s, machine, waits_s, throttled)
-
-
-def _live_children() -> list[psutil.Process]:
-    """Looking for children walks every process there is; the kernel says in one call that there are none."""
-    if sys.platform == "linux":
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return []
-    return psutil.Process().children(recursive=True)

@@ -325,6 +325,11 @@ FLAGS = {
     "temperature_unknown": "the device gave no temperature, so whether it started in its band is not known",
     "device_not_exclusive": "nothing kept other runs off the device",
     "sampling_gap": "the power was not sampled for a while, so that its integral has a gap",
+    "power_implausible": "the power read beside the counter was not above 0 W, so it checks nothing",
+    "paused": "the run's process stood still for over a second (stopped, suspended, or asleep with its "
+    "machine), and what was drawn meanwhile is in its joules",
+    "threads_spinning": "threads never slept while one of them waited for a core: those that wait for each "
+    "other spin, and burn core-seconds that no work needs",
     "energy_until_last_report": "the worker was lost: its joules are those up to its last report, at least",
 }
 

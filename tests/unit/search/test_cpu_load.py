@@ -22,10 +22,10 @@ from search.meter.cpu_load import (
     Thread,
     machine_times,
     package_thermometer,
-    process_tree_core_s,
     run_queue_s,
     throttled_s,
 )
+from search.meter.process_tree import process_tree_core_s
 from search.meter.simulated import FakeClock
 
 MAIN, HELPER = (1, 1), (1, 2)

@@ -785,3 +785,49 @@ def test_what_torch_compiled_is_kept_and_nothing_is_said_of_a_run_that_did_not()
     ]
     assert {"compiled_graphs": 3, "graph_breaks": 0}.items() <= ran(counted).observed.items()
     assert "compiled_graphs" not in ran(TO_THE_TARGET).observed
+
+
+# ---- a process that stood still
+
+
+class Paused:
+    """Stood still for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> float:
+        return self._seconds
+
+
+def test_a_run_that_stood_still_for_part_of_its_time_has_no_joules_that_count_and_is_tried_again() -> None:
+    record = ran(TO_THE_TARGET, pauses=Paused(3.0))
+    assert record.outcome is Outcome.UNMEASURED
+    assert "stood still for 3.0 s of 12.5 s" in record.reason
+    assert record.interrupted, "so that it is tried again"
+    assert (record.values, record.counted_energy_j) == ({}, None)
+    assert record.gross_energy_j is not None, "which the study spent all the same"
+    assert "paused" in record.flags
+    assert record.observed["paused_s"] == 3.0
+
+
+def test_a_pause_that_is_short_beside_the_run_is_flagged() -> None:
+    record = ran([(1000.0, at(0, "train")), *TO_THE_TARGET], pauses=Paused(2.0))
+    assert record.outcome is Outcome.REACHED
+    assert "paused" in record.flags
+    assert not record.interrupted
+
+
+def test_a_run_that_did_not_stand_still_says_nothing_of_it() -> None:
+    record = ran(TO_THE_TARGET, pauses=Paused(0.0))
+    assert record.outcome is Outcome.REACHED
+    assert "paused" not in record.flags
+    assert "paused_s" not in record.observed
+
+
+def test_a_run_that_raised_and_stood_still_keeps_its_own_reason_and_is_not_tried_again() -> None:
+    record = ran(TO_THE_TARGET[:4], error=ValueError("no"), pauses=Paused(3.0))
+    assert (record.outcome, record.interrupted) == (Outcome.CRASHED, False)
