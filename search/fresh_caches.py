@@ -84,7 +84,9 @@ class FreshCaches:
 
     def contents(self) -> frozenset[str]:
         """What lies in it: more than before means that something was compiled."""
-        return frozenset(str(path) for path in self.folder.rglob("*") if path.is_file())
+        return frozenset(
+            str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()
+        )
 
     def remove(self) -> None:
         """May be called twice."""

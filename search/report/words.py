@@ -328,8 +328,8 @@ FLAGS = {
     "power_implausible": "the power read beside the counter was not above 0 W, so it checks nothing",
     "paused": "the run's process stood still for over a second (stopped, suspended, or asleep with its "
     "machine), and what was drawn meanwhile is in its joules",
-    "threads_spinning": "threads never slept while one of them waited for a core: those that wait for each "
-    "other spin, and burn core-seconds that no work needs",
+    "threads_spinning": "threads never slept while one waited for a core, so they spin and burn core-seconds "
+    "that no work needs; device.threads=1 avoids it",
     "energy_until_last_report": "the worker was lost: its joules are those up to its last report, at least",
 }
 

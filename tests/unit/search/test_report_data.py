@@ -710,6 +710,7 @@ FLAGS = (
     *("processes_not_identifiable", "foreign_cpu_load", "cpu_contended", "cpu_stolen", "cpu_waiting"),
     *("cpu_throttled", "cpu_load_unknown", "short_window", "started_hot", "started_cold"),
     *("temperature_unknown", "device_not_exclusive", "sampling_gap", "energy_until_last_report"),
+    *("paused", "power_implausible", "threads_spinning"),
 )
 
 
