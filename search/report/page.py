@@ -304,13 +304,17 @@ def _provenance(view: StudyView) -> list[tuple[str, list[tuple[str, str]]]]:
     return [
         (
             name,
-            [
-                (path, words.redacted("none" if value is None else str(value)))
-                for path, value in _flat_part(part).items()
-            ],
+            [(path, _provenance_text(value)) for path, value in _flat_part(part).items()],
         )
         for name, part in parts.items()
     ]
+
+
+def _provenance_text(value: Any) -> str:
+    """Losses and rates as people read them; `records.jsonl` has every digit."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return words.redacted("none" if value is None else str(value))
 
 
 def _meter_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -268,15 +268,16 @@ def test_on_a_narrow_screen_tables_scroll_in_their_boxes(narrow: Chrome) -> None
     assert inside < 400 < whole
 
 
-@pytest.fixture(params=[680, 980], ids=["portrait", "landscape"])
-def paper(request: pytest.FixtureRequest, browser: Chrome, report: Path) -> Iterator[tuple[Chrome, int]]:
-    """The report as it is printed, on a page of so many pixels."""
-    size = {"width": request.param, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    opened(browser, report, FIGURES)
+@pytest.fixture(params=[(680, ""), (980, ""), (680, "metered_")], ids=["portrait", "landscape", "metered"])
+def paper(request: pytest.FixtureRequest, browser: Chrome) -> Iterator[tuple[Chrome, int]]:
+    """A report as it is printed, on a page of so many pixels."""
+    width, which = request.param
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    opened(browser, request.getfixturevalue(f"{which}report"), FIGURES)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     browser.execute_script("dispatchEvent(new Event('beforeprint'))")
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    yield browser, request.param
+    yield browser, width
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 

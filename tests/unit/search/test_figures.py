@@ -310,6 +310,14 @@ def test_text_is_escaped_and_cut_at_a_readable_length() -> None:
     assert len(style.text("x" * 500)) == 60
 
 
+def test_a_long_line_of_a_hover_goes_on_in_the_next_and_is_not_cut() -> None:
+    flag = "a thread of the run waited for a core for over 5 % of the time, on every look of the meter"
+    shown = style.lines(["trial 1, REACHED", f"flag: {flag}"])
+    assert " ".join(shown.split("<br>")) == f"trial 1, REACHED flag: {flag}"
+    assert max(map(len, shown.split("<br>"))) <= 60
+    assert style.lines(["x" * 1000]).endswith("…")
+
+
 def test_front_and_baseline_have_curves_of_their_own_and_the_rest_share_a_thin_one(view: StudyView) -> None:
     figure = curves_figure(curves_info(view))
     named = [trace for trace in figure.data if trace.showlegend]

@@ -179,6 +179,13 @@ def test_without_provenance_the_first_screen_is_silent_on_it(tmp_path: Path) -> 
     assert "bits per byte" not in page.text
 
 
+def test_losses_among_the_provenance_are_rounded(tmp_path: Path) -> None:
+    exact = PROVENANCE | {"data": PROVENANCE["data"] | {"ngram_loss": 1.4820201223049956}}
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, provenance=exact))
+    assert "ngram_loss1.48202 " in page.text.replace("\n", " ")
+    assert "1.4820201" not in page.text
+
+
 def test_what_the_search_cost_is_on_the_page(page: Page) -> None:
     for text in ("at least 439 J", "17 runs, 1 of unknown energy, 1 killed", "≤ 183 J", "at least 9.59 runs"):
         assert text in page.text
