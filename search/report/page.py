@@ -35,10 +35,12 @@ from search.report.importance import Importance, parameter_importance
 from search.report.meters_figure import meters_figure, meters_info
 from search.report.origin import origin, origin_words, provenance
 from search.report.panels import responsive
-from search.report.pareto import pareto_caption, pareto_figure, pareto_info
+from search.report.paper import print_names
+from search.report.pareto import pareto_caption, pareto_info
+from search.report.pareto_figure import pareto_figure
 from search.report.raw_runs import raw_runs_caption, raw_runs_figure, raw_runs_info
 from search.report.summary_json import summary
-from search.report.table import Column, runs_table, trials_frame
+from search.report.table import runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
 from search.report.values import brief_names, differing_params, flat, plain_value
 from search.trial import CountedPhases, Kind, Outcome, Record
@@ -181,25 +183,6 @@ def _description(config: Mapping[str, Any]) -> str:
     study = config.get("study")
     text = study.get("description") if isinstance(study, Mapping) else None
     return words.redacted(text) if isinstance(text, str) else ""
-
-
-def print_names(columns: Sequence[Column]) -> Markup:
-    """Style rules that put the name of its column before each value of a run, on paper.
-
-    Every character of a name but letters and digits is escaped, so that none can end the text or the sheet.
-    """
-    headings = ["trial", "", "", *(column.heading for column in columns)]
-    rules = [
-        f'#runs tbody tr > :nth-child({place})::before {{ content: "{_css_text(heading)} "; }}'
-        for place, heading in enumerate(headings, start=1)
-        if heading
-    ]
-    return Markup("@media print {\n" + "\n".join(rules) + "\n}\n")
-
-
-def _css_text(text: str) -> str:
-    plain = (character if character.isascii() and character.isalnum() else None for character in text)
-    return "".join(known or f"\\{ord(character):x} " for known, character in zip(plain, text, strict=True))
 
 
 def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:

@@ -295,6 +295,7 @@ def test_the_winner_repeats_its_recorded_curve_to_the_last_digit(
     ((again,), _) = read_records(output)
     assert curve(again) == curve(recorded)
     assert "ledger (estimated by cpu_time)" in done.stdout
+    assert re.search(r"loss \d\.\d{4} ", done.stdout)
 
     other = tmp_path / "other.jsonl"
     done = run(

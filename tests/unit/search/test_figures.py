@@ -39,7 +39,8 @@ from search.report.figures import (
 from search.report.importance import Importance
 from search.report.meters_figure import MetersInfo, meters_figure, meters_info
 from search.report.panels import arrange, responsive
-from search.report.pareto import pareto_caption, pareto_figure, pareto_info
+from search.report.pareto import pareto_caption, pareto_info
+from search.report.pareto_figure import pareto_figure
 from search.report.temperature import Warming, temperature_figure, temperature_info, temperature_note, warming
 from search.trial import PHASES, Ledger, Outcome, Record
 

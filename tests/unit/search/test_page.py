@@ -37,7 +37,8 @@ from records_factory import (
 from search.records import append_record
 from search.report.__main__ import main
 from search.report.data import ReportError, study_view
-from search.report.page import embedded, print_names, write_report
+from search.report.page import embedded, write_report
+from search.report.paper import print_names
 from search.report.table import Column, runs_table, trials_frame
 from search.report.values import brief_names
 from search.trial import Outcome, Record
