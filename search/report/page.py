@@ -37,6 +37,7 @@ from search.report.summary_json import summary
 from search.report.table import runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
 from search.report.values import brief_names, differing_params, flat, plain_value
+from search.report.varied import varied
 from search.trial import CountedPhases, Kind, Outcome, Record
 
 _LISTED = 5  # of the worst disagreements
@@ -137,6 +138,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "kind": None if view.meter is None else view.meter.kind.value,
         "figures": _figures(view, importance),
         "importance": importance,
+        "varied": varied(view),
         "pareto_note": pareto_info(view).note,
         "front_rows": _front_rows(view),
         "policies": list(CountedPhases),
