@@ -68,6 +68,7 @@ class ModelConfig:
     block_size             the context
     mlp_ratio              the MLP is this times n_embd wide
     positions, norm, mlp, attention, loss    rows of the tables that `model.variants.tables` lists
+    attention_window       how many tokens, itself included, each one sees; read by attention=sliding_window
     norm_eps               added to the mean square in every norm
     qk_norm                queries and keys are divided by their root mean square, head by head
     tied_head              the head is the token embedding
@@ -95,6 +96,7 @@ class ModelConfig:
     qk_norm: bool = False
     mlp: str = "gelu"
     attention: str = "sdpa"
+    attention_window: int = 32
     loss: str = "plain"
     tied_head: bool = True
     zero_init_projections: bool = False
@@ -107,7 +109,7 @@ class ModelConfig:
     smear: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("n_layer", "n_head", "n_embd", "block_size"):
+        for name in ("n_layer", "n_head", "n_embd", "block_size", "attention_window"):
             _need(getattr(self, name) >= 1, f"model.{name}", "1 or more", getattr(self, name))
         for name in ("n_kv_head", "bigram_rows"):
             value = getattr(self, name)

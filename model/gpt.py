@@ -33,6 +33,7 @@ from model.loss.head import Head, logits_of
 from model.mlp import MLPS
 from model.norm import NORMS
 from model.norm.rmsnorm import rms_norm
+from model.variants import evaluated
 
 
 class Shared(NamedTuple):
@@ -48,8 +49,8 @@ class Shared(NamedTuple):
 
 
 class SelfAttention(nn.Module):
-    """(B, T, C) -> (B, T, C). Training uses the configured kernel, evaluation always the same one
-    (`sdpa`)."""
+    """(B, T, C) -> (B, T, C). Training uses the configured kernel, evaluation always the same one of its
+    function (`sdpa`, of causal attention)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -60,8 +61,9 @@ class SelfAttention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.value_gate = nn.Parameter(torch.ones(())) if config.value_embedding else None
         self.resid_dropout = nn.Dropout(config.dropout)
-        self.attend = cast(AttentionKernel, ATTENTION[config.attention].load())
-        self.attend_in_evaluation = cast(AttentionKernel, ATTENTION["sdpa"].load())
+        self.attend = cast(AttentionKernel, ATTENTION[config.attention].bound(config))
+        always = evaluated("model.attention", config.attention)
+        self.attend_in_evaluation = cast(AttentionKernel, ATTENTION[always].bound(config))
 
     def forward(self, x: Tensor, shared: Shared) -> Tensor:
         B, T, C = x.shape

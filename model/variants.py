@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,19 @@ NOWHERE: frozenset[str] = frozenset()
 class Variant:
     """One row of a table.
 
-    `target` is "module:function". `devices` are the torch device types that it runs on, `bf16_only_on` those
-    of them on which its kernel takes no fp32. `modules` must be importable. `torch` is the oldest version
-    that it is known to run with. `compute_capability` is the least that it needs of a GPU, as CUDA writes it
-    in sm_89.
+    `target` is "module:function". `reference` names, likewise, a plain function that computes the same in any
+    format, such as fp64: it is what the row is compared with, and rows that share one are kernels of one
+    function. Rows of different ones are a lever of the model. `settings` are the keys of the model's
+    configuration that both are given by name. `devices` are the torch device types that it runs on,
+    `bf16_only_on` those of them on which its kernel takes no fp32. `modules` must be importable. `torch` is
+    the oldest version that it is known to run with. `compute_capability` is the least that it needs of a
+    GPU, as CUDA writes it in sm_89.
     """
 
     target: str
     summary: str
+    reference: str = ""
+    settings: tuple[str, ...] = ()
     devices: frozenset[str] = ALL_DEVICES
     bf16_only_on: frozenset[str] = NOWHERE
     modules: tuple[str, ...] = ()
@@ -42,8 +48,26 @@ class Variant:
     compute_capability: int = 0
 
     def load(self) -> Any:
-        module, _, name = self.target.partition(":")
-        return getattr(import_module(module), name)
+        return _load(self.target)
+
+    def load_reference(self) -> Any:
+        if not self.reference:
+            raise LookupError(
+                f"the row of {self.target} names no reference; write a plain function beside it and name that"
+            )
+        return _load(self.reference)
+
+    def bound(self, config: ModelConfig) -> Any:
+        """What is loaded, with its settings."""
+        return partial(self.load(), **self.settings_of(config)) if self.settings else self.load()
+
+    def settings_of(self, config: ModelConfig) -> dict[str, Any]:
+        return {name: getattr(config, name) for name in self.settings}
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
 
 
 @dataclass(frozen=True)
@@ -295,6 +319,27 @@ def lookup_like(config: ModelConfig) -> bool:
     is a table as well, but of single tokens, and what it holds only counts through attention.
     """
     return config.bigram_table or config.smear
+
+
+# Their rows change how something is computed, and by rounding what comes out: all are of one function.
+_OF_ONE_FUNCTION = frozenset(
+    {"optimizer.kernel", "train.precision", "train.compile_mode", "train.compile_scope"}
+)
+
+
+def functions(path: str) -> tuple[tuple[str, ...], ...]:
+    """The rows of the table of a configuration path, those together that compute the same function."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for name, row in tables()[path].items():
+        function = path if path in _OF_ONE_FUNCTION else row.reference or row.target
+        groups[function] = (*groups.get(function, ()), name)
+    return tuple(groups.values())
+
+
+def evaluated(path: str, name: str) -> str:
+    """The row that an evaluation takes in the place of `name`: the first that computes the same function, so
+    that the instrument does not depend on the kernel that a trial trains with."""
+    return next((group[0] for group in functions(path) if name in group), name)
 
 
 def tables() -> Mapping[str, Mapping[str, Variant]]:

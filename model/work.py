@@ -10,8 +10,9 @@ Pure arithmetic on a configuration, without torch: a first-order model.
     bytes        every eager kernel reads its operands from memory and writes its results.
 
 What is checked against torch on a CPU: the matmuls' operations exactly, for every variant whose kernels torch
-counts; bytes within 1 % for attention (2 % with weights in bf16) and 2 % for Muon, within 5 % for each other
-variant that runs on a CPU, where what it adds to the plain model is within a quarter.
+counts; bytes within 1 % for attention (2 % with weights in bf16, 4 % within a window) and 2 % for Muon,
+within 5 % for each other variant that runs on a CPU, where what it adds to the plain model is within a
+quarter.
 What runs on a GPU alone is counted on paper, and unchecked: Liger's kernels, `sdpa_efficient`, `sdpa_cudnn`,
 `flex`, tf32 (fp32's bytes), fp8 (bf16's bytes). So are the bytes of `linear_cross_entropy`,
 which torch shows as one kernel: they are those of `chunked` in parts of its own size.
@@ -44,6 +45,7 @@ from typing import TypeVar
 
 from model.config import ModelConfig, RunConfig
 from model.schedule import Plateau, plateaus
+from model.variants import evaluated
 
 Row = TypeVar("Row")
 
@@ -126,23 +128,19 @@ class Elementwise:
 
 @dataclass(frozen=True)
 class Norm:
-    """`weights` per channel; `biased`: one more where `model.bias` asks for it. `evaluated`: the row that an
-    evaluation takes, where it is another."""
+    """`weights` per channel; `biased`: one more where `model.bias` asks for it."""
 
     kernels: Elementwise
     weights: int = 0
     biased: bool = False
-    evaluated: str | None = None
 
 
 @dataclass(frozen=True)
 class Mlp:
-    """One matrix leads from n_embd to `widening` times the MLP's width (twice with a gate), one leads back.
-    `evaluated`: as for a norm."""
+    """One matrix leads from n_embd to `widening` times the MLP's width (twice with a gate), one back."""
 
     widening: int
     activation: Elementwise
-    evaluated: str | None = None
 
 
 NOTHING = Elementwise(Kernels(), Kernels())
@@ -156,6 +154,8 @@ class Attention:
     `repeat`: where query heads share keys and values these are first repeated, to T x 2 C, by kernels per
     element read or written; None: they are multiplied as they come. `fused`: the scores never leave the chip,
     and the backward pass computes them again. `upcasts`: its matmuls run in fp32 wherever tensors are bf16.
+    `blocks`: the tokens are taken in blocks of `model.attention_window`, whose queries are multiplied with
+    the keys of two blocks.
     """
 
     scores: Elementwise
@@ -165,6 +165,7 @@ class Attention:
     repeat: Elementwise | None = None
     fused: bool = False
     upcasts: bool = False
+    blocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,6 @@ NORM_WORK = {
     "rmsnorm_liger": Norm(
         Elementwise(Kernels(ops=4, wide=2, casts=1), Kernels(ops=8, wide=3, casts=1)),
         weights=1,
-        evaluated="rmsnorm",
     ),
 }
 # Of queries and keys, which are as narrow as the matmuls: rmsnorm_weightless.
@@ -229,9 +229,7 @@ MLP_WORK = {
     # ops: silu 4; its gradient, from the same sigmoid, 5 more.
     "swiglu": Mlp(2, Elementwise(Kernels(ops=5, narrow=5), Kernels(ops=11, narrow=13))),
     # Gate and value copied 4, product 3; backward reads 3, writes 2, both gradients put into one 4.
-    "swiglu_liger": Mlp(
-        2, Elementwise(Kernels(ops=5, narrow=7), Kernels(ops=12, narrow=9)), evaluated="swiglu"
-    ),
+    "swiglu_liger": Mlp(2, Elementwise(Kernels(ops=5, narrow=7), Kernels(ops=12, narrow=9))),
 }
 
 # Softmax is max, subtract, exp, sum, divide; backward product, sum, subtract, product. The gradients of q, k
@@ -268,7 +266,25 @@ ATTENTION_WORK = {
     "sdpa_efficient": _FUSED_REPEATING,
     "sdpa_cudnn": _FUSED_REPEATING,
     "flex": _FUSED,
+    # As `manual`, but for the mask, which is written out for every head, and for what makes blocks.
+    "sliding_window": Attention(
+        scores=Elementwise(Kernels(ops=7, narrow=4), Kernels(ops=4, narrow=3)),
+        queries=Elementwise(Kernels(narrow=2), Kernels(narrow=2)),
+        keys=Elementwise(Kernels(narrow=1), Kernels(narrow=1 + 2)),
+        multiplied=Elementwise(Kernels(narrow=2), Kernels(ops=0.5, narrow=1 + 1)),
+        blocks=True,
+    ),
 }
+# Attention in blocks. Queries are put in blocks 2; their gradients are scaled 2.
+BLOCK_QUERIES = Elementwise(Kernels(narrow=2), Kernels(ops=1, narrow=2))
+# Keys with the zeros before and after them: written 1; their gradients gathered 1, cut 1.
+BLOCK_KEYS = Elementwise(Kernels(narrow=1), Kernels(narrow=1 + 1))
+# Where the last block is not full: queries read or written as they are, and as they are filled up, each once;
+# backward twice. Where every block is, the gradient of what is returned is put in blocks.
+FILLED_UP = Elementwise(Kernels(narrow=1), Kernels(narrow=1 + 1))
+WHOLE_BLOCKS = Elementwise(Kernels(), Kernels(narrow=2))
+# Where query heads share keys, those of a group are put together, and what is returned apart.
+GROUPED_BLOCKS = Elementwise(Kernels(narrow=2), Kernels(narrow=2))
 
 
 MOST_PARTS = 16  # of `chunked`
@@ -398,26 +414,31 @@ class _Pass:
     context: int
     format: Format
     training: bool
-    attention: Attention
 
     @property
     def tokens(self) -> float:
         return self.sequences * self.context
 
+    def row(self, path: str, name: str) -> str:
+        """The row that this pass takes of the one that is configured."""
+        return name if self.training else evaluated(path, name)
+
+    @property
+    def attention(self) -> Attention:
+        name = self.row("model.attention", self.model.attention)
+        return _row(ATTENTION_WORK, "model.attention", name)
+
     @property
     def norm(self) -> Norm:
-        row = _row(NORM_WORK, "model.norm", self.model.norm)
-        return row if self.training or row.evaluated is None else NORM_WORK[row.evaluated]
+        return _row(NORM_WORK, "model.norm", self.row("model.norm", self.model.norm))
 
     @property
     def mlp(self) -> Mlp:
-        row = _row(MLP_WORK, "model.mlp", self.model.mlp)
-        return row if self.training or row.evaluated is None else MLP_WORK[row.evaluated]
+        return _row(MLP_WORK, "model.mlp", self.row("model.mlp", self.model.mlp))
 
     @property
     def loss(self) -> Loss:
-        row = _row(LOSS_WORK, "model.loss", self.model.loss)
-        return row if self.training else LOSS_WORK["plain"]
+        return _row(LOSS_WORK, "model.loss", self.model.loss if self.training else "plain")
 
     @property
     def positions(self) -> Positions:
@@ -539,6 +560,8 @@ class _Pass:
         inner = replace(self, format=FORMATS["fp32"]) if upcasts else self
         heads, head_size = self.sequences * model.n_head, model.head_size
         scores = heads * self.context**2
+        if row.blocks:
+            return self.blocks()
         work = self.heads()
         if row.fused:
             share = seen_share(self.context)
@@ -552,6 +575,37 @@ class _Pass:
         work += inner.matmul(queries, self.context, head_size).times(groups)
         work += self.upcast().elementwise(row.scores, scores)
         return work + self.dropout(DROPOUT_NARROW, scores)
+
+    def blocks(self) -> Work:
+        """As `scores`, of attention within a window."""
+        row, model, D = self.attention, self.model, self.model.head_size
+        W = min(model.attention_window, self.context)
+        N, group = math.ceil(self.context / W), model.n_head // model.kv_heads
+        blocks = self.sequences * model.kv_heads * N
+        queries, keys = self.tokens * model.n_embd, self.tokens * 2 * model.kv_heads * D
+        in_blocks, scores = blocks * group * W * D, blocks * group * W * 2 * W
+        multiplied = blocks * 2 * 2 * W * D
+        work = self.matmul(group * W, D, 2 * W).times(blocks)
+        work += self.matmul(group * W, 2 * W, D).times(blocks)
+        is_filled_up = self.context < N * W
+        if is_filled_up:
+            work += self.elementwise(FILLED_UP, queries + in_blocks)
+        if group > 1:
+            work += self.elementwise(GROUPED_BLOCKS, in_blocks)
+        if group > 1 or not is_filled_up:
+            work += self.elementwise(WHOLE_BLOCKS, in_blocks)
+        return _total(
+            [
+                work,
+                self.elementwise(row.scores, scores),
+                self.dropout(DROPOUT_NARROW, scores),
+                self.elementwise(row.queries, queries),
+                self.elementwise(BLOCK_QUERIES, in_blocks),
+                self.elementwise(row.keys, keys),
+                self.elementwise(BLOCK_KEYS, multiplied * (N + 1) / (2 * N)),
+                self.elementwise(row.multiplied, multiplied),
+            ]
+        )
 
     def heads(self) -> Work:
         """Attention's kernels over q, k, v and its outputs."""
@@ -579,7 +633,6 @@ def step_work(
         context=context or model.block_size,
         format=_row(FORMATS, "train.precision", train.precision),
         training=True,
-        attention=_row(ATTENTION_WORK, "model.attention", model.attention),
     )
     parameters = parameter_count(model, vocab_size)
     work = micro_batch.network().times(train.grad_accum)
@@ -607,7 +660,8 @@ def plateau_steps(config: RunConfig, steps: int) -> tuple[tuple[Plateau, int], .
 
 
 def evaluation_work(config: RunConfig, vocab_size: int, tokens: float) -> Work:
-    """Forward only, in fp32 with `sdpa`, for `tokens` predicted; proportional to them."""
+    """Forward only, in fp32 and with an evaluation's kernels, for `tokens` predicted; proportional to
+    them."""
     context = min(config.evaluation.context, config.model.block_size)
     one_pass = _Pass(
         config.model,
@@ -616,7 +670,6 @@ def evaluation_work(config: RunConfig, vocab_size: int, tokens: float) -> Work:
         context=context,
         format=FORMATS["fp32"],
         training=False,
-        attention=ATTENTION_WORK["sdpa"],
     )
     return one_pass.network().times(tokens / TOKENS_PER_PASS)
 

@@ -25,6 +25,7 @@ The map, in the order of a trial's life (core: values in, values out; shell: eff
     trial.py       outcome, ledger, curve, crossing, record             core
     records.py     records.jsonl                                        shell
     files.py       writing a file as a whole                            shell
+    levers.py      what kind of lever a parameter is                     core
     unseen.py      validation tokens that no recipe can learn           core
     lookup.py      which runs look tokens up, and what may end which    core
     front.py       Pareto front and hypervolume                         core

@@ -17,6 +17,7 @@ from search import terminal
 from search.compose import missing_study, run, to_config
 from search.config import check_study
 from search.errors import UserError
+from search.levers import by_function, lever_of
 from search.plural import counted
 from search.proposal import draw_at_random
 from search.space import Entry, Space, get_path, offered
@@ -55,11 +56,12 @@ def task(composed: DictConfig) -> int:
 def table(space: Space) -> Table:
     """A row a dimension."""
     rows = Table(title="offered", title_justify="left")
-    for name in ("parameter", "baseline", "values", "only where"):
+    for name in ("parameter", "lever of the", "baseline", "values", "only where"):
         rows.add_column(name, overflow="fold")
     for entry in space.entries:
         rows.add_row(
             entry.path,
+            _lever(space, entry),
             escape(str(get_path(space.base, entry.path))),
             escape(values_of(entry)),
             escape("; ".join(f"{path} is {' or '.join(map(str, ok))}" for path, ok in entry.when.items())),
@@ -67,10 +69,16 @@ def table(space: Space) -> Table:
     return rows
 
 
+def _lever(space: Space, entry: Entry) -> str:
+    """By all that the parameter may be, the baseline's value among it."""
+    return lever_of(entry.path, (*entry.choices, get_path(space.base, entry.path)))
+
+
 def values_of(entry: Entry) -> str:
     """What an entry may be, in words."""
     if entry.type == "categorical":
-        return ", ".join(str(choice) for choice in entry.choices)
+        kernels = [", ".join(group) for group in by_function(entry.path, entry.choices)]
+        return " | ".join(kernels) or ", ".join(str(choice) for choice in entry.choices)
     multiple = f", multiples of {entry.multiple_of}" if entry.multiple_of else ""
     if entry.low == entry.high:
         return f"{entry.low:g}{multiple}"

@@ -1,4 +1,4 @@
-"""Whether a variant computes what the same mathematics, written out plainly, computes in fp64.
+"""Whether a variant computes what its reference, the same mathematics written out plainly, computes in fp64.
 
 Allowed is twice (gradients: three times) the error that the plain code makes in the same number format, and
 the format's eps relative to the exact value, which is taken as `FLOOR` at least (what goes in is of size 1).
@@ -12,6 +12,7 @@ import torch
 from torch.func import functional_call
 
 from model.config import ModelConfig, RunConfig
+from model.loss import LOSSES
 from model.loss.head import Head
 from model.mlp import MLPS
 from model.norm import NORMS
@@ -77,26 +78,6 @@ def random_tensors(*shapes, seed=0):
 # --- norms
 
 
-def plain_layernorm(x, eps, weight=None, bias=None):
-    centred = x - x.mean(dim=-1, keepdim=True)
-    y = centred / torch.sqrt(centred.square().mean(dim=-1, keepdim=True) + eps)
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
-
-
-def plain_rmsnorm(x, eps, weight=None, bias=None):
-    y = x / torch.sqrt(x.square().mean(dim=-1, keepdim=True) + eps)
-    return y if weight is None else y * weight
-
-
-PLAIN_NORMS = {
-    "layernorm": plain_layernorm,
-    "layernorm_weightless": plain_layernorm,
-    "rmsnorm": plain_rmsnorm,
-    "rmsnorm_weightless": plain_rmsnorm,
-    "rmsnorm_liger": plain_rmsnorm,
-}
-
 # The second has values so small that eps counts.
 NORM_INPUTS = [((2, 7, 24), 1.0), ((3, 5, 48), 1e-3), ((1, 1, 5), 30.0)]
 
@@ -121,7 +102,8 @@ def norm_error_ratio(module, plain, name, size, scale, eps, device="cpu"):
 
 def norm_row_error_ratio(row, name, size, scale, eps, device="cpu"):
     config = ModelConfig(n_embd=size[-1], n_head=1, bias=True, norm=row, norm_eps=eps)
-    return norm_error_ratio(NORMS[row].load()(config), PLAIN_NORMS[row], name, size, scale, eps, device)
+    plain = NORMS[row].load_reference()
+    return norm_error_ratio(NORMS[row].load()(config), plain, name, size, scale, eps, device)
 
 
 # --- MLPs
@@ -130,28 +112,6 @@ def norm_row_error_ratio(row, name, size, scale, eps, device="cpu"):
 def plain_linear(x, weight, bias=None):
     y = x @ weight.T
     return y if bias is None else y + bias
-
-
-def plain_gelu(h):
-    return 0.5 * h * (1 + torch.erf(h / 2**0.5))
-
-
-def plain_relu2(h):
-    return torch.where(h > 0, h * h, 0.0)
-
-
-def plain_swiglu(h):
-    half = h.size(-1) // 2
-    gate, value = h[..., :half], h[..., half:]
-    return gate / (1 + torch.exp(-gate)) * value
-
-
-PLAIN_MLPS = {
-    "gelu": plain_gelu,
-    "relu2": plain_relu2,
-    "swiglu": plain_swiglu,
-    "swiglu_liger": plain_swiglu,
-}
 
 
 def mlp_error_ratio(module, activation, name, size, device="cpu"):
@@ -172,7 +132,7 @@ def mlp_error_ratio(module, activation, name, size, device="cpu"):
 
 def mlp_row_error_ratio(row, name, size, ratio, bias, device="cpu"):
     config = ModelConfig(n_embd=size[-1], n_head=1, mlp=row, mlp_ratio=ratio, bias=bias)
-    return mlp_error_ratio(MLPS[row].load()(config), PLAIN_MLPS[row], name, size, device)
+    return mlp_error_ratio(MLPS[row].load()(config), MLPS[row].load_reference(), name, size, device)
 
 
 MLP_INPUTS = [((2, 7, 24), 2.5), ((1, 1, 16), 4.0), ((3, 33, 8), 1.0)]
@@ -181,25 +141,12 @@ MLP_INPUTS = [((2, 7, 24), 2.5), ((1, 1, 16), 4.0), ((3, 33, 8), 1.0)]
 # --- losses
 
 
-def plain_logits(x, weight, softcap=0.0, table=None, rows=None):
-    logits = x @ weight.T
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    if table is not None:
-        logits = logits + table[rows]
-    return softcap * torch.tanh(logits / softcap) if softcap else logits
-
-
-def plain_loss(x, weight, targets, softcap=0.0, table=None, rows=None):
-    logits = plain_logits(x, weight, softcap, table, rows)
-    chosen = torch.log_softmax(logits, dim=-1)[torch.arange(len(targets)), targets]
-    return -chosen.mean()
-
-
 # (N, C, V): more logits than states, fewer, a prime number of tokens, one token
 TOKENS = [(29, 8, 65), (12, 32, 7), (101, 4, 100), (1, 8, 11)]
 
 
-def loss_error_ratio(loss, name, size, softcap, table, device="cpu"):
+def loss_error_ratio(loss, plain, name, size, softcap, table, device="cpu"):
+    """`plain`: the reference of `loss`, which has its signature."""
     N, C, V = size
     generator = torch.Generator().manual_seed(2)
     x, weight, bigrams = random_tensors((N, C), (V, C), (max(1, V // 2), V))
@@ -213,13 +160,18 @@ def loss_error_ratio(loss, name, size, softcap, table, device="cpu"):
 
         return function
 
-    def plain(x, weight, bigrams):
-        return plain_loss(x, weight, targets, softcap, bigrams, rows)
+    def of_leaves(compute):
+        def function(x, weight, bigrams):
+            return compute(x, targets, Head(weight, softcap, bigrams, None if bigrams is None else rows))
 
-    def function(x, weight, bigrams):
-        return loss(x, targets, Head(weight, softcap, bigrams, None if bigrams is None else rows))
+        return times_tokens(function)
 
-    return error_ratio(times_tokens(function), times_tokens(plain), [v.to(device) for v in leaves], name)
+    return error_ratio(of_leaves(loss), of_leaves(plain), [v.to(device) for v in leaves], name)
+
+
+def loss_row_error_ratio(row, name, size, softcap, table, device="cpu"):
+    loss = LOSSES[row]
+    return loss_error_ratio(loss.load(), loss.load_reference(), name, size, softcap, table, device)
 
 
 def offered_with(row, device):

@@ -1,5 +1,5 @@
 """How a network tells where a token stands: a file each, a row here. Each is a module that is built from
-(ModelConfig) and has the methods of `Positions`."""
+(ModelConfig) and has the methods of `Positions`. A `reference` is a `model.embed.reference.Places`."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,8 +23,18 @@ class Positions(Protocol):
 
 POSITIONS = {
     "learned": Variant(
-        "model.embed.learned:Learned", "a learned vector for each place, added to the input: nanoGPT's"
+        "model.embed.learned:Learned",
+        "a learned vector for each place, added to the input: nanoGPT's",
+        "model.embed.reference:LEARNED",
     ),
-    "rope": Variant("model.embed.rope:Rope", "queries and keys turned by their place, base 10,000"),
-    "none": Variant("model.embed.none:NoPositions", "nothing; the causal mask alone tells order"),
+    "rope": Variant(
+        "model.embed.rope:Rope",
+        "queries and keys turned by their place, base 10,000",
+        "model.embed.reference:ROPE",
+    ),
+    "none": Variant(
+        "model.embed.none:NoPositions",
+        "nothing; the causal mask alone tells order",
+        "model.embed.reference:NONE",
+    ),
 }

@@ -43,6 +43,7 @@ from search.report.summary_json import summary
 from search.report.table import runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
 from search.report.values import brief_names, differing_params, flat, plain_value
+from search.report.varied import varied
 from search.trial import CountedPhases, Kind, Outcome, Record
 
 _LISTED = 5  # of the worst disagreements
@@ -148,6 +149,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
         "importance": importance,
         "raw_runs_caption": raw_runs_caption(raw_runs_info(view)),
         "pareto_caption": pareto_caption(pareto_info(view)),
+        "varied": varied(view),
         "front_rows": _front_rows(view),
         "policies": list(CountedPhases),
         "columns": columns,

@@ -144,6 +144,7 @@ BAD_VALUES = {
     "model.n_head": [0, -4],
     "model.n_embd": [0, -128, 126],
     "model.block_size": [0, -1],
+    "model.attention_window": [0, -1],
     "model.mlp_ratio": [0.0, -1.0, math.nan, math.inf],
     "model.dropout": [-0.1, 1.0, math.nan],
     "model.n_kv_head": [0, -1],

@@ -1,11 +1,12 @@
-"""Every variant computes what the same mathematics, written out plainly, computes in fp64: `parity` says how
-exactly. Every row of every table is checked; one without a plain counterpart fails.
+"""Every variant computes what the reference that its row names computes in fp64: `parity` says how exactly.
+Every row of every table is checked; one without a reference fails.
 """
 
 import copy
 import math
 import random
 from dataclasses import asdict, replace
+from functools import partial
 
 import pytest
 import torch
@@ -14,22 +15,17 @@ from parity import (
     FORMATS,
     MLP_INPUTS,
     NORM_INPUTS,
-    PLAIN_MLPS,
-    PLAIN_NORMS,
     TOKENS,
     casting,
     error_ratio,
     loss_error_ratio,
+    loss_row_error_ratio,
     mlp_error_ratio,
     mlp_row_error_ratio,
     norm_error_ratio,
     norm_row_error_ratio,
     offered_with,
-    plain_layernorm,
     plain_linear,
-    plain_logits,
-    plain_rmsnorm,
-    plain_swiglu,
     random_tensors,
     rms,
 )
@@ -37,14 +33,20 @@ from this_cpu import CPU, compiles, needs_compiler
 from torch.func import functional_call
 
 from model.attention import ATTENTION
+from model.attention.reference import causal
 from model.attention.sdpa import repeated
 from model.config import EvaluationConfig, ModelConfig, RunConfig, TrainConfig
 from model.embed import POSITIONS
+from model.embed.reference import LEARNED, ROPE, turned
 from model.gpt import GPT
 from model.loss import LOSSES
 from model.loss.head import Head
+from model.loss.reference import cross_entropy
+from model.loss.reference import logits as logits_of
 from model.mlp import MLPS
+from model.mlp.reference import swiglu
 from model.norm import NORMS
+from model.norm import reference as reference_norms
 from model.norm.rmsnorm import rms_norm
 from model.precision import PRECISIONS
 from model.variants import Capabilities, find_modules, missing, unrunnable
@@ -74,54 +76,17 @@ def need_gpu_for(path, name):
         pytest.skip(reason)
 
 
-# --- plain mathematics, a function a part
-
-
-def plain_attention(q, k, v):
-    """(B, H, T, D), (B, K, T, D) twice -> (B, H, T, D)."""
-    group = q.size(1) // k.size(1)
-    heads = []
-    for head in range(q.size(1)):
-        scores = q[:, head] @ k[:, head // group].transpose(-2, -1) / q.size(-1) ** 0.5
-        visible = torch.ones_like(scores[0], dtype=torch.bool).tril()
-        weights = torch.softmax(scores.masked_fill(~visible, -math.inf), dim=-1)
-        heads.append(weights @ v[:, head // group])
-    return torch.stack(heads, dim=1)
-
-
-def turned(x):
-    """(B, T, heads, D): pair i at place t as a complex number, times e^(i t / 10000^(2 i / D))."""
-    T, D = x.size(1), x.size(-1)
-    pairs = torch.complex(*x.double().chunk(2, dim=-1))
-    speeds = torch.tensor([10_000.0 ** (-2 * i / D) for i in range(D // 2)], dtype=torch.float64)
-    angles = torch.arange(T)[:, None, None] * speeds
-    y = pairs * torch.polar(torch.ones_like(angles), angles)
-    return torch.cat((y.real, y.imag), dim=-1).to(x.dtype)
-
-
-def unturned(x):
-    return x
-
-
-# How a row acts on the input and on the heads.
-PLAIN_POSITIONS = {
-    "learned": (lambda x, table: x + table[: x.size(1)], unturned),
-    "rope": (lambda x, table: x, turned),
-    "none": (lambda x, table: x, unturned),
-}
-
-
 # --- attention
 
 # (B, H, K, T, D)
 HEADS = [(2, 3, 3, 64, 32), (1, 2, 2, 1, 8), (3, 1, 1, 17, 5), (2, 6, 2, 33, 48), (1, 4, 1, 129, 16)]
 
 
-def attending(attend, T, device="cpu"):
+def attending(attend, T, device="cpu", **settings):
     hidden = torch.zeros(T, T, device=device).masked_fill(
         ~torch.ones(T, T, dtype=torch.bool, device=device).tril(), -math.inf
     )
-    return lambda q, k, v: attend(q, k, v, hidden, 0.0)
+    return lambda q, k, v: attend(q, k, v, hidden, 0.0, **settings)
 
 
 def head_tensors(shape, device="cpu"):
@@ -129,11 +94,17 @@ def head_tensors(shape, device="cpu"):
     return [x.to(device) for x in random_tensors((B, H, T, D), (B, K, T, D), (B, K, T, D))]
 
 
-def attention_error_ratio(attend, name, shape, device="cpu"):
+def attention_error_ratio(attend, name, shape, device="cpu", plain=causal, **settings):
     """The slope of a softmax is the difference of two numbers of about size 1, and 0 for a single token."""
-    return error_ratio(
-        attending(attend, shape[3], device), plain_attention, head_tensors(shape, device), name, floor=1.0
-    )
+    function = attending(attend, shape[3], device, **settings)
+    return error_ratio(function, partial(plain, **settings), head_tensors(shape, device), name, floor=1.0)
+
+
+def attention_row_error_ratio(row, name, shape, device="cpu", compiled=False, **changes):
+    variant = ATTENTION[row]
+    attend = torch.compile(variant.load()) if compiled else variant.load()
+    settings = variant.settings_of(ModelConfig(**changes))
+    return attention_error_ratio(attend, name, shape, device, variant.load_reference(), **settings)
 
 
 def refused(row, name, shape, device):
@@ -150,16 +121,15 @@ def refused(row, name, shape, device):
 @pytest.mark.parametrize("row", on_cpu("model.attention", ATTENTION))
 def test_attention_and_its_gradients_are_as_exact_as_the_plain_ones(row, name, shape):
     assert refused(row, name, shape, "cpu") is None
-    assert attention_error_ratio(ATTENTION[row].load(), name, shape) <= 1
+    assert attention_row_error_ratio(row, name, shape) <= 1
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("row", ATTENTION)
 def test_attention_on_a_gpu_is_as_exact_as_the_plain_one(row):
     need_gpu_for("model.attention", row)
-    attend = torch.compile(ATTENTION[row].load()) if row == "flex" else ATTENTION[row].load()
     offered = [(n, s) for n in FORMATS for s in HEADS if refused(row, n, s, "cuda") is None]
-    ratios = {case: attention_error_ratio(attend, *case, "cuda") for case in offered}
+    ratios = {case: attention_row_error_ratio(row, *case, "cuda", row == "flex") for case in offered}
     assert ratios
     assert max(ratios.values()) <= 1, ratios
 
@@ -168,8 +138,8 @@ def test_attention_on_a_gpu_is_as_exact_as_the_plain_one(row):
 def test_repeated_keys_and_values_serve_a_kernel_that_knows_no_groups(shape):
     q, k, v = head_tensors(shape)
     assert repeated(q, k).size(1) == q.size(1)
-    got = plain_attention(q, repeated(q, k), repeated(q, v))
-    torch.testing.assert_close(got, plain_attention(q, k, v))
+    got = causal(q, repeated(q, k), repeated(q, v))
+    torch.testing.assert_close(got, causal(q, k, v))
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
@@ -179,7 +149,7 @@ def test_flex_attention_looks_at_what_the_plain_one_looks_at(shape):
     q, k, v = head_tensors(shape)
     with torch.no_grad():
         got = attending(ATTENTION["flex"].load(), shape[3])(q, k, v)
-    torch.testing.assert_close(got, plain_attention(q, k, v), rtol=0, atol=1e-5)
+    torch.testing.assert_close(got, causal(q, k, v), rtol=0, atol=1e-5)
 
 
 def without_scale(q, k, v, hidden, dropout_p):
@@ -212,6 +182,53 @@ def blind_to_keys_backward(q, k, v, hidden, dropout_p):
 def not_a_number_in_one_place(q, k, v, hidden, dropout_p):
     out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     return out.index_fill(2, torch.tensor([out.size(2) - 1]), math.nan)
+
+
+# A window of one token, one that divides the context or not, one that is longer than it.
+WINDOWS = [1, 2, 7, 16, 32, 64, 1000]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("shape", HEADS, ids=str)
+@pytest.mark.parametrize("name", FORMATS)
+def test_attention_within_a_window_is_as_exact_as_its_reference_at_any_window(name, shape, window):
+    assert attention_row_error_ratio("sliding_window", name, shape, attention_window=window) <= 1
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_token_depends_on_those_of_its_window_and_on_no_other(window):
+    """Neither a later token nor one before the window moves the output, nor gets a gradient from it."""
+    T = 40
+    q, k, v = (x.requires_grad_() for x in head_tensors((1, 4, 2, T, 8)))
+    y = attending(ATTENTION["sliding_window"].load(), T, attention_window=window)(q, k, v)
+    for place in (0, 1, 15, 16, 17, T - 1):
+        seen = range(max(0, place - window + 1), place + 1)
+        for grad in torch.autograd.grad(y[0, :, place].square().sum(), (k, v), retain_graph=True):
+            moved = grad[0].abs().amax(dim=(0, 2)) > 0
+            # A single score has no slope: its softmax is 1 whatever it is.
+            assert set(moved.nonzero().flatten().tolist()) in (set(seen), set())
+        changed = v.detach().clone()
+        changed[:, :, [t for t in range(T) if t not in seen]] += 1.0
+        other = attending(ATTENTION["sliding_window"].load(), T, attention_window=window)(q, k, changed)
+        torch.testing.assert_close(other[:, :, place], y[:, :, place])
+
+
+@pytest.mark.parametrize("shape", HEADS, ids=str)
+def test_a_window_as_long_as_the_context_is_causal_attention(shape):
+    heads = [x.double() for x in head_tensors(shape)]
+    whole = ATTENTION["sliding_window"].load_reference()(*heads, attention_window=shape[3])
+    torch.testing.assert_close(whole, causal(*heads))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("wrong", [15, 17, 64])
+def test_attention_within_another_window_is_far_outside_what_is_allowed(wrong, name):
+    window = ATTENTION["sliding_window"]
+    off = lambda *heads, attention_window: window.load()(*heads, attention_window=wrong)  # noqa: E731
+    ratio = attention_error_ratio(
+        off, name, (2, 3, 3, 64, 32), plain=window.load_reference(), attention_window=16
+    )
+    assert ratio > 3
 
 
 WRONG_ATTENTION = [
@@ -286,31 +303,41 @@ class Wrong(torch.nn.Module):
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param(lambda x, w, b: plain_layernorm(x, 1e-6, w, b), id="wrong eps"),
+        pytest.param(lambda x, w, b: reference_norms.layernorm(x, 1e-6, w, b), id="wrong eps"),
         pytest.param(lambda x, w, b: F.layer_norm(x, x.shape[-1:], w, b, 0.0), id="no eps"),
-        pytest.param(lambda x, w, b: plain_rmsnorm(x, 1e-5, w) + b, id="mean left in"),
-        pytest.param(lambda x, w, b: plain_layernorm(x, 1e-5, w), id="no bias"),
-        pytest.param(lambda x, w, b: plain_layernorm(x, 1e-5, w.detach(), b), id="weight learns nothing"),
+        pytest.param(lambda x, w, b: reference_norms.rmsnorm(x, 1e-5, w) + b, id="mean left in"),
+        pytest.param(lambda x, w, b: reference_norms.layernorm(x, 1e-5, w), id="no bias"),
         pytest.param(
-            lambda x, w, b: plain_layernorm(x.flip(-1), 1e-5, w, b).flip(-1), id="weights backwards"
+            lambda x, w, b: reference_norms.layernorm(x, 1e-5, w.detach(), b), id="weight learns nothing"
+        ),
+        pytest.param(
+            lambda x, w, b: reference_norms.layernorm(x.flip(-1), 1e-5, w, b).flip(-1), id="weights backwards"
         ),
     ],
 )
 def test_a_wrong_norm_is_far_outside_what_is_allowed(wrong, name):
-    assert norm_error_ratio(Wrong(wrong), plain_layernorm, name, (3, 5, 48), 1e-3, 1e-5) > 3
+    assert norm_error_ratio(Wrong(wrong), reference_norms.layernorm, name, (3, 5, 48), 1e-3, 1e-5) > 3
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_normalised_heads_are_as_exact_as_the_plain_ones(name):
     (x,) = random_tensors((2, 7, 3, 16))
-    assert error_ratio(lambda x: rms_norm(x, None, 1e-5), lambda x: plain_rmsnorm(x, 1e-5), [x], name) <= 1
+    assert (
+        error_ratio(
+            lambda x: rms_norm(x, None, 1e-5),
+            lambda x: reference_norms.rmsnorm_weightless(x, 1e-5),
+            [x],
+            name,
+        )
+        <= 1
+    )
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_heads_normalised_all_together_are_far_outside_what_is_allowed(name):
     (x,) = random_tensors((2, 7, 3, 16))
     wrong = lambda x: rms_norm(x.flatten(2), None, 1e-5).view(x.shape)  # noqa: E731
-    assert error_ratio(wrong, lambda x: plain_rmsnorm(x, 1e-5), [x], name) > 3
+    assert error_ratio(wrong, lambda x: reference_norms.rmsnorm_weightless(x, 1e-5), [x], name) > 3
 
 
 # --- MLPs
@@ -339,7 +366,7 @@ def test_an_mlp_on_a_gpu_is_as_exact_as_the_plain_one(row):
         ("gelu", lambda h: F.gelu(h, approximate="tanh"), "fp32"),  # in bf16 nobody could tell
         *[("relu2", lambda h: h * h, name) for name in FORMATS],
         *[("relu2", lambda h: F.relu(h), name) for name in FORMATS],
-        *[("swiglu", lambda h: plain_swiglu(h.roll(h.size(-1) // 2, -1)), name) for name in FORMATS],
+        *[("swiglu", lambda h: swiglu(h.roll(h.size(-1) // 2, -1)), name) for name in FORMATS],
         *[
             ("swiglu", lambda h: torch.sigmoid(h.chunk(2, -1)[0]) * h.chunk(2, -1)[1], name)
             for name in FORMATS
@@ -391,7 +418,9 @@ PLACES = [((2, 7, 3, 16), 7), ((1, 1, 2, 8), 4), ((1, 33, 1, 6), 64)]
 @pytest.mark.parametrize("row", POSITIONS)
 def test_positions_and_their_gradients_are_as_exact_as_the_plain_ones(row, name, size, block):
     config = ModelConfig(n_embd=size[2] * size[3], n_head=size[2], block_size=block, positions=row)
-    assert position_error_ratio(POSITIONS[row].load()(config), PLAIN_POSITIONS[row], name, size) <= 1
+    assert (
+        position_error_ratio(POSITIONS[row].load()(config), POSITIONS[row].load_reference(), name, size) <= 1
+    )
 
 
 def one_place_late(x):
@@ -402,13 +431,11 @@ def one_place_late(x):
 @pytest.mark.parametrize(
     ("row", "wrong"),
     [
-        pytest.param("rope", (PLAIN_POSITIONS["rope"][0], one_place_late), id="off by one"),
-        pytest.param(
-            "rope", (PLAIN_POSITIONS["rope"][0], lambda x: turned(x.flip(1)).flip(1)), id="backwards"
-        ),
-        pytest.param("rope", (PLAIN_POSITIONS["rope"][0], unturned), id="not turned"),
-        pytest.param("rope", PLAIN_POSITIONS["learned"], id="added to the input"),
-        pytest.param("learned", (lambda x, t: x + t[1 : x.size(1) + 1], unturned), id="table off by one"),
+        pytest.param("rope", (ROPE[0], one_place_late), id="off by one"),
+        pytest.param("rope", (ROPE[0], lambda x: turned(x.flip(1)).flip(1)), id="backwards"),
+        pytest.param("rope", (ROPE[0], lambda x: x), id="not turned"),
+        pytest.param("rope", LEARNED, id="added to the input"),
+        pytest.param("learned", (lambda x, t: x + t[1 : x.size(1) + 1], lambda x: x), id="table off by one"),
     ],
 )
 def test_wrong_positions_are_far_outside_what_is_allowed(row, wrong, name):
@@ -426,7 +453,7 @@ def test_wrong_positions_are_far_outside_what_is_allowed(row, wrong, name):
 @pytest.mark.parametrize("row", on_cpu("model.loss", LOSSES))
 def test_a_loss_and_its_gradients_are_as_exact_as_the_plain_ones(row, name, size, softcap, table):
     if (softcap, table) in offered_with(row, "cpu"):
-        assert loss_error_ratio(LOSSES[row].load(), name, size, softcap, table) <= 1
+        assert loss_row_error_ratio(row, name, size, softcap, table) <= 1
 
 
 @pytest.mark.gpu
@@ -434,7 +461,7 @@ def test_a_loss_and_its_gradients_are_as_exact_as_the_plain_ones(row, name, size
 def test_a_loss_on_a_gpu_is_as_exact_as_the_plain_one(row):
     need_gpu_for("model.loss", row)
     ratios = [
-        loss_error_ratio(LOSSES[row].load(), name, size, *head, "cuda")
+        loss_row_error_ratio(row, name, size, *head, "cuda")
         for name in FORMATS
         for size in TOKENS
         for head in offered_with(row, "cuda")
@@ -483,7 +510,7 @@ def cap_without_slope(x, targets, head):
     "wrong", [mean_of_parts, sum_of_tokens, next_targets, without_cap, cap_without_slope]
 )
 def test_a_wrong_loss_is_far_outside_what_is_allowed(wrong, name):
-    assert loss_error_ratio(wrong, name, (29, 8, 65), softcap=2.0, table=False) > 3
+    assert loss_error_ratio(wrong, cross_entropy, name, (29, 8, 65), softcap=2.0, table=False) > 3
 
 
 def without_table(x, targets, head):
@@ -497,7 +524,7 @@ def rows_off_by_one(x, targets, head):
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("wrong", [without_table, rows_off_by_one])
 def test_a_wrong_table_of_logits_is_far_outside_what_is_allowed(wrong, name):
-    assert loss_error_ratio(wrong, name, (29, 8, 65), softcap=0.0, table=True) > 3
+    assert loss_error_ratio(wrong, cross_entropy, name, (29, 8, 65), softcap=0.0, table=True) > 3
 
 
 class Largest(torch.utils._python_dispatch.TorchDispatchMode):
@@ -530,8 +557,13 @@ def test_all_logits_never_exist_at_once_where_the_loss_takes_a_part_at_a_time(ro
 
 
 def random_model(seed, compiled=False):
-    """A small model of random rows and switches that runs on a CPU."""
+    """A small model of random rows and switches that runs on a CPU. A new row of one table changes nothing
+    that is drawn of the others."""
     choose = random.Random(seed)
+
+    def row_of(path, table):
+        return random.Random(f"{seed} {path}").choice(on_cpu(path, table))
+
     while True:
         n_head = choose.choice([1, 2, 4, 6])
         config = ModelConfig(
@@ -542,13 +574,14 @@ def random_model(seed, compiled=False):
             block_size=choose.choice([5, 8, 13]),
             mlp_ratio=choose.choice([1.0, 2.5, 4.0]),
             bias=choose.random() < 0.5,
-            positions=choose.choice(list(POSITIONS)),
-            norm=choose.choice(on_cpu("model.norm", NORMS)),
+            positions=row_of("model.positions", POSITIONS),
+            norm=row_of("model.norm", NORMS),
             norm_eps=choose.choice([1e-5, 1e-6]),
             qk_norm=choose.random() < 0.5,
-            mlp=choose.choice(on_cpu("model.mlp", MLPS)),
-            attention=choose.choice(on_cpu("model.attention", ATTENTION)),
-            loss=choose.choice(on_cpu("model.loss", LOSSES)),
+            mlp=row_of("model.mlp", MLPS),
+            attention=row_of("model.attention", ATTENTION),
+            attention_window=choose.choice([1, 3, 4, 100]),
+            loss=row_of("model.loss", LOSSES),
             tied_head=choose.random() < 0.5,
             logit_softcap=choose.choice([0.0, 2.0, 15.0]),
             embedding_skip=choose.random() < 0.5,
@@ -586,23 +619,26 @@ def plain_network(config, w, tokens):
     """Logits (B, T, V) from the parameters `w`, by name."""
     B, T = tokens.shape
     D, (H, K) = config.head_size, (config.n_head, config.kv_heads)
-    at_input, at_heads = PLAIN_POSITIONS[config.positions]
+    at_input, at_heads = POSITIONS[config.positions].load_reference()
+    attend = ATTENTION[config.attention]
 
     def linear(x, name):
         return plain_linear(x, w[f"{name}.weight"], w.get(f"{name}.bias"))
 
     def norm(x, name):
-        return PLAIN_NORMS[config.norm](x, config.norm_eps, w.get(f"{name}.weight"), w.get(f"{name}.bias"))
+        parameters = {key: w[f"{name}.{key}"] for key in ("weight", "bias") if f"{name}.{key}" in w}
+        return NORMS[config.norm].load_reference()(x, config.norm_eps, **parameters)
 
     def attention(x, name):
         parts = linear(x, f"{name}.c_attn").split([H * D, K * D, K * D], dim=-1)
         q, k, v = (part.unflatten(-1, (-1, D)) for part in parts)
         if config.qk_norm:
-            q, k = plain_rmsnorm(q, config.norm_eps), plain_rmsnorm(k, config.norm_eps)
+            q, k = (reference_norms.rmsnorm_weightless(x, config.norm_eps) for x in (q, k))
         q, k = at_heads(q), at_heads(k)
         if config.value_embedding:
             v = v + w[f"{name}.value_gate"] * w["values.weight"][tokens].unflatten(-1, (K, D))
-        y = plain_attention(*(t.transpose(1, 2) for t in (q, k, v.to(q.dtype))))
+        heads = (t.transpose(1, 2) for t in (q, k, v.to(q.dtype)))
+        y = attend.load_reference()(*heads, **attend.settings_of(config))
         return linear(y.transpose(1, 2).flatten(2), f"{name}.c_proj")
 
     x = w["wte.weight"][tokens]
@@ -616,14 +652,14 @@ def plain_network(config, w, tokens):
             x = w[f"{name}.mix"][0] * x + w[f"{name}.mix"][1] * first
         x = x + attention(norm(x, f"{name}.ln_1"), f"{name}.attn")
         h = linear(norm(x, f"{name}.ln_2"), f"{name}.mlp.c_fc")
-        x = x + linear(PLAIN_MLPS[config.mlp](h), f"{name}.mlp.c_proj")
+        x = x + linear(MLPS[config.mlp].load_reference()(h), f"{name}.mlp.c_proj")
     table = w.get("bigrams.weight")
     contexts = tokens
     if config.table_order == 3:
         contexts = tokens + w["wte.weight"].size(0) * F.pad(tokens[:, :-1], (1, 0))
     rows = None if table is None else contexts.flatten() % len(table)
     states = norm(x, "ln_f").flatten(0, 1)
-    logits = plain_logits(states, w["lm_head.weight"], config.logit_softcap, table, rows)
+    logits = logits_of(states, Head(w["lm_head.weight"], config.logit_softcap, table, rows))
     return logits.unflatten(0, (B, T))
 
 
@@ -632,7 +668,7 @@ def network_error_ratio(model, name, batch=2, plain_logits_of=plain_network, com
     allowed, both relative to the size of the tensor.
 
     The plain code may be right by luck, so its error is taken as that of its usual tensor at least. The
-    gradient of a gate is one number, a sum of many that nearly cancel: it may be ten times as far off.
+    gradient of a gate is one number, a sum of many that nearly cancel: it may be thirty times as far off.
     """
     dtype, autocast, format_ = FORMATS[name]
     V, T = model.lm_head.weight.size(0), model.config.block_size
@@ -664,7 +700,7 @@ def network_error_ratio(model, name, batch=2, plain_logits_of=plain_network, com
     usual = rms(torch.tensor(list(errors.values())))
     worst = 0.0
     for key, plain_error in errors.items():
-        times = 10 if exact[key].numel() <= 2 else 3
+        times = 30 if exact[key].numel() <= 2 else 3
         allowed = 2 * plain_error if key == "logits" else times * max(plain_error, usual)
         worst = max(worst, relative_error(ours[key], exact[key]) / (allowed + torch.finfo(format_).eps))
     return worst
@@ -711,6 +747,7 @@ SWITCHED_ON = ModelConfig(
     [
         {"positions": "none"},
         {"norm_eps": 1e-1},
+        {"attention": "sliding_window", "attention_window": 5},
         {"norm": "layernorm"},
         {"qk_norm": False},
         {"logit_softcap": 0.0},

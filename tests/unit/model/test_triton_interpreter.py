@@ -16,17 +16,19 @@ from parity import (
     TOKENS,
     error_ratio,
     loss_error_ratio,
+    loss_row_error_ratio,
     mlp_row_error_ratio,
     norm_row_error_ratio,
     offered_with,
-    plain_rmsnorm,
-    plain_swiglu,
     random_tensors,
 )
 
 from model.loss import LOSSES
+from model.loss.reference import cross_entropy
 from model.mlp import MLPS
+from model.mlp.reference import swiglu
 from model.norm import NORMS, rmsnorm_liger
+from model.norm.reference import rmsnorm
 
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs Triton's interpreter; type: make kernels", allow_module_level=True)
@@ -80,7 +82,7 @@ def test_an_mlp_of_ligers_and_its_gradients_are_as_exact_as_the_plain_ones(row, 
 @pytest.mark.parametrize("row", served_by_liger(LOSSES))
 def test_a_loss_of_ligers_and_its_gradients_are_as_exact_as_the_plain_ones(row, name, size, softcap):
     assert (softcap, False) in offered_with(row, "cuda")
-    assert loss_error_ratio(LOSSES[row].load(), name, size, softcap, table=False) <= 1
+    assert loss_row_error_ratio(row, name, size, softcap, table=False) <= 1
 
 
 # --- beside the residual stream, which is handed the same gradient
@@ -89,7 +91,7 @@ def test_a_loss_of_ligers_and_its_gradients_are_as_exact_as_the_plain_ones(row, 
 def beside_itself_error_ratio(norm, name):
     x, weight = random_tensors((2, 7, 24), (24,))
     return error_ratio(
-        lambda x, w: x + norm(x, w, 1e-5), lambda x, w: x + plain_rmsnorm(x, 1e-5, w), [x, weight], name
+        lambda x, w: x + norm(x, w, 1e-5), lambda x, w: x + rmsnorm(x, 1e-5, w), [x, weight], name
     )
 
 
@@ -159,7 +161,7 @@ def gate_error_ratio(slope, name):
     gate, value = random_tensors((5, 7), (5, 7))
     return error_ratio(
         lambda gate, value: Gate.apply(gate, value, slope),
-        lambda gate, value: plain_swiglu(torch.cat((gate, value), dim=-1)),
+        lambda gate, value: swiglu(torch.cat((gate, value), dim=-1)),
         [gate, value],
         name,
     )
@@ -176,4 +178,4 @@ def test_a_loss_by_kernels_that_cap_elsewhere_is_far_outside_what_is_allowed(nam
     def wrong(x, targets, head):
         return LOSSES["liger"].load()(x, targets, head._replace(softcap=2.5))
 
-    assert loss_error_ratio(wrong, name, (29, 8, 65), softcap=2.0, table=False) > 3
+    assert loss_error_ratio(wrong, cross_entropy, name, (29, 8, 65), softcap=2.0, table=False) > 3

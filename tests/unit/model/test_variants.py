@@ -15,11 +15,14 @@ from this_cpu import CPU
 
 from model.attention import ATTENTION
 from model.config import PRECISIONS, ModelConfig, RunConfig, TrainConfig
+from model.gpt import GPT
 from model.variants import (
     Capabilities,
     Variant,
+    evaluated,
     find_compiler,
     find_modules,
+    functions,
     lookup_like,
     missing,
     tables,
@@ -44,12 +47,14 @@ DROPPING = [
 def test_attention_dropout_drops_a_share_of_the_weights_and_keeps_their_mean(name):
     torch.manual_seed(0)
     T, p = 64, 0.25
-    q = k = torch.zeros(50, 4, T, 8)  # so that every visible weight of the last row is 1 / T
-    v = torch.eye(T).expand(50, 4, T, T)[..., :8].contiguous()
+    q = k = torch.zeros(50, 4, T, 8)  # so that of causal attention every visible weight is as large
+    v = torch.eye(T).expand(50, 4, T, T)[..., -8:].contiguous()  # the weights of the last eight tokens
     hidden = torch.zeros(T, T).masked_fill(~torch.ones(T, T, dtype=torch.bool).tril(), -math.inf)
-    last = ATTENTION[name].load()(q, k, v, hidden, p)[:, :, -1]
-    assert float((last == 0).float().mean()) == pytest.approx(p, abs=0.06)
-    assert float(last.mean()) == pytest.approx(1 / T, rel=0.08)
+    row, config = ATTENTION[name], ModelConfig(attention_window=T)
+    whole = row.load_reference()(q, k, v, **row.settings_of(config))[:, :, -1]
+    last = row.bound(config)(q, k, v, hidden, p)[:, :, -1]
+    assert float((last == 0)[whole > 0].float().mean()) == pytest.approx(p, abs=0.06)
+    assert float(last.mean()) == pytest.approx(float(whole.mean()), rel=0.08)
 
 
 # --- the tables
@@ -68,6 +73,82 @@ def test_every_row_of_every_table_loads(path, name):
 def test_the_default_of_a_configuration_path_is_a_row_of_its_table(path):
     section, field = path.split(".")
     assert getattr(getattr(RunConfig(), section), field) in tables()[path]
+
+
+COMPARED = ("model.attention", "model.norm", "model.mlp", "model.loss", "model.positions")
+
+
+@pytest.mark.parametrize(("path", "name"), [(p, n) for p, n in ROWS if p in COMPARED])
+def test_a_row_whose_output_is_compared_names_what_it_is_compared_with(path, name):
+    assert tables()[path][name].load_reference() is not None
+
+
+def test_a_row_without_a_reference_says_what_it_lacks():
+    with pytest.raises(LookupError, match="the row of math:sqrt names no reference; write a plain function"):
+        Variant("math:sqrt", "square root").load_reference()
+
+
+def test_rows_that_share_a_reference_are_kernels_of_one_function():
+    assert functions("model.mlp") == (("gelu",), ("relu2",), ("swiglu", "swiglu_liger"))
+    assert functions("model.loss") == (tuple(tables()["model.loss"]),)
+    causal, *others = functions("model.attention")
+    assert causal[0] == "sdpa"
+    assert {"manual", "sdpa_math", "sdpa_flash", "sdpa_efficient", "sdpa_cudnn", "flex"} <= set(causal)
+    assert ("sliding_window",) in others
+    assert ("rmsnorm", "rmsnorm_liger") in functions("model.norm")
+
+
+def test_rows_that_differ_by_rounding_alone_are_of_one_function_and_optimizers_are_not():
+    for path in ("optimizer.kernel", "train.precision", "train.compile_mode", "train.compile_scope"):
+        assert functions(path) == (tuple(tables()[path]),)
+    for path in ("optimizer.name", "schedule.name", "model.positions"):
+        assert functions(path) == tuple((name,) for name in tables()[path])
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "taken"),
+    [
+        ("model.attention", "manual", "sdpa"),
+        ("model.attention", "flex", "sdpa"),
+        ("model.attention", "sliding_window", "sliding_window"),
+        ("model.norm", "rmsnorm_liger", "rmsnorm"),
+        ("model.mlp", "swiglu_liger", "swiglu"),
+        ("model.mlp", "relu2", "relu2"),
+        ("model.attention", "nothing known", "nothing known"),
+    ],
+)
+def test_an_evaluation_takes_the_first_kernel_of_the_same_function(path, name, taken):
+    assert evaluated(path, name) == taken
+
+
+@pytest.mark.parametrize("path", COMPARED)
+def test_what_an_evaluation_takes_runs_on_every_device_that_its_function_runs_on(path):
+    for first, *others in functions(path):
+        assert all(tables()[path][name].devices <= tables()[path][first].devices for name in others)
+
+
+def test_a_network_is_evaluated_with_the_function_that_it_was_trained_with():
+    torch.manual_seed(0)
+    tokens = torch.randint(13, (2, 16))
+    shape = {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 16}
+    networks = {}
+    for attention, window in [("sdpa", 32), ("manual", 32), ("sliding_window", 3), ("sliding_window", 16)]:
+        torch.manual_seed(1)
+        network = GPT(ModelConfig(**shape, attention=attention, attention_window=window), 13)
+        torch.nn.init.normal_(network.blocks[0].attn.c_attn.weight)
+        networks[attention, window] = (network.train()(tokens), network.eval()(tokens))
+    for trained, evaluated_ in networks.values():
+        torch.testing.assert_close(trained, evaluated_)
+    whole, windowed = networks["sdpa", 32][1], networks["sliding_window", 3][1]
+    assert not torch.allclose(whole, windowed)
+    torch.testing.assert_close(whole, networks["sliding_window", 16][1])
+    torch.testing.assert_close(whole[:, :3], windowed[:, :3])
+
+
+def test_a_row_gets_its_settings_and_nothing_else():
+    row = Variant("builtins:dict", "", settings=("attention_window", "n_head"))
+    assert row.bound(ModelConfig(attention_window=7))() == {"attention_window": 7, "n_head": 4}
+    assert Variant("builtins:dict", "").bound(ModelConfig())() == {}
 
 
 def test_a_row_is_loaded_from_its_module_by_name():

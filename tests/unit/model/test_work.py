@@ -43,7 +43,7 @@ from model.work import (
 
 VOCAB = 65
 SMALL = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 48}
-UNFUSED = ("manual", "sdpa_math")
+UNFUSED = ("manual", "sdpa_math", "sliding_window")
 ON_A_CPU = tuple(name for name, row in PRECISION_ROWS.items() if "cpu" in row.devices)
 GROUPED = {"n_head": 4, "n_kv_head": 2}
 
@@ -164,6 +164,15 @@ EVALUATED_ALIKE = [
     ({"loss": "liger"}, {"loss": "plain"}),
     ({"attention": "manual"}, {"attention": "flex"}),
 ]
+WINDOWS = [  # blocks that are full or not, one of them alone, a window longer than the context
+    {},
+    GROUPED,
+    {"attention_window": 16},
+    {**GROUPED, "attention_window": 16},
+    {**GROUPED, "attention_window": 10, "dropout": 0.1},
+    {"attention_window": 48},
+    {"attention_window": 1000},
+]
 
 
 @pytest.mark.parametrize(("one", "other"), EVALUATED_ALIKE, ids=str)
@@ -226,7 +235,7 @@ def test_parameters_are_those_of_the_model_that_is_built(model, vocab_size):
 
 
 @pytest.mark.parametrize("precision", ON_A_CPU)
-@pytest.mark.parametrize("attention", [*UNFUSED, "sdpa_flash"])
+@pytest.mark.parametrize("attention", ["manual", "sdpa_math", "sdpa_flash"])
 def test_the_bytes_are_those_of_the_operands_of_the_eager_kernels(attention, precision):
     config = run_config({"attention": attention}, {"precision": precision})
     seen = take_a_step(config, Operands()).bytes_moved
@@ -234,6 +243,35 @@ def test_the_bytes_are_those_of_the_operands_of_the_eager_kernels(attention, pre
     # Indices and row statistics stay as wide as they are where everything else is halved.
     allowed = 0.02 if precision == "bf16_weights" else 0.01
     assert step_work(config, VOCAB).bytes_moved == pytest.approx(seen, rel=allowed)
+
+
+@pytest.mark.parametrize("precision", ON_A_CPU)
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+def test_attention_within_a_window_moves_and_computes_by_its_blocks(window, precision):
+    """At a batch next to which the mask, which all sequences share, is small."""
+    train = {"precision": precision, "batch_size": 32}
+    config = run_config({"attention": "sliding_window", **window}, train)
+    seen = take_a_step(config, Operands())
+    work = step_work(config, VOCAB)
+    assert work.bytes_moved == pytest.approx(seen.bytes_moved, rel=0.06 if "dropout" in window else 0.04)
+    assert sum(work.matmul_flops.values()) == pytest.approx(sum(seen.matmul_flops.values()))
+
+
+def test_attention_within_a_window_grows_with_the_context_and_not_with_its_square():
+    def attention_flops(kind, context):
+        model = {"attention": kind, "attention_window": 32, "block_size": context}
+        whole = step_work(run_config(model), VOCAB).matmul_flops["fp32"]
+        return whole - 2 * 3 * 4 * context * (12 * 64**2 * 2 + VOCAB * 64)  # what is linear in the context
+
+    assert attention_flops("sliding_window", 512) == 4 * attention_flops("sliding_window", 128)
+    assert attention_flops("manual", 512) == 16 * attention_flops("manual", 128)
+    short, long = (
+        evaluation_work(
+            run_config({"attention": kind, "attention_window": 8, "block_size": 512}), VOCAB, 4096
+        ).matmul_flops["fp32"]
+        for kind in ("sliding_window", "sdpa")
+    )
+    assert short < long, "an evaluation attends within the window as well"
 
 
 @pytest.mark.parametrize(
@@ -589,8 +627,19 @@ FREE = {
 COUNTED = {
     "model": {
         *("n_layer", "n_head", "n_embd", "block_size", "mlp_ratio", "dropout", "bias", "tied_head"),
-        *("attention", "mlp", "norm", "loss", "positions", "n_kv_head", "qk_norm", "logit_softcap"),
-        *("embedding_skip", "value_embedding", "bigram_table", "bigram_rows", "table_order", "smear"),
+        *(
+            "attention",
+            "attention_window",
+            "mlp",
+            "norm",
+            "loss",
+            "positions",
+            "n_kv_head",
+            "qk_norm",
+            "logit_softcap",
+        ),
+        *("logit_softcap", "embedding_skip", "value_embedding", "smear"),
+        *("bigram_table", "bigram_rows", "table_order"),
     },
     "optimizer": {"name", "grad_clip", "kernel", "muon_split_qkv", "ns_steps", "ns_dtype"},
     "train": {"batch_size", "grad_accum", "precision"},

@@ -18,6 +18,11 @@ from search.space_listing import values_of
             Entry("model.n_embd", "int", low=64, high=64, step=16, multiple_of="model.n_head"),
             "64, multiples of model.n_head",
         ),
+        (Entry("model.n_head", "categorical", choices=(1, 2, 4, 8, 16)), "1, 2, 4, 8, 16"),
+        (
+            Entry("model.attention", "categorical", choices=("sdpa", "sliding_window", "manual")),
+            "sdpa, manual | sliding_window",
+        ),
         (Entry("model.qk_norm", "categorical", choices=(False, True)), "False, True"),
     ],
 )

@@ -1,0 +1,66 @@
+"""What kind of lever a parameter is: of the model, of the training, or of the kernel that computes the same.
+
+A kernel may save energy at an equal loss curve; another function changes what is learnt. Whether values of
+one parameter are kernels of one function, the tables of variants say (`model.variants.functions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from model.variants import functions, tables
+
+# Keys without a table that change how the same is computed.
+_OF_KERNELS = frozenset({"train.compile", "optimizer.ns_dtype"})
+
+
+class Lever(StrEnum):
+    MODEL = "model"
+    TRAINING = "training"
+    KERNEL = "kernel"
+
+    @property
+    def meaning(self) -> str:
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Lever.MODEL: "another network, which computes something else",
+    Lever.TRAINING: "the same network, trained otherwise",
+    Lever.KERNEL: "the same computation, but for rounding, by other code",
+}
+
+
+def lever_of(path: str, values: Iterable[object]) -> Lever:
+    """Of a parameter that takes these values. One that is a kernel here and another function there is a lever
+    of what it changes most."""
+    kernels = path in _OF_KERNELS or (path in tables() and len(by_function(path, values)) <= 1)
+    if kernels:
+        return Lever.KERNEL
+    return Lever.MODEL if path.startswith("model.") else Lever.TRAINING
+
+
+def by_function(path: str, values: Iterable[object]) -> tuple[tuple[str, ...], ...]:
+    """The values of a parameter with a table of variants, those together that compute the same function; one
+    that the table does not have any more is a function of its own. Nothing where there is no table."""
+    if path not in tables():
+        return ()
+    wanted = list(dict.fromkeys(str(value) for value in values))
+    groups = [tuple(name for name in wanted if name in group) for group in functions(path)]
+    known = {name for group in groups for name in group}
+    return (*(group for group in groups if group), *((name,) for name in wanted if name not in known))
+
+
+def in_words(path: str, values: Iterable[object]) -> str:
+    """`sdpa, manual | sliding_window`: kernels of one function by commas, other functions apart."""
+    values = list(dict.fromkeys(values))
+    if groups := by_function(path, values):
+        return " | ".join(", ".join(group) for group in groups)
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) == len(values) > _LISTED:
+        return f"{min(numbers):.4g} to {max(numbers):.4g}"
+    return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
+
+
+_LISTED = 4  # numbers: more are told by their range
