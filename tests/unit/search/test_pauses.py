@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -32,6 +34,12 @@ def test_a_late_beat_of_a_busy_process_is_work_that_held_the_interpreter() -> No
     assert stood_still_s(at(0.0), at(10.25, cpu_s=9.0)) == 0.0
 
 
+def test_a_late_beat_of_a_thread_that_waited_for_a_core_or_the_interpreter_is_none() -> None:
+    assert stood_still_s(at(0.0), replace(at(10.25), queued_s=9.9)) == 0.0
+    assert stood_still_s(at(0.0), replace(at(10.25), asked_s=9.9)) == 0.0
+    assert stood_still_s(at(0.0), replace(at(10.25), queued_s=3.0, asked_s=2.0)) == pytest.approx(5.0)
+
+
 def test_a_machine_that_slept_is_seen_by_the_clock_since_boot() -> None:
     assert stood_still_s(at(0.0), at(0.25, slept_s=3600.0)) == pytest.approx(3600.0)
     assert stood_still_s(at(0.0), at(0.25, slept_s=0.001)) == 0.0
@@ -51,6 +59,17 @@ def test_a_process_that_works_or_sleeps_is_not_paused() -> None:
     while time.monotonic() < until:
         sum(range(1000))
     time.sleep(1.5)
+    assert heartbeat.stop() == 0.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the thread's own account")
+def test_something_that_holds_the_interpreter_without_work_is_no_pause() -> None:
+    """As forking does on a busy machine."""
+    heartbeat = Heartbeat()
+    heartbeat.start()
+    time.sleep(0.3)
+    ctypes.PyDLL(None).usleep(2_500_000)
+    time.sleep(0.3)
     assert heartbeat.stop() == 0.0
 
 
