@@ -134,7 +134,7 @@ class SamplerSection:
 @dataclass
 class StudyConfig:
     """The whole. `model`, `optimizer`, `schedule` and `train` are the baseline; `space` says what may
-    vary."""
+    vary; `reports` is the folder that studies are written to, null for the repository's own."""
 
     study: StudySection = field(default_factory=StudySection)
     target_loss: float = 1.905
@@ -151,6 +151,7 @@ class StudyConfig:
     sampler: SamplerSection = field(default_factory=SamplerSection)
     meter: MeterSection = field(default_factory=MeterSection)
     device: DeviceSection = field(default_factory=DeviceSection)
+    reports: str | None = None
     storage: str = "auto"
     recipe: str | None = None
     output: str | None = None

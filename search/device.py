@@ -3,8 +3,10 @@ it."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -19,7 +21,7 @@ from filelock import FileLock, Timeout
 from model.config import ConfigError
 from model.variants import Capabilities, find_compiler, find_modules
 from search.config import DeviceSection
-from search.errors import UserError
+from search.errors import USAGE_ERROR, UserError
 from search.meter.base import MeterSpec
 
 
@@ -205,3 +207,18 @@ def _held(lock_name: str, holder: str, wait: bool, on_wait: Callable[[str], None
         yield
     finally:
         lock.release()
+
+
+def main() -> int:
+    """`python -m search.device`: whether there is the device that standard input asks for, as JSON; if not,
+    why."""
+    try:
+        resolve(DeviceSection(**json.load(sys.stdin)))
+    except ConfigError as error:
+        print(error)
+        return USAGE_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

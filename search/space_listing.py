@@ -14,9 +14,10 @@ from rich.table import Table
 
 from model.config import RunConfig
 from model.variants import Capabilities, unrunnable
-from search.compose import missing_study, run, to_config
+from search.compose import run, to_config, unnamed
 from search.config import check_study
 from search.errors import UserError
+from search.leaving import leaving_at_once
 from search.proposal import draw_at_random
 from search.space import Entry, Space, get_path, offered
 
@@ -31,10 +32,11 @@ def main() -> None:
 
 def task(composed: DictConfig) -> int:
     if OmegaConf.is_missing(composed.study, "name"):
-        raise UserError(missing_study().replace("search +", "search.space +"))
+        raise UserError(unnamed("search.space"))
     config = to_config(composed)
     wanted = check_study(config)
-    from search.device import resolve  # imports torch
+    with leaving_at_once():
+        from search.device import resolve  # imports torch
 
     capabilities = resolve(config.device).capabilities()
     space, left_out = offered(wanted, capabilities)

@@ -30,10 +30,10 @@ from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
 from search import provenance, storage
 from search.config import StudyConfig, check_study, differences
-from search.errors import UserError
+from search.errors import INTERRUPTED, TERMINATED, Stopped, UserError
 from search.files import write_atomically
 from search.lookup import rivals_of
-from search.paths import cache_dir, shown, study_dir
+from search.paths import cache_dir, check_folder, shown, study_dir
 from search.progress import Watcher
 from search.proposal import Proposal, derived_seed, propose, suggest_with
 from search.records import append_record, read_records
@@ -41,7 +41,7 @@ from search.report.page import write_report
 from search.run import RunRequest, unmetered_record
 from search.space import Space, config_key, offered
 from search.trial import Record
-from search.worker import Hello, StationSetup, Worker
+from search.worker import Hello, StationSetup, Worker, check_device
 
 RECORDS = "records.jsonl"
 RUNNING = "running.json"
@@ -51,10 +51,7 @@ MAX_ATTEMPTS = 3
 SEED_OF_RUN = 1_000_000
 NO_NUMBER = -1
 KILLED = "the study's process was killed during this run"
-
-
-class StopNow(Exception):
-    """A second Ctrl-C, or SIGTERM: end at once."""
+OUTPUT_LOST = "nobody read the study's output any more"
 
 
 @dataclass
@@ -70,12 +67,12 @@ class Stop:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            raise StopNow("stopped")
+            raise Stopped("stopped", INTERRUPTED)
         self.requested = True
         self.on_request()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        raise StopNow("stopped by SIGTERM")
+        raise Stopped("stopped by SIGTERM", TERMINATED)
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,9 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
     Raises what `compose.ONE_LINE` lists, before anything is created where the settings are at fault.
     """
     space = check_study(config)
-    folder = study_dir(config.study.name)
+    folder = study_dir(config.study.name, config.reports)
+    check_folder(folder)
+    check_device(config.device)
     problem = load_problem(config, watcher.loading)
     watcher.problem(problem.corpus, problem.ngram, config.target_loss, problem.validation_tokens)
     stop = Stop(on_request=watcher.stopping)
@@ -257,17 +256,17 @@ def _shown_config(config: StudyConfig) -> dict[str, Any]:
 
 
 def _sit(session: Session) -> int:
-    """Reconcile, run what is left, report. The exit status: 0 done, 1 without a baseline, 130 stopped."""
+    """Reconcile, run what is left, report. The exit status: 0, 1 without a baseline, or what stopped it."""
     try:
         _reconcile(session)
         with session.watcher.watching(session.records):
             _loop(session)
         report(session)
-    except StopNow:
+    except Stopped as stopped:
         session.watcher.stopped_now(session.folder)
-        return 130
+        return stopped.status
     if session.stop.requested:
-        return 130
+        return INTERRUPTED
     return 0 if session.baseline_done() else 1
 
 
@@ -405,9 +404,9 @@ def _run_one(session: Session, run: RunRequest) -> Record:
     try:
         with storage.beating(session.backend, trial):
             record = session.worker.run(run, on_progress, session.watcher.waiting)
-    except (StopNow, UserError) as error:
+    except (Stopped, UserError) as error:
         session.worker.kill()
-        _settle(session, trial, replace(last, reason=str(error)))
+        _settle(session, trial, replace(last, reason=str(error) or OUTPUT_LOST))
         raise
     _settle(session, trial, record)
     return record

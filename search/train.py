@@ -14,9 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search.compose import absolute, run, to_config
+from search.compose import run, to_config
 from search.config import StudyConfig, check_run
 from search.errors import UserError
+from search.leaving import leaving_at_once
+from search.paths import absolute
 from search.recipe import read_recipe
 from search.trial import PHASES, Record
 
@@ -59,13 +61,16 @@ def task(composed: DictConfig) -> int:
 
 def train_one(config: StudyConfig, console: Console) -> Record:
     """One run in this process, by the same code that a study's worker runs."""
-    from search import provenance
-    from search.paths import cache_dir
-    from search.run import RunRequest, Seen
-    from search.station import Station
-    from search.study import load_problem
-    from search.worker import StationSetup
+    with leaving_at_once():
+        from search import provenance
+        from search.device import resolve
+        from search.paths import cache_dir
+        from search.run import RunRequest, Seen
+        from search.station import Station
+        from search.study import load_problem
+        from search.worker import StationSetup
 
+    resolve(config.device)  # a GPU that is not there is said before anything is downloaded
     if config.output is not None and not absolute(config.output).parent.is_dir():
         raise UserError(f"output={config.output} lies in a folder that does not exist")
     problem = load_problem(config)

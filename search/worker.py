@@ -11,7 +11,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,7 +21,9 @@ from typing import Any
 import psutil
 
 from model.variants import Capabilities, compiles
-from search.errors import UserError
+from search.config import DeviceSection
+from search.errors import USAGE_ERROR, UserError
+from search.own_packages import python_like_this
 from search.paths import root
 from search.run import RunRequest, unmetered_record
 from search.trial import CountedPhases, Kind, MeterInfo, Record
@@ -151,16 +152,17 @@ class Worker:
     def _spawn(self) -> None:
         threads = str(self._setup.device["threads"])
         self._events = queue.Queue()
+        command, path = python_like_this("search.station")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "search.station"],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 bufsize=1,
                 cwd=root(),
-                env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                env=os.environ | path | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             )
         threading.Thread(target=_pump, args=(self._process, self._events), daemon=True).start()
 
@@ -201,6 +203,19 @@ class Worker:
         return replace(
             last, reason=reason, interrupted=False, flags=(*last.flags, "energy_until_last_report")
         )
+
+
+def check_device(section: DeviceSection) -> None:
+    """Raises UserError where a GPU is asked for and torch sees none, before anything is downloaded for it.
+    Another process looks: this one imports no torch."""
+    if section.name != "cuda":
+        return
+    command, path = python_like_this("search.device")
+    asked = subprocess.run(
+        command, input=json.dumps(asdict(section)), capture_output=True, text=True, env=os.environ | path
+    )
+    if asked.returncode == USAGE_ERROR and asked.stdout.strip():
+        raise UserError(asked.stdout.strip())
 
 
 def _pump(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None]) -> None:

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search.compose import run, to_config
+from search.compose import start, to_config
 from search.config import MeterSection, check_run
+from search.leaving import end_with, leaving_at_once
 from search.meter import METERS, Meter, MeterUnavailable
 from search.meter.gpu_trace import DISAGREE
 from search.meter.survey import POLL_EVERY_S, Idle, Load, look_at_idle, windows
@@ -28,6 +29,10 @@ EXAMPLE = "python -m search.meter --check device=cpu"
 
 
 def main() -> None:
+    end_with(program)
+
+
+def program() -> int:
     parser = _parser()
     options, overrides = parser.parse_known_args()
     unknown = next((text for text in overrides if text.startswith("-")), None)
@@ -39,7 +44,8 @@ def main() -> None:
             composed.study.name = "meter"
         config = to_config(composed)
         check_run(config)
-        from search.device import resolve
+        with leaving_at_once():
+            from search.device import resolve
 
         device = resolve(config.device)
         console = Console()
@@ -54,7 +60,7 @@ def main() -> None:
             for meter in meters.values():
                 meter.close()
 
-    run(task, "config", overrides)
+    return start(task, "config", overrides)
 
 
 def survey(section: MeterSection, device: Device, idle_s: float, console: Console) -> dict[str, Meter]:

@@ -9,10 +9,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from search.compose import absolute, explain, missing_study, register, studies, to_config
+from search.compose import explain, missing_study, register, studies, to_config
 from search.config import StudyConfig, check_run, check_study
 from search.errors import UserError, say
-from search.paths import config_dir, root
+from search.paths import absolute, config_dir, root
 
 
 @pytest.fixture(autouse=True)
