@@ -167,6 +167,8 @@ def _unreadable(arguments: Sequence[str]) -> str:
     """Which override Hydra's grammar does not take. Its value is not repeated: it may hold a password."""
     parser = OverridesParser.create()
     for argument in arguments:
+        if argument.startswith("-"):
+            continue
         try:
             swept = parser.parse_override(argument).is_sweep_override()
         except HydraException:

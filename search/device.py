@@ -80,7 +80,7 @@ class Device:
             torch.cuda.reset_peak_memory_stats(self.index)
             return True
         try:
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         except OSError:
             return False
         return True
@@ -90,7 +90,7 @@ class Device:
         if self.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.index))
         try:
-            status = Path("/proc/self/status").read_text()
+            status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return None
         peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
@@ -157,7 +157,7 @@ def cpu_calculates_in_bf16() -> bool:
 
 def cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     return next(
@@ -196,14 +196,14 @@ def _held(lock_name: str, holder: str, wait: bool, on_wait: Callable[[str], None
         try:
             lock.acquire(timeout=2.0 if wait else 0.0)
         except Timeout as error:
-            by = who.read_text() if who.exists() else "another process"
+            by = who.read_text(encoding="utf-8", errors="replace") if who.exists() else "another process"
             if not wait:
                 raise DeviceBusy(
                     f"{lock_name} is held by {by}; end that first, or type device.wait=true"
                 ) from error
             on_wait(f"the device {lock_name}, which {by} holds")
     try:
-        who.write_text(holder)
+        who.write_text(holder, encoding="utf-8")
         yield
     finally:
         lock.release()

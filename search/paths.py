@@ -1,5 +1,7 @@
 """Where things are: the configuration that ships with the code, and the folder that reports go to."""
 
+import os
+import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -39,9 +41,17 @@ def absolute(path: str) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises UserError where a file stands in the place of `folder` or of one above it."""
+    """Raises UserError where a file stands in the place of `folder` or of one above it, or where file names
+    here cannot hold its letters."""
     from search.errors import UserError
 
+    try:
+        os.fsencode(folder)
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"file names are {sys.getfilesystemencoding()} in this locale and cannot hold {folder.name!r}; "
+            "type study.name=OTHER, or PYTHONUTF8=1 before the command"
+        ) from error
     for above in (folder, *folder.parents):
         if above.is_dir():
             return

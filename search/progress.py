@@ -158,7 +158,7 @@ class Watcher:
 
     def report(self, folder: Path, page: Path) -> None:
         """The end of a sitting: front beside baseline, what the search cost, where the report is."""
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         self._console.print(front_table(summary))
         self.say(escape(cost_line(summary)))
         self._console.print(f"report: {escape(shown(page))}", highlight=False, soft_wrap=True)

@@ -472,7 +472,7 @@ def _reconcile(session: Session) -> None:
 
 def _cut_off(session: Session, frozen: FrozenTrial) -> Record:
     try:
-        partial = Record.from_dict(json.loads((session.folder / RUNNING).read_text()))
+        partial = Record.from_dict(json.loads((session.folder / RUNNING).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise UserError(
             f"trial {frozen.number} of study {session.config.study.name!r} was left running and "

@@ -91,9 +91,14 @@ class Output(io.TextIOWrapper):
             raise lost
 
 
+def register() -> None:
+    """Make `errors="plain"` known to Python's streams."""
+    codecs.register_error("plain", _in_plain_letters)
+
+
 def tame() -> None:
     """Make this process' standard streams such that printing never raises for a character."""
-    codecs.register_error("plain", _in_plain_letters)
+    register()
     _open_closed_streams()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -181,7 +181,9 @@ class Worker:
 
     def _last_words(self) -> str:
         """The last line that it printed."""
-        lines = self._log.read_text(errors="replace").split("\n") if self._log.exists() else []
+        lines = (
+            self._log.read_text(encoding="utf-8", errors="replace").split("\n") if self._log.exists() else []
+        )
         return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it printed nothing")
 
     def _lost(self, request: RunRequest, hello: Hello, last: Record | None) -> Record:
