@@ -186,8 +186,18 @@ def test_a_meter_that_cannot_work_here_is_refused_before_anything_is_left_behind
     assert not study_dir(study_name).exists()
 
 
+@pytest.mark.parametrize("serves", ["gpu", "rapl"])
+def test_the_simulated_meter_measures_short_runs_as_it_ships(
+    serves: str, tiny: Tiny, study_name: str
+) -> None:
+    done = run(tiny("meter=simulated", f"meter.simulated.serves={serves}", "budget.n_trials=2"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(record.outcome is not Outcome.UNMEASURED for record in records_of(study_name))
+
+
 def test_a_run_that_is_too_short_for_its_meter_cannot_rank(tiny: Tiny, study_name: str) -> None:
-    done = run(tiny("meter=simulated", "train.max_steps=1", "target_loss=9.0"))
+    coarse = "meter.simulated.tick_s=0.1"
+    done = run(tiny("meter=simulated", coarse, "train.max_steps=1", "target_loss=9.0"))
     assert done.returncode == 1
     (record,) = records_of(study_name)
     assert record.outcome is Outcome.UNMEASURED
