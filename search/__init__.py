@@ -9,7 +9,9 @@ The map, in the order of a trial's life (core: values in, values out; shell: eff
     errors.py      what ends in one line, and exit statuses            core
     command_line.py    Hydra's options as they may be used here         core
     help.py        --help and --version                                 shell
-    compose.py     command line -> checked configuration, or one line   shell
+    compose.py     command line -> checked configuration                shell
+    complaints.py  Hydra's complaints -> one line that helps            shell
+    study_files.py the files of a configuration, and what one lacks     shell
     config.py      the schema of a study                                core
     space.py       search space -> distributions -> a configuration     core
     space_listing.py   python -m search.space: what is offered here     shell

@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # imported when needed: --help, --version and mistakes are an
 def task(composed: DictConfig) -> int:
     from omegaconf import OmegaConf
 
-    from search.compose import to_config, unnamed
+    from search.complaints import unnamed
+    from search.compose import to_config
     from search.errors import UserError
 
     if OmegaConf.is_missing(composed.study, "name"):

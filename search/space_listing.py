@@ -14,7 +14,8 @@ from rich.table import Table
 
 from model.config import RunConfig
 from model.variants import Capabilities, unrunnable
-from search.compose import run, to_config, unnamed
+from search.complaints import unnamed
+from search.compose import run, to_config
 from search.config import check_study
 from search.errors import UserError
 from search.leaving import leaving_at_once
@@ -47,7 +48,7 @@ def task(composed: DictConfig) -> int:
         console.print(f"left out: {escape(line)}", highlight=False, soft_wrap=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     combinations, impossible = look_through(space, capabilities)
-    console.print(combinations if impossible else f"{combinations} all run here", highlight=False)
+    console.print(f"{combinations}{'' if impossible else ' all run here'}", highlight=False)
     for reason, share in impossible:
         console.print(f"never proposed ({share:.1%}): {escape(reason)}", highlight=False, soft_wrap=True)
     return 0
@@ -87,7 +88,7 @@ def look_through(space: Space, capabilities: Capabilities) -> tuple[str, Sequenc
         points = [draw_at_random(space, number) for number in range(DRAWS)]
         counted = f"more than {MOST_POINTS:,} combinations; of {DRAWS:,} drawn at random"
     else:
-        counted = f"{len(points):,} combinations:"
+        counted = f"{len(points):,} combination{'s' * (len(points) != 1)}:"
     reasons = Counter(
         reason
         for params in points

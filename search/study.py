@@ -33,7 +33,7 @@ from search.config import StudyConfig, check_study, differences
 from search.errors import INTERRUPTED, TERMINATED, Stopped, UserError
 from search.files import write_atomically
 from search.lookup import rivals_of
-from search.paths import cache_dir, check_folder, shown, study_dir
+from search.paths import cache_dir, check_folder, reports_dir, shown, study_dir
 from search.progress import Watcher
 from search.proposal import Proposal, derived_seed, propose, suggest_with
 from search.records import append_record, read_records
@@ -252,7 +252,8 @@ def _open(
 
 
 def _shown_config(config: StudyConfig) -> dict[str, Any]:
-    return asdict(config) | {"storage": storage.without_secret(config.storage)}
+    reports = None if config.reports is None else str(reports_dir(config.reports))
+    return asdict(config) | {"storage": storage.without_secret(config.storage), "reports": reports}
 
 
 def _sit(session: Session) -> int:

@@ -25,7 +25,8 @@ def folders(arguments: Sequence[str]) -> list[Path]:
 
 def options(group: str, arguments: Sequence[str] = ()) -> list[str]:
     """What a group offers."""
-    return sorted({path.stem for folder in folders(arguments) for path in (folder / group).glob("*.yaml")})
+    paths = (path for folder in folders(arguments) for path in (folder / group).glob("*.yaml"))
+    return sorted({path.stem for path in paths if path.is_file()})
 
 
 def study_names(arguments: Sequence[str]) -> list[str]:
@@ -59,6 +60,11 @@ def _check_study(path: Path) -> None:
     first = next((line.strip() for line in lines if line.strip()), "")
     if not re.fullmatch(r"#\s*@package\s+_global_", first):
         raise UserError(f"{shown(path)} must begin with the line '{HEADER}': a study sets keys everywhere")
+    if re.search(r"^hydra\s*:", "\n".join(lines), re.M):
+        raise UserError(
+            f"{shown(path)} sets hydra, whose settings are fixed here; drop it, and type "
+            "reports=FOLDER for where studies are written"
+        )
 
 
 def _say_where(folder: Path, name: str) -> None:

@@ -9,7 +9,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from search.compose import explain, missing_study, register, studies, to_config
+from search.complaints import explain, missing_study, studies
+from search.compose import register, to_config
 from search.config import StudyConfig, check_run, check_study
 from search.errors import UserError, say
 from search.paths import absolute, config_dir, root
