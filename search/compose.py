@@ -70,7 +70,7 @@ def start(task: Task, config_name: str, argv: Sequence[str]) -> int:
         sys.stdout.write(answered)
         return 0
     check_studies(arguments)
-    arguments = [_readable(argument, "--multirun" in arguments) for argument in arguments]
+    arguments = [readable(argument, "--multirun" in arguments) for argument in arguments]
     register()
     # Hydra prints several lines and exits with 1; with this set it raises instead, and we say it in one.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -110,7 +110,7 @@ class _Job:
             self.bug = error
 
 
-def _readable(argument: str, swept: bool) -> str:
+def readable(argument: str, swept: bool) -> str:
     """A path or an address that Hydra's grammar cannot read, or would split, as it stands."""
     if not is_text(argument):
         return argument

@@ -28,7 +28,7 @@ from model.data import DATASETS
 from search.meter.gpu_source import GPU_ENERGY
 from search.meter.program import Program
 from search.objective import OBJECTIVES
-from search.space import SEARCHABLE, Space, parse_space
+from search.space import SEARCHABLE, Space, never_varies, parse_space
 from search.stopping import Limits
 from search.trial import CountedPhases
 
@@ -238,7 +238,11 @@ def check_study(config: StudyConfig) -> Space:
         raise ConfigError(f"objective.names names one twice: {', '.join(config.objective.names)}")
     if not config.space:
         raise ConfigError("the study has no space: nothing varies; see conf/space/demo.yaml for one")
-    return config.parsed_space()
+    space = config.parsed_space()
+    idle = never_varies(space)
+    if len(idle) == len(space.entries):
+        raise ConfigError(f"nothing in the space varies: {'; '.join(idle)}")
+    return space
 
 
 def check_name(name: str) -> None:

@@ -235,9 +235,6 @@ def parse_space(raw: Mapping[str, Any], base: Mapping[str, Any]) -> Space:
     space = Space(tuple(entries[path] for path in order), base)
     _check_multiples(space)
     _check_corners(space)
-    idle = never_varies(space)
-    if entries and len(idle) == len(entries):
-        raise ConfigError(f"nothing in the space varies: {'; '.join(idle)}")
     return space
 
 
@@ -318,12 +315,12 @@ def _flatten(
                 f"space.{path} must be {'a group of entries' if is_group else 'an entry'} like "
                 f"{_entry_like(value, is_group)}, got {value!r}"
             )
-        if "type" in value or (not value and not is_group):
-            yield path, value
-        elif not is_group and not any(isinstance(item, Mapping) for item in value.values()):
+        if is_group and not is_entry:
+            yield from _flatten(value, base, f"{path}.")
+        elif value and not is_entry and not any(isinstance(item, Mapping) for item in value.values()):
             raise ConfigError(f"space.{path} needs a type: int, float or categorical")
         else:
-            yield from _flatten(value, base, f"{path}.")
+            yield path, value
 
 
 def _entry_like(value: Any, is_group: bool) -> str:

@@ -14,6 +14,7 @@ import nvml_standin
 import pytest
 from conftest import run
 
+from search.meter.__main__ import nothing_compared
 from search.paths import study_dir
 from search.records import read_records
 from search.trial import Kind, Outcome, Record
@@ -63,6 +64,13 @@ def test_a_check_reads_a_load_and_an_idle_time_by_every_meter(library: Path) -> 
     assert done.stdout.count("they agree") == 2
     assert "J measured" in done.stdout
     assert "J estimated" in done.stdout
+
+
+def test_a_check_says_when_it_compared_nothing() -> None:
+    done = run([*METER, "--check", "--seconds", "0.5", "--idle", "0.1", "device=cpu"], LD_LIBRARY_PATH="")
+    compared = "agree" in done.stdout or "zeus reads" in done.stdout
+    assert ("nothing was compared" in done.stdout) is not compared
+    assert nothing_compared(["cpu_time"]) == "nothing was compared: only cpu_time reads a device here"
 
 
 @pytest.mark.slow  # half a minute; the rule itself is in test_gpu_meter.py
