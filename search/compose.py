@@ -20,7 +20,7 @@ from search.config import StudyConfig
 from search.errors import ONE_LINE, USAGE_ERROR, UserError, say
 from search.help import answer
 from search.leaving import end_with, raise_when_stopped
-from search.paths import config_dir, reports_dir
+from search.paths import config_dir, current_folder, reports_dir
 from search.study_files import check_studies
 
 
@@ -69,6 +69,7 @@ def start(task: Task, config_name: str, argv: Sequence[str]) -> int:
     if answered is not None:
         sys.stdout.write(answered)
         return 0
+    current_folder()
     check_studies(arguments)
     arguments = [readable(argument, "--multirun" in arguments) for argument in arguments]
     register()

@@ -19,7 +19,7 @@ import sys
 from contextlib import suppress
 
 from model.config import ConfigError
-from model.data.errors import DataError
+from model.errors import DataError
 from search.meter.base import MeterUnavailable
 
 NO_RESULT = 1

@@ -62,6 +62,16 @@ def check_folder(folder: Path) -> None:
             )
 
 
+def current_folder() -> Path:
+    """Raises UserError where it was removed."""
+    from search.errors import UserError
+
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UserError("the current folder was removed; type cd to one that is there") from error
+
+
 def shown(path: Path) -> str:
     """Relative to the current folder where it lies below it: what a person can paste."""
     try:

@@ -123,11 +123,22 @@ def test_help_names_the_product_and_the_studies() -> None:
     assert "__main__" not in done.stdout
 
 
+def test_a_current_folder_that_was_removed_is_said(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    done = run(
+        ["sh", "-c", f"mkdir {gone}; cd {gone}; rmdir {gone}; {sys.executable} -P -m search +study=demo"]
+    )
+    assert done.returncode == 2
+    assert done.stderr == "joulesearch: the current folder was removed; type cd to one that is there\n"
+
+
 @pytest.mark.parametrize("asked", ["--help", "--version"])
 def test_what_needs_no_work_imports_none_of_it(asked: str) -> None:
     done = run([sys.executable, "-X", "importtime", "-m", "search", asked])
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert imported.isdisjoint({"torch", "optuna", "plotly", "hydra", "sqlalchemy", "pandas", "rich"})
+    assert imported.isdisjoint(
+        {"torch", "optuna", "plotly", "hydra", "sqlalchemy", "pandas", "rich", "numpy"}
+    )
 
 
 def test_several_studies_run_wherever_m_stands(text_file: Path, study_name: str) -> None:
