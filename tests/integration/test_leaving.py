@@ -1,5 +1,6 @@
 """Every program ends with a documented status and one line at most, whatever ends it, wherever it prints."""
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from conftest import run
 
 from search import errors
 from search.paths import root, study_dir
+from search.records import read_records
 
 PROGRAMS = {
     "search": ["+study=demo", "study.name=test-leaving"],
@@ -116,6 +118,26 @@ def test_a_study_whose_output_closes_keeps_its_records_and_goes_on(
     done = run(command)
     assert done.returncode == 0, done.stderr
     assert records.read_text(encoding="utf-8").startswith(kept)
+
+
+def test_a_study_that_is_terminated_says_so_and_keeps_what_its_run_had_spent(
+    tiny: Callable[..., list[str]], study_name: str
+) -> None:
+    command = tiny("budget.n_trials=2", "train.max_steps=100000", "target_loss=0.1")
+    running = study_dir(study_name) / "running.json"
+    started = subprocess.Popen(
+        command, cwd=root(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    until = time.monotonic() + 60
+    while not (running.exists() and json.loads(running.read_text())["curve"]) and time.monotonic() < until:
+        time.sleep(0.1)
+    started.terminate()
+    said, _ = started.communicate(timeout=60)
+    assert started.returncode == errors.TERMINATED, said
+    assert "nothing finished is lost" in said
+    (record,) = read_records(study_dir(study_name) / "records.jsonl")[0]
+    assert record.interrupted
+    assert record.reason == "stopped by SIGTERM"
 
 
 def test_a_full_disk_behind_the_output_is_said_in_one_line() -> None:
