@@ -2,9 +2,16 @@
 
 The map, in the order of a trial's life (core: values in, values out; shell: effects):
 
+    own_packages.py    what is imported, whatever the current folder holds   shell
     __main__.py    Hydra entry: python -m search +study=NAME            shell
+    leaving.py     signals, and the status that a program ends with    shell
+    terminal.py    printing that never raises                           shell
     errors.py      what ends in one line, and exit statuses            core
-    compose.py     command line -> checked configuration, or one line   shell
+    command_line.py    Hydra's options as they may be used here         core
+    help.py        --help and --version                                 shell
+    compose.py     command line -> checked configuration                shell
+    complaints.py  Hydra's complaints -> one line that helps            shell
+    study_files.py the files of a configuration, and what one lacks     shell
     config.py      the schema of a study                                core
     space.py       search space -> distributions -> a configuration     core
     reach.py       whether the text is long enough for the space        core
@@ -36,3 +43,7 @@ The map, in the order of a trial's life (core: values in, values out; shell: eff
     progress.py    what a person sees while a study runs                shell
     train.py       one configuration alone: python -m search.train      shell
 """
+
+from search.own_packages import begin
+
+begin()

@@ -30,7 +30,7 @@ from search.cores import Cores, usable_cores
 from search.meter.gpu_source import GPU_ENERGY
 from search.meter.program import Program
 from search.objective import OBJECTIVES
-from search.space import SEARCHABLE, Space, parse_space
+from search.space import SEARCHABLE, Space, never_varies, parse_space
 from search.stopping import Limits
 from search.trial import CountedPhases
 
@@ -136,7 +136,7 @@ class SamplerSection:
 @dataclass
 class StudyConfig:
     """The whole. `model`, `optimizer`, `schedule` and `train` are the baseline; `space` says what may
-    vary."""
+    vary; `reports` is the folder that studies are written to, null for the repository's own."""
 
     study: StudySection = field(default_factory=StudySection)
     target_loss: float = 1.905
@@ -153,6 +153,7 @@ class StudyConfig:
     sampler: SamplerSection = field(default_factory=SamplerSection)
     meter: MeterSection = field(default_factory=MeterSection)
     device: DeviceSection = field(default_factory=DeviceSection)
+    reports: str | None = None
     storage: str = "auto"
     recipe: str | None = None
     output: str | None = None
@@ -250,7 +251,11 @@ def check_study(config: StudyConfig) -> Space:
         raise ConfigError(f"objective.names names one twice: {', '.join(config.objective.names)}")
     if not config.space:
         raise ConfigError("the study has no space: nothing varies; see conf/space/demo.yaml for one")
-    return config.parsed_space()
+    space = config.parsed_space()
+    idle = never_varies(space)
+    if len(idle) == len(space.entries):
+        raise ConfigError(f"nothing in the space varies: {'; '.join(idle)}")
+    return space
 
 
 def check_name(name: str) -> None:

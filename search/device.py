@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from model.config import ConfigError
 from model.data.corpus import Corpus
 from model.variants import Capabilities, find_compiler, find_modules
 from search.config import DeviceSection
+from search.errors import USAGE_ERROR
 from search.locks import DeviceBusy, exclusive
 from search.memory import CpuPeak, CudaPeak, PeakMemory
 from search.meter.base import MeterSpec
@@ -137,10 +140,25 @@ def cpu_calculates_in_bf16() -> bool:
 
 def cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     return next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
         platform.machine(),
     )
+
+
+def main() -> int:
+    """`python -m search.device`: whether there is the device that standard input asks for, as JSON; if not,
+    why."""
+    try:
+        resolve(DeviceSection(**json.load(sys.stdin)))
+    except ConfigError as error:
+        print(error)
+        return USAGE_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

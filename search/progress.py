@@ -181,7 +181,7 @@ class Watcher:
 
     def report(self, folder: Path, page: Path) -> None:
         """The end of a sitting: front beside baseline, what the search cost, where the report is."""
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         self._console.print(front_table(summary))
         self.say(escape(cost_line(summary)))
         if line := what_next(summary, shown(folder / "best.yaml")):

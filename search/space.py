@@ -38,6 +38,19 @@ from model.variants import Capabilities, missing, tables
 # More values than these are not looked through one by one.
 MOST_VALUES = 10_000
 SEARCHABLE = ("model", "optimizer", "schedule", "train")
+# What a configuration holds beside those, and why it is the same in every trial.
+FIXED = {
+    "evaluation": "the instrument, the same for every trial",
+    "data": "the problem, the same for every trial",
+    "target_loss": "the problem, the same for every trial",
+    "seed": "drawn anew for every trial",
+    "objective": "what trials are ranked by",
+    "meter": "the instrument, the same for every trial",
+    "device": "the machine, the same for every trial",
+    "budget": "the study's",
+    "study": "the study's",
+    "sampler": "the study's",
+}
 
 Params = dict[str, Any]
 Suggest = Callable[[str, BaseDistribution], Any]
@@ -206,7 +219,7 @@ def _canonical(value: Any) -> Any:
 def parse_space(raw: Mapping[str, Any], base: Mapping[str, Any]) -> Space:
     """Check a study's space against its base configuration. Raises ConfigError with one line."""
     entries: dict[str, Entry] = {}
-    for path, item in _flatten(raw):
+    for path, item in _flatten(raw, base):
         if path in entries:
             raise ConfigError(f"space.{path} is given twice, nested and with dots; drop one")
         entries[path] = _entry(path, dict(item), base)
@@ -239,7 +252,8 @@ def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]
             why = "; ".join(reason for reason in reasons.values() if reason)
             raise ConfigError(f"space.{entry.path} has no choice that runs here: {why}")
         kept.append(Entry(**(_fields(entry) | {"choices": choices})))
-    return Space(tuple(kept), space.base), left_out
+    space = Space(tuple(kept), space.base)
+    return space, [*left_out, *never_varies(space)]
 
 
 def get_path(config: Mapping[str, Any], path: str) -> Any:
@@ -285,19 +299,37 @@ def _plain(entry: Entry) -> dict[str, Any]:
     return plain
 
 
-def _flatten(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _flatten(
+    raw: Mapping[str, Any], base: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Entries by path. What stands where a value of the configuration does is an entry."""
+    leaves = set(_leaves(base))
     for key, value in raw.items():
         path = f"{prefix}{key}"
+        is_group = any(leaf.startswith(f"{path}.") for leaf in leaves)
+        is_entry = isinstance(value, Mapping) and "type" in value
+        if not is_group and not is_entry:
+            _check_path(path, base, f"space.{path} names a path that cannot be searched")
         if not isinstance(value, Mapping):
             raise ConfigError(
-                f"space.{path} must be an entry like {{type: int, low: 1, high: 8}}, got {value!r}"
+                f"space.{path} must be {'a group of entries' if is_group else 'an entry'} like "
+                f"{_entry_like(value, is_group)}, got {value!r}"
             )
-        if "type" in value or not value:
-            yield path, value
-        elif not any(isinstance(item, Mapping) for item in value.values()):
+        if is_group and not is_entry:
+            yield from _flatten(value, base, f"{path}.")
+        elif value and not is_entry and not any(isinstance(item, Mapping) for item in value.values()):
             raise ConfigError(f"space.{path} needs a type: int, float or categorical")
         else:
-            yield from _flatten(value, f"{path}.")
+            yield path, value
+
+
+def _entry_like(value: Any, is_group: bool) -> str:
+    """An entry that could have been meant."""
+    if is_group:
+        return "{n_layer: {type: int, low: 1, high: 8}}"
+    if isinstance(value, list | tuple) and value:
+        return f"{{type: categorical, choices: {json.dumps(list(value), ensure_ascii=False, default=str)}}}"
+    return "{type: int, low: 1, high: 8}"
 
 
 _KEYS = {
@@ -449,10 +481,33 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _check_path(path: str, base: Mapping[str, Any], problem: str) -> None:
     known = [leaf for part in SEARCHABLE for leaf in _leaves(base[part], f"{part}.")]
-    if path not in known:
-        near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"paths start with {', '.join(SEARCHABLE)}"
-        raise ConfigError(f"{problem}, and there is no {path}; {hint}")
+    if path in known:
+        return
+    part = path.split(".")[0]
+    if part in FIXED:
+        raise ConfigError(f"{problem}: {part} is {FIXED[part]}; paths start with {', '.join(SEARCHABLE)}")
+    near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"paths start with {', '.join(SEARCHABLE)}"
+    raise ConfigError(f"{problem}, and there is no {path}; {hint}")
+
+
+def never_varies(space: Space) -> list[str]:
+    """A line for each entry whose `when` no combination of the others can meet."""
+    entries = {entry.path: entry for entry in space.entries}
+    lines = []
+    for entry in space.entries:
+        for path, allowed in entry.when.items():
+            possible = _possible(path, entries, space.base)
+            if possible is not None and not set(map(repr, possible)) & set(map(repr, allowed)):
+                others = ", ".join(_words(value) for value in possible)
+                wanted = " or ".join(_words(value) for value in allowed)
+                lines.append(f"{entry.path} never varies: {path} is never {wanted}, only {others}")
+                break
+    return lines
+
+
+def _words(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) or value is None else str(value)
 
 
 def _check_corners(space: Space) -> None:

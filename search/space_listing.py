@@ -14,9 +14,11 @@ from rich.table import Table
 from model.config import RunConfig
 from model.variants import Capabilities, unrunnable
 from search import terminal
-from search.compose import missing_study, run, to_config
+from search.complaints import unnamed
+from search.compose import run, to_config
 from search.config import check_study
 from search.errors import UserError
+from search.leaving import leaving_at_once
 from search.levers import by_function, lever_of
 from search.plural import counted
 from search.proposal import draw_at_random
@@ -33,10 +35,11 @@ def main() -> None:
 
 def task(composed: DictConfig) -> int:
     if OmegaConf.is_missing(composed.study, "name"):
-        raise UserError(missing_study().replace("search +", "search.space +"))
+        raise UserError(unnamed("search.space"))
     config = to_config(composed)
     wanted = check_study(config)
-    from search.device import resolve  # imports torch
+    with leaving_at_once():
+        from search.device import resolve  # imports torch
 
     capabilities = resolve(config.device).capabilities()
     space, left_out = offered(wanted, capabilities)
@@ -47,7 +50,7 @@ def task(composed: DictConfig) -> int:
         console.print(f"left out: {escape(line)}", highlight=False, soft_wrap=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     combinations, impossible = look_through(space, capabilities)
-    console.print(combinations if impossible else f"{combinations} all run here", highlight=False)
+    console.print(f"{combinations}{'' if impossible else ' all run here'}", highlight=False)
     for reason, share in impossible:
         console.print(f"never proposed ({share:.1%}): {escape(reason)}", highlight=False, soft_wrap=True)
     return 0

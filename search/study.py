@@ -32,10 +32,10 @@ from model.fits import scored_tokens, too_short
 from model.variants import absent
 from search import provenance, storage
 from search.config import StudyConfig, check_study, differences
-from search.errors import INTERRUPTED, UserError
+from search.errors import INTERRUPTED, Stopped, UserError
 from search.files import write_atomically
 from search.lookup import rivals_of
-from search.paths import cache_dir, shown, study_dir
+from search.paths import cache_dir, check_folder, reports_dir, shown, study_dir
 from search.progress import Watcher
 from search.proposal import Proposal, derived_seed, propose, suggest_with
 from search.reach import check_reach
@@ -45,7 +45,7 @@ from search.run import RunRequest, unmetered_record
 from search.signals import ending_signals
 from search.space import Space, config_key, offered
 from search.trial import Record
-from search.worker import Hello, StationSetup, Worker
+from search.worker import Hello, StationSetup, Worker, check_device
 
 RECORDS = "records.jsonl"
 RUNNING = "running.json"
@@ -55,14 +55,7 @@ MAX_ATTEMPTS = 3
 SEED_OF_RUN = 1_000_000
 NO_NUMBER = -1
 KILLED = "the study's process was killed during this run"
-
-
-class StopNow(Exception):
-    """A second Ctrl-C, SIGTERM or SIGHUP: end at once, with this exit status."""
-
-    def __init__(self, text: str, status: int = INTERRUPTED) -> None:
-        super().__init__(text)
-        self.status = status
+OUTPUT_LOST = "nobody read the study's output any more"
 
 
 @dataclass
@@ -79,12 +72,12 @@ class Stop:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            raise StopNow("stopped")
+            raise Stopped("stopped", INTERRUPTED)
         self.requested = True
         self.on_request()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        raise StopNow(f"stopped by {signal.Signals(number).name}", 128 + number)
+        raise Stopped(f"stopped by {signal.Signals(number).name}", 128 + number)
 
 
 @dataclass(frozen=True)
@@ -143,7 +136,9 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
     Raises what `compose.ONE_LINE` lists, before anything is created where the settings are at fault.
     """
     space = check_study(config)
-    folder = study_dir(config.study.name)
+    folder = study_dir(config.study.name, config.reports)
+    check_folder(folder)
+    check_device(config.device)
     problem = load_problem(config, watcher.loading)
     check_reach(space, problem.corpus)
     watcher.problem(problem.corpus, problem.ngram, config.target_loss, problem.validation_tokens)
@@ -262,21 +257,22 @@ def _open(
 
 
 def _shown_config(config: StudyConfig) -> dict[str, Any]:
-    return asdict(config) | {"storage": storage.without_secret(config.storage)}
+    reports = None if config.reports is None else str(reports_dir(config.reports))
+    return asdict(config) | {"storage": storage.without_secret(config.storage), "reports": reports}
 
 
 def _sit(session: Session) -> int:
-    """Reconcile, run what is left, report. The exit status: 0 done, 1 without a baseline, 130 stopped."""
+    """Reconcile, run what is left, report. The exit status: 0, 1 without a baseline, or what stopped it."""
     try:
         _reconcile(session)
         with session.watcher.watching(session.records):
             _loop(session)
         report(session)
-    except StopNow as stopped:
+    except Stopped as stopped:
         session.watcher.stopped_now(session.folder)
         return stopped.status
     if session.stop.requested:
-        return 130
+        return INTERRUPTED
     return 0 if session.baseline_done() else 1
 
 
@@ -414,9 +410,9 @@ def _run_one(session: Session, run: RunRequest) -> Record:
     try:
         with storage.beating(session.backend, trial):
             record = session.worker.run(run, on_progress, session.watcher.waiting)
-    except (StopNow, UserError) as error:
+    except (Stopped, UserError) as error:
         session.worker.kill()
-        _settle(session, trial, replace(last, reason=str(error)))
+        _settle(session, trial, replace(last, reason=str(error) or OUTPUT_LOST))
         raise
     _settle(session, trial, record)
     return record
@@ -482,7 +478,7 @@ def _reconcile(session: Session) -> None:
 
 def _cut_off(session: Session, frozen: FrozenTrial) -> Record:
     try:
-        partial = Record.from_dict(json.loads((session.folder / RUNNING).read_text()))
+        partial = Record.from_dict(json.loads((session.folder / RUNNING).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise UserError(
             f"trial {frozen.number} of study {session.config.study.name!r} was left running and "

@@ -16,10 +16,12 @@ from rich.table import Table
 
 from model.variants import absent
 from search import terminal
-from search.compose import absolute, run, to_config
+from search.compose import run, to_config
 from search.config import StudyConfig, check_run
 from search.errors import NO_RESULT, UserError
 from search.fresh_caches import fresh_caches_here
+from search.leaving import leaving_at_once
+from search.paths import absolute
 from search.progress import Watcher
 from search.recipe import read_recipe
 from search.signals import Interruption, ends_like_ctrl_c
@@ -98,13 +100,16 @@ def _keep(output: str, record: Record) -> None:
 
 def train_one(config: StudyConfig, console: Console) -> Record:
     """One run in this process, by the same code that a study's worker runs."""
-    from search import provenance
-    from search.paths import cache_dir
-    from search.run import RunRequest, Seen
-    from search.station import Station
-    from search.study import load_problem
-    from search.worker import StationSetup
+    with leaving_at_once():
+        from search import provenance
+        from search.device import resolve
+        from search.paths import cache_dir
+        from search.run import RunRequest, Seen
+        from search.station import Station
+        from search.study import load_problem
+        from search.worker import StationSetup
 
+    resolve(config.device)  # a GPU that is not there is said before anything is downloaded
     if config.output is not None:
         _check_output(config.output)
     watcher = Watcher(console, config.study.name, 1)

@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,8 +22,10 @@ import psutil
 
 from model.variants import Capabilities, compiles
 from search import signals
-from search.errors import UserError
+from search.config import DeviceSection
+from search.errors import USAGE_ERROR, UserError
 from search.fresh_caches import FreshCaches
+from search.own_packages import python_like_this
 from search.paths import root
 from search.run import RunRequest, unmetered_record
 from search.trial import CountedPhases, Kind, MeterInfo, Record
@@ -169,9 +170,10 @@ class Worker:
         threads = str(self._setup.device["threads"])
         self._events = queue.Queue()
         self._caches = FreshCaches.make()
+        command, path = python_like_this("search.station")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "search.station"],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -179,6 +181,7 @@ class Worker:
                 bufsize=1,
                 cwd=root(),
                 env=os.environ
+                | path
                 | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
                 | dict(self._caches.environment),
             )
@@ -234,7 +237,9 @@ class Worker:
 
     def _last_words(self) -> str:
         """The last line that it printed."""
-        lines = self._log.read_text(errors="replace").split("\n") if self._log.exists() else []
+        lines = (
+            self._log.read_text(encoding="utf-8", errors="replace").split("\n") if self._log.exists() else []
+        )
         return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it printed nothing")
 
     def _lost(self, request: RunRequest, hello: Hello, last: Record | None) -> Record:
@@ -266,6 +271,19 @@ def _partial(
         return unmetered_record(request, hello.meter, reason, interrupted)
     flags = (*last.flags, "energy_until_last_report")
     return replace(last, reason=reason, interrupted=interrupted, flags=flags)
+
+
+def check_device(section: DeviceSection) -> None:
+    """Raises UserError where a GPU is asked for and torch sees none, before anything is downloaded for it.
+    Another process looks: this one imports no torch."""
+    if section.name != "cuda":
+        return
+    command, path = python_like_this("search.device")
+    asked = subprocess.run(
+        command, input=json.dumps(asdict(section)), capture_output=True, text=True, env=os.environ | path
+    )
+    if asked.returncode == USAGE_ERROR and asked.stdout.strip():
+        raise UserError(asked.stdout.strip())
 
 
 def _pump(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None]) -> None:

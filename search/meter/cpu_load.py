@@ -118,7 +118,7 @@ def _scheduled_s(proc: Path, column: int) -> dict[Thread, float] | None:
             continue
         for thread in threads:
             try:
-                words = (proc / str(pid) / "task" / thread / "schedstat").read_text().split()
+                words = (proc / str(pid) / "task" / thread / "schedstat").read_text(encoding="utf-8").split()
                 found[pid, int(thread)] = int(words[column]) / 1e9
             except (OSError, IndexError, ValueError):  # the thread ended
                 continue
@@ -129,7 +129,7 @@ def throttled_s(proc: Path = PROC, cgroups: Path = CGROUPS) -> float | None:
     """Seconds that a CPU quota (of a container, a batch system, systemd) held this process' control groups
     back, summed over CPUs. None where no group has a quota's counter; of cgroup v1 nothing is read."""
     try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
+        lines = (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
@@ -140,7 +140,7 @@ def throttled_s(proc: Path = PROC, cgroups: Path = CGROUPS) -> float | None:
 
 def _throttled_usec(stat: Path) -> int | None:
     try:
-        pairs = [line.split() for line in stat.read_text().splitlines()]
+        pairs = [line.split() for line in stat.read_text(encoding="utf-8").splitlines()]
         return next((int(pair[1]) for pair in pairs if pair[0] == "throttled_usec"), None)
     except (OSError, IndexError, ValueError):
         return None
@@ -158,7 +158,7 @@ def package_thermometer(sensors: Path = SENSORS) -> Callable[[], float | None]:
         degrees: list[float] = []
         for file in found:
             try:
-                degrees.append(int(file.read_text()) / 1000)
+                degrees.append(int(file.read_text(encoding="utf-8")) / 1000)
             except (OSError, ValueError):
                 continue
         return max(degrees, default=None)
@@ -168,8 +168,10 @@ def package_thermometer(sensors: Path = SENSORS) -> Callable[[], float | None]:
 
 def _package_sensor(folder: Path) -> Path | None:
     try:
-        wanted = PACKAGE_LABELS.get((folder / "name").read_text().strip(), ())
-        labels = {file.read_text().strip(): file for file in sorted(folder.glob("temp*_label"))}
+        wanted = PACKAGE_LABELS.get((folder / "name").read_text(encoding="utf-8").strip(), ())
+        labels = {
+            file.read_text(encoding="utf-8").strip(): file for file in sorted(folder.glob("temp*_label"))
+        }
     except OSError:
         return None
     for beginning in wanted:

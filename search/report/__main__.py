@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from search import terminal
+from search.leaving import end_with
 from search.records import RecordsError, read_records
 from search.report import cost_line, front_table, study_view, summary, write_report
 from search.report.advice import what_next
@@ -90,4 +91,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -62,7 +62,7 @@ def write_report(directory: Path, records: Sequence[Record], config: Mapping[str
     contents = {
         "summary.json": json.dumps(summary(view), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
         "trials.csv": trials_frame(view).to_csv(index=False, lineterminator="\n"),
-        "report.html": render(view, config, directory.resolve().name),
+        "report.html": render(view, config, _place(directory.resolve(), config)),
     }
     contents |= {
         name: f"# {words.redacted(what_it_is(view, record))}\n{best_yaml(record, config)}"
@@ -74,6 +74,11 @@ def write_report(directory: Path, records: Sequence[Record], config: Mapping[str
     if _OTHER_BEST not in contents:
         (directory / _OTHER_BEST).unlink(missing_ok=True)
     return directory / "report.html"
+
+
+def _place(folder: Path, config: Mapping[str, Any]) -> str:
+    """A study's folder as commands name it: from the repository, or in full where it was sent elsewhere."""
+    return f"reports/{folder.name}" if config.get("reports") is None else str(folder)
 
 
 def _recipes(view: StudyView) -> dict[str, Record]:
@@ -97,7 +102,7 @@ def best_yaml(record: Record, config: Mapping[str, Any]) -> str:
 
 
 def render(view: StudyView, config: Mapping[str, Any], folder: str) -> str:
-    """The page as one self-contained HTML text. `folder` is the name of the study's folder under `reports/`.
+    """The page as one self-contained HTML text. `folder` is the study's, as commands name it.
 
     Its content security policy allows no request, and of scripts only the two that are written here.
     """
@@ -159,7 +164,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
             {
                 "id": name.removesuffix(".yaml").replace("_", "-"),
                 "name": words.marked_name(view, record),
-                "command": f"python -m search.train {shlex.quote(f'recipe=reports/{folder}/{name}')} seed=7",
+                "command": f"python -m search.train {shlex.quote(f'recipe={folder}/{name}')} seed=7",
                 "yaml": best_yaml(record, config),
             }
             for name, record in _recipes(view).items()
