@@ -39,7 +39,7 @@ def usable_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> Cores:
 def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:
     """Of every control group that this process is in, the outer ones included."""
     try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
+        lines = (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
@@ -69,6 +69,6 @@ def _quota_of_v1(folder: Path) -> Iterator[float]:
 
 def _words(path: Path) -> list[str]:
     try:
-        return path.read_text().split()
+        return path.read_text(encoding="utf-8").split()
     except OSError:
         return []

@@ -1,8 +1,8 @@
 """How every program of this package ends: with a status of `errors.py`, and in one line where a person or the
 machine is the reason.
 
-Until a task begins, Ctrl-C, SIGTERM and SIGHUP end the process there and then: an import that is interrupted may
-swallow an exception, or print it.
+Until a task begins, Ctrl-C, SIGTERM and SIGHUP end the process there and then: an import that is interrupted
+may swallow an exception, or print it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def leave_at_once() -> None:
 
 
 def raise_when_stopped() -> None:
-    """From now on Ctrl-C raises KeyboardInterrupt, SIGTERM and SIGHUP `Stopped`; something must be put away."""
+    """From now on Ctrl-C raises KeyboardInterrupt, SIGTERM and SIGHUP `Stopped`: there is a run to end."""
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _terminate)

@@ -147,7 +147,7 @@ def _who(folder: Path, name: str) -> str:
         return "another process"
     path = max(notes)[1]
     try:
-        return path.read_text() or "another process"
+        return path.read_text(encoding="utf-8") or "another process"
     except OSError:
         with suppress(OSError, KeyError):
             return f"a run of the user {pwd.getpwuid(path.stat().st_uid).pw_name}"

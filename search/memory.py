@@ -56,7 +56,7 @@ def _mapping(array: object) -> mmap.mmap | None:
 def resident_bytes(key: str, status: Path = STATUS) -> int | None:
     """VmRSS (now) or VmHWM (the peak since the reset); None where the system does not say."""
     try:
-        lines = status.read_text().splitlines()
+        lines = status.read_text(encoding="utf-8").splitlines()
         return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")), None)
     except (OSError, ValueError, IndexError):
         return None
@@ -115,7 +115,7 @@ class CpuPeak:
         released = self._release()
         now_bytes = resident_bytes("VmRSS", self._status)
         try:
-            self._clear.write_text(RESET_PEAK)
+            self._clear.write_text(RESET_PEAK, encoding="utf-8")
         except OSError:
             return
         if not released or now_bytes is None:

@@ -52,7 +52,7 @@ def now() -> Moment:
 
 def _queued_s() -> float:
     try:
-        return int(SCHEDSTAT.read_text().split()[1]) / 1e9
+        return int(SCHEDSTAT.read_text(encoding="utf-8").split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
         return 0.0
 

@@ -65,7 +65,9 @@ def _pids_below(pid: int) -> list[int] | None:
     """From the kernel's own lists; None where it keeps none. A process that ends meanwhile is left out."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
-        lists = [Path(f"/proc/{pid}/task/{thread}/children").read_text() for thread in threads]
+        lists = [
+            Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="utf-8") for thread in threads
+        ]
     except OSError:
         return [] if pid != os.getpid() else None
     children = [int(word) for words in lists for word in words.split()]

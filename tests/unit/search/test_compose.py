@@ -191,7 +191,8 @@ def test_a_line_for_the_user_goes_to_standard_error_and_is_one_line(
     "path", ["~/f.txt", "/tmp/a (1).txt", "C:\\x\\y", "a,b.txt", "it's.txt", "[x", "a b"]
 )
 def test_a_path_is_taken_as_it_is_typed(path: str) -> None:
-    assert to_config(composed("study.name=x", readable(f"data.path={path}", swept=False))).data.path == path
+    found = to_config(composed("study.name=x", readable(f"data.path={path}", swept=False))).data.path
+    assert found == str(absolute(path))
 
 
 def test_a_path_that_is_quoted_for_hydra_or_several_for_m_stay_what_they_are() -> None:
