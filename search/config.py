@@ -25,10 +25,11 @@ from model.config import (
     TrainConfig,
 )
 from model.data import DATASETS
+from search.canonical import SEARCHABLE
 from search.meter.gpu_source import GPU_ENERGY
 from search.meter.program import Program
 from search.objective import OBJECTIVES
-from search.space import SEARCHABLE, Space, parse_space
+from search.space import Space, parse_space
 from search.stopping import Limits
 from search.trial import CountedPhases
 

@@ -20,8 +20,9 @@ from optuna.trial import FrozenTrial, Trial
 
 from model.config import RunConfig
 from model.variants import unrunnable
+from search.canonical import config_key
 from search.config import SamplerSection
-from search.space import Params, Space, config_key
+from search.space import Params, Space
 
 # How often a sampler that repeats itself is asked again; up to how many points a space is listed whole; how
 # often chance tries in a larger one before it counts as exhausted.

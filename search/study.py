@@ -29,6 +29,7 @@ from model.data import Corpus, cached_best_ngram, load
 from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
 from search import provenance, storage
+from search.canonical import config_key
 from search.config import StudyConfig, check_study, differences
 from search.errors import UserError
 from search.files import write_atomically
@@ -39,7 +40,7 @@ from search.proposal import Proposal, derived_seed, propose, suggest_with
 from search.records import append_record, read_records
 from search.report.page import write_report
 from search.run import RunRequest, unmetered_record
-from search.space import Space, config_key, offered
+from search.space import Space, offered
 from search.trial import Record
 from search.worker import Hello, StationSetup, Worker
 
