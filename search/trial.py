@@ -297,7 +297,7 @@ class Record:
             rest["flags"] = tuple(rest["flags"])
             rest["also"] = tuple(_side_reading(side) for side in rest.get("also", ()))
             return Record(**rest)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record of schema {SCHEMA}: {error}") from error
 
 
