@@ -25,7 +25,7 @@ from model.precision import PRECISIONS
 from model.precision.formats import Precision, evaluable
 from model.progress import Compiled, Look, Progress
 from model.schedule import batch_shape, learning_rate, plateaus
-from model.variants import compiles, unrunnable
+from model.variants import compiles, unfit, unrunnable
 
 # On a GPU a look at the training loss waits for the queue, so it is only taken every so many steps.
 _LOSS_EVERY = {"cpu": 1, "cuda": 10}
@@ -55,11 +55,9 @@ def train(
     ConfigError for a combination that cannot run.
     """
     check_runnable(config, device)
-    if len(corpus.train) <= config.model.block_size:
-        raise ConfigError(
-            f"the training part has {len(corpus.train)} tokens, and a model.block_size of "
-            f"{config.model.block_size} needs more; give a longer text"
-        )
+    misfit = unfit(config, corpus.vocab_size, len(corpus.train))
+    if misfit:
+        raise ConfigError(misfit)
     next_evaluation = next_evaluation or (lambda looks: config.evaluation.interval)
     torch.manual_seed(config.seed)
     windows = validation_windows(torch.from_numpy(corpus.validation.astype("int32")), config.evaluation).to(
@@ -131,11 +129,6 @@ def train(
 
 def check_runnable(config: RunConfig, device: torch.device) -> None:
     """Raises ConfigError for combinations of valid values that no code can run, saying what to change."""
-    context, block = config.evaluation.context, config.model.block_size
-    if block < context and context % block:
-        raise ConfigError(
-            f"evaluation.context={context} must be a multiple of model.block_size={block}, which is shorter"
-        )
     problem = unrunnable(config, device.type)
     if problem:
         raise ConfigError(problem)

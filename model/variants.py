@@ -131,6 +131,32 @@ def unrunnable(config: RunConfig, device_type: str) -> str | None:
     return next((reason for rule in _RULES if (reason := rule(config, device_type))), None)
 
 
+def unfit(config: RunConfig, vocab_size: int, train_tokens: int) -> str | None:
+    """Why a configuration cannot be trained on this text, or None. Says what to change."""
+    block = config.model.block_size
+    if train_tokens <= block:
+        return (
+            f"the training part has {train_tokens} tokens, and a model.block_size of {block} needs more; "
+            "give a longer text"
+        )
+    return table_too_large(config.model, vocab_size)
+
+
+# A table of more logits is a mistake: 8 GiB, and as much again for its gradient and each of its moments.
+_MOST_TABLE_LOGITS = 2**31
+
+
+def table_too_large(config: ModelConfig, vocab_size: int) -> str | None:
+    """Why the table of logits would not fit in any memory, or None."""
+    rows = config.table_rows(vocab_size)
+    if not config.bigram_table or rows * vocab_size <= _MOST_TABLE_LOGITS:
+        return None
+    return (
+        f"model.table_order={config.table_order} gives the table {rows:,} rows of {vocab_size:,} logits; "
+        "set model.bigram_rows to fewer rows"
+    )
+
+
 def _heads(config: RunConfig, device_type: str) -> str | None:
     model = config.model
     if model.n_head % model.kv_heads:
@@ -142,6 +168,15 @@ def _heads(config: RunConfig, device_type: str) -> str | None:
         return (
             f"model.positions=rope turns pairs, and the head size is model.n_embd / model.n_head = "
             f"{model.head_size}; set model.n_head so that it is even"
+        )
+    return None
+
+
+def _context(config: RunConfig, device_type: str) -> str | None:
+    context, block = config.evaluation.context, config.model.block_size
+    if block < context and context % block:
+        return (
+            f"evaluation.context={context} must be a multiple of model.block_size={block}, which is shorter"
         )
     return None
 
@@ -239,6 +274,7 @@ def _fp8(config: RunConfig, device_type: str) -> str | None:
 
 
 _RULES: tuple[Callable[[RunConfig, str], str | None], ...] = (
+    _context,
     _heads,
     _attention,
     _loss,

@@ -4,10 +4,12 @@ with one that cannot be read or written, in one line that names it."""
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from search.errors import UserError
 from search.paths import shown
@@ -65,6 +67,16 @@ def write_atomically(path: Path, text: str) -> None:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """What a file says, or None where there is none or it is no JSON. Raises FileError where it cannot be
+    read."""
+    with naming(path, "read"):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return None
 
 
 def check_folder(folder: Path) -> None:

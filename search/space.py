@@ -148,7 +148,7 @@ class Space:
         def suggest(path: str, distribution: BaseDistribution) -> Any:
             nonlocal outside
             value = get_path(self.base, path)
-            outside = outside or not _holds(distribution, value)
+            outside = outside or not holds(distribution, value)
             return value
 
         params = self.sample(suggest)
@@ -204,7 +204,7 @@ def on_grid(value: Any, distribution: BaseDistribution) -> Any:
     """The value as it would be written down, where the distribution has steps and it lies on one."""
     if not isinstance(distribution, FloatDistribution) or distribution.step is None:
         return value
-    if not _holds(distribution, value):
+    if not holds(distribution, value):
         return value
     low, step = distribution.low, distribution.step
     return _grid_value(low, step, _steps_up(value, low, step, round))
@@ -273,7 +273,8 @@ def set_path(config: dict[str, Any], path: str, value: Any) -> None:
     config[last] = value
 
 
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value lies in a distribution, on its grid where it has one."""
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     assert isinstance(distribution, IntDistribution | FloatDistribution)
