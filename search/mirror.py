@@ -6,6 +6,7 @@ moment: it is then told again, or built again from the records, and one line say
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -61,6 +62,10 @@ class Mirror:
     backend: RDBStorage
     study: optuna.Study
     _running: Trial | None = None
+    _file: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        self._file = storage.file_of(self.backend)
 
     @staticmethod
     def open(
@@ -100,13 +105,16 @@ class Mirror:
         return self._guarded(records, lambda: cut_off(partial, records, self._gone()))
 
     def reconcile(self, records: Sequence[Record]) -> None:
-        """Make the storage agree with the records. Nothing runs. Raises UserError where it cannot."""
+        """Make the storage agree with the records, as it is now. Nothing runs. Raises UserError where it
+        cannot."""
         try:
+            self._reopen()
             self._carry_out(self._plan(records), records)
-        except UserError:
-            raise
         except _SURPRISES as error:
-            self._heal(records, error)
+            if not self._set_aside(error):
+                raise UserError(_trouble(self.url, self.folder, "written", error)) from error
+            self._reopen()
+            self._carry_out(self._plan(records), records)
 
     def waiting(self, records: Sequence[Record]) -> list[Enqueued]:
         """The trials that somebody asked for, in their order."""
@@ -161,8 +169,8 @@ class Mirror:
 
         try:
             write()
-        except _SURPRISES as error:
-            self._heal(records, error)
+        except _SURPRISES:
+            self.reconcile(records)
 
     # ---- putting it right
 
@@ -170,31 +178,37 @@ class Mirror:
         """Try; where the storage is not what it was, put it right and try once more."""
         try:
             return attempt()
-        except _SURPRISES as error:
-            self._heal(records, error)
+        except _SURPRISES:
+            self.reconcile(records)
         try:
             return attempt()
         except (SQLAlchemyError, OptunaError) as error:
             raise UserError(_trouble(self.url, self.folder, "written", error)) from error
 
-    def _heal(self, records: Sequence[Record], error: Exception) -> None:
-        """Open the storage again and make it agree with the records. Nothing runs."""
+    def _reopen(self) -> None:
+        """A fresh look: what was read before may have been deleted, or lie in a file that is no more."""
         self.close()
-        if storage.is_damaged(error):
-            self.say(f"{self.place} is damaged ({storage.what_is_wrong(error, self.url)})")
-        try:
-            self.backend = _open_backend(self.url, self.folder, self.say)
-            self.study = storage.open_study(self.backend, self.name, len(self.objectives))
-            self._carry_out(self._plan(records), records)
-        except _SURPRISES as again:
-            raise UserError(_trouble(self.url, self.folder, "written", again)) from again
+        self.backend = _open_backend(self.url, self.folder, self.say)
+        self.study = storage.open_study(self.backend, self.name, len(self.objectives))
+        self._file = storage.file_of(self.backend)
+
+    def _set_aside(self, error: Exception) -> bool:
+        """Whether the storage was a damaged file of the study's own, which is out of the way now."""
+        path = self.folder / "study.db"
+        if self.url != "auto" or not storage.is_damaged(error) or not path.is_file():
+            return False
+        self.close()
+        _say_set_aside(path, storage.what_is_wrong(error, self.url), self.say)
+        return True
 
     def close(self) -> None:
         self.backend.remove_session()
         self.backend.engine.dispose()
 
     def _check_place(self) -> None:
-        """Raises KeyError where the study was renamed, deleted or replaced."""
+        """Raises KeyError where the study or its file was renamed, deleted or replaced."""
+        if storage.file_of(self.backend) != self._file:
+            raise KeyError(self.place)
         if self.backend.get_study_id_from_name(self.name) != self.study._study_id:
             raise KeyError(self.name)
         if self.study.user_attrs.get(IDENTITY) != self.identity:
@@ -242,9 +256,10 @@ class Mirror:
         attributes = dict(before.user_attrs), self.backend.get_study_system_attrs(before._study_id)
         ids = {trial.number: trial._trial_id for trial in trials}
         optuna.delete_study(study_name=self.name, storage=self.backend)
+        storage.remove_orphans(self.backend)
         self.study = storage.open_study(self.backend, self.name, len(self.objectives))
         for one in layout(records, trials):
-            self.study.add_trial(stored(one, self.space) if isinstance(one, Record) else one or _nobody())
+            self.study.add_trial(stored(one, self.space) if isinstance(one, Record) else _dated(one))
         self._restore(*attributes, ids)
         kept = f"; what it held is kept as study {beside!r}" if beside else ""
         if records:
@@ -341,9 +356,13 @@ def _open_backend(url: str, folder: Path, say: Callable[[str], None]) -> RDBStor
     except storage.CorruptDatabase as error:
         if url != "auto" and not _is_sqlite(error.path):  # any file may have been named by mistake
             raise
-        aside = storage.set_aside(error.path)
-        say(f"{shown(error.path)} is damaged ({error.detail}); it was set aside as {shown(aside)}")
+        _say_set_aside(error.path, error.detail, say)
     return storage.open_storage(url, folder)
+
+
+def _say_set_aside(path: Path, detail: str, say: Callable[[str], None]) -> None:
+    aside = storage.set_aside(path)
+    say(f"{shown(path)} is damaged ({detail}); it was set aside as {shown(aside)}")
 
 
 def _is_sqlite(path: Path) -> bool:
@@ -366,10 +385,15 @@ def _asks_for(waiting: FrozenTrial, params: Mapping[str, Any]) -> bool:
     return all(path in params and plain(params[path]) == plain(value) for path, value in fixed.items())
 
 
-def _nobody() -> FrozenTrial:
-    return create_trial(
-        state=TrialState.FAIL, user_attrs={"reason": "no run of this number is in records.jsonl"}
-    )
+def _dated(trial: FrozenTrial | None) -> FrozenTrial:
+    """A trial without a record, as it was; one that failed before it began began when it failed."""
+    if trial is None:
+        nobody = {"reason": "no run of this number is in records.jsonl"}
+        return create_trial(state=TrialState.FAIL, user_attrs=nobody)
+    if trial.state.is_finished() and trial.datetime_start is None:
+        trial = copy.copy(trial)
+        trial.datetime_start = trial.datetime_complete
+    return trial
 
 
 def _with_new_id(key: str, ids: Mapping[int, int]) -> str | None:

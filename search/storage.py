@@ -8,6 +8,7 @@ than Optuna writes. Both are kept here, and tested. What is written into it, and
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import socket
 import sqlite3
@@ -91,6 +92,17 @@ def _check_sqlite(storage: RDBStorage) -> None:
         connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
 
 
+def file_of(backend: RDBStorage) -> tuple[int, int] | None:
+    """Which file a SQLite storage's path leads to now, None where it is none. One that was deleted or
+    replaced goes on taking what is written to it."""
+    path = backend.engine.url.database
+    try:
+        found = os.stat(path) if is_local(backend) and path else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
 def place(url: str, folder: Path) -> str:
     """Where the storage is, as it may be shown."""
     return shown(folder / "study.db") if url == "auto" else without_secret(url)
@@ -116,6 +128,17 @@ def _innermost(error: BaseException) -> BaseException:
         if not isinstance(inner, BaseException):
             return error
         error = inner
+
+
+def remove_orphans(backend: RDBStorage) -> None:
+    """Drop what is left in SQLite of trials that were deleted by hand: their ids are given out again."""
+    if not is_local(backend):  # other databases do not let it come to this
+        return
+    kinds = ("params", "values", "intermediate_values", "user_attributes", "system_attributes", "heartbeats")
+    with backend.engine.begin() as connection:
+        for kind in kinds:
+            statement = f"DELETE FROM trial_{kind} WHERE trial_id NOT IN (SELECT trial_id FROM trials)"
+            connection.execute(sqlalchemy.text(statement))
 
 
 def set_aside(path: Path) -> Path:
