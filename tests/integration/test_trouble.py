@@ -281,14 +281,13 @@ def disk(study_name: str) -> Iterator[Callable[..., None]]:
 def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_no_run(
     tiny: Tiny, study_name: str, disk: Callable[..., None]
 ) -> None:
-    disk("-t", "tmpfs", "-o", "size=2m", "tmpfs")
+    disk("-t", "tmpfs", "-o", "size=16m", "tmpfs")
     process = going(tiny("budget.n_trials=3", *SLOW), study_name)
     filler = study_dir(study_name) / "filler"
-    with filler.open("wb") as file:
+    with filler.open("wb", buffering=0) as file:
         try:
             while True:
                 file.write(b"x" * 4096)
-                file.flush()
         except OSError:
             pass
     output, _ = process.communicate(timeout=120)
