@@ -16,11 +16,12 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.canonical import config_key
+from search.objective import CONSTRAINT
 from search.space import Space
-from search.storage import constraint_attrs
 from search.trial import Record
 
 RUN_ID = "run_id"
+_CONSTRAINTS = "constraints"
 
 
 def sampler_history(records: Sequence[Record], space: Space, objectives: Sequence[str]) -> list[FrozenTrial]:
@@ -97,6 +98,11 @@ def system_attrs(record: Record) -> dict[str, Any]:
     """What a sampler noted with the proposal, and the constraint of a run that has an end."""
     noted = dict(record.extra.get("system_attrs", {}))
     return noted if record.loss_gap is None else noted | constraint_attrs(record.loss_gap)
+
+
+def constraint_attrs(gap: float) -> dict[str, Any]:
+    """Optuna's own constraint, and the key that optuna-dashboard reads."""
+    return {f"{_CONSTRAINTS}:{CONSTRAINT}": float(gap), _CONSTRAINTS: [float(gap)]}
 
 
 def _drawn(record: Record, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:

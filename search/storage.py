@@ -1,8 +1,7 @@
 """Optuna's storage: how it is opened, what is wrong with it, and the few places where its private corners
 must be touched.
 
-`Trial._trial_id` is private and the heartbeat needs it; optuna-dashboard reads constraints under another key
-than Optuna writes. Both are kept here, and tested. What is written into it, and when, is `search.mirror`'s.
+What is written into it, and when, is `search.mirror`'s.
 """
 
 from __future__ import annotations
@@ -31,12 +30,10 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from search.errors import UserError
 from search.files import naming
-from search.objective import CONSTRAINT
 from search.paths import shown
 
 HEARTBEAT_S = 10
 GRACE_S = 60
-_CONSTRAINTS = "constraints"
 _OWNER = "owner"
 
 
@@ -210,12 +207,6 @@ def name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names(list(names))
-
-
-def constraint_attrs(gap: float) -> dict[str, Any]:
-    """System attributes: Optuna's own constraint, and the key that optuna-dashboard reads. Both on every
-    trial that has a gap."""
-    return {f"{_CONSTRAINTS}:{CONSTRAINT}": float(gap), _CONSTRAINTS: [float(gap)]}
 
 
 def beat(storage: RDBStorage, trial: Trial) -> None:

@@ -320,7 +320,8 @@ def _what_is_safe(session: Session) -> str:
 
 def report(session: Session) -> None:
     """Draw the report's files from the records, and say where they are."""
-    path = write_report(session.folder, session.records, _shown_config(session.config))
+    with naming(session.folder, "written into"):
+        path = write_report(session.folder, session.records, _shown_config(session.config))
     session.watcher.report(session.folder, path)
 
 

@@ -18,7 +18,8 @@ PHASES = ("setup", "compile", "train", "eval", "checkpoint")
 
 
 class Outcome(StrEnum):
-    """How a run ended. Optuna's own COMPLETE / FAIL is derived from it, never the other way round."""
+    """How a run ended. Optuna's own COMPLETE, PRUNED or FAIL is derived from it, never the other way
+    round."""
 
     REACHED = "REACHED"
     OUT_OF_BUDGET = "OUT_OF_BUDGET"
@@ -29,7 +30,7 @@ class Outcome(StrEnum):
 
     @property
     def completes(self) -> bool:
-        """Whether Optuna is told COMPLETE: samplers learn from every run whose values can be trusted."""
+        """Whether samplers learn from it: from every run whose values can be trusted."""
         return self not in (Outcome.CRASHED, Outcome.UNMEASURED)
 
     @property

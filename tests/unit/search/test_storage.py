@@ -22,6 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from search.errors import UserError
+from search.history import constraint_attrs
 from search.storage import (
     GRACE_S,
     HEARTBEAT_S,
@@ -29,7 +30,6 @@ from search.storage import (
     abandoned,
     beat,
     beating,
-    constraint_attrs,
     is_local,
     name_objectives,
     open_storage,
