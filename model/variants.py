@@ -183,6 +183,21 @@ def _windows(config: RunConfig, device_type: str) -> str | None:
     return None
 
 
+# A table of more logits is a mistake: 8 GiB, and as much again for its gradient and each of its moments.
+_MOST_TABLE_LOGITS = 2**31
+
+
+def table_too_large(config: ModelConfig, vocab_size: int) -> str | None:
+    """Why the table of logits would not fit in any memory, or None."""
+    rows = config.table_rows(vocab_size)
+    if not config.bigram_table or rows * vocab_size <= _MOST_TABLE_LOGITS:
+        return None
+    return (
+        f"model.table_order={config.table_order} gives the table {rows:,} rows of {vocab_size:,} logits; "
+        "set model.bigram_rows to fewer rows"
+    )
+
+
 def _heads(config: RunConfig, device_type: str) -> str | None:
     model = config.model
     if model.n_head % model.kv_heads:
@@ -194,6 +209,15 @@ def _heads(config: RunConfig, device_type: str) -> str | None:
         return (
             f"model.positions=rope turns pairs, and the head size is model.n_embd / model.n_head = "
             f"{model.head_size}; set model.n_head so that it is even"
+        )
+    return None
+
+
+def _context(config: RunConfig, device_type: str) -> str | None:
+    context, block = config.evaluation.context, config.model.block_size
+    if block < context and context % block:
+        return (
+            f"evaluation.context={context} must be a multiple of model.block_size={block}, which is shorter"
         )
     return None
 
@@ -291,6 +315,7 @@ def _fp8(config: RunConfig, device_type: str) -> str | None:
 
 
 _RULES: tuple[Callable[[RunConfig, str], str | None], ...] = (
+    _context,
     _heads,
     _attention,
     _loss,

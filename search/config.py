@@ -26,11 +26,12 @@ from model.config import (
     check_seed,
 )
 from model.data import DATASETS
+from search.canonical import SEARCHABLE
 from search.cores import Cores, usable_cores
 from search.meter.gpu_source import GPU_ENERGY
 from search.meter.program import Program
 from search.objective import OBJECTIVES
-from search.space import SEARCHABLE, Space, never_varies, parse_space
+from search.space import Space, never_varies, parse_space
 from search.stopping import Limits
 from search.trial import CountedPhases
 

@@ -1,7 +1,5 @@
 """Where things are: the configuration that ships with the code, and the folder that reports go to."""
 
-import os
-import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -38,28 +36,6 @@ def study_dir(study_name: str, reports: str | None = None) -> Path:
 def absolute(path: str) -> Path:
     """A path that a person typed, with ~ and relative to the current folder."""
     return Path(path).expanduser().absolute()
-
-
-def check_folder(folder: Path) -> None:
-    """Raises UserError where a file stands in the place of `folder` or of one above it, or where file names
-    here cannot hold its letters."""
-    from search.errors import UserError
-
-    try:
-        os.fsencode(folder)
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"file names are {sys.getfilesystemencoding()} in this locale and cannot hold {folder.name!r}; "
-            "type study.name=OTHER, or PYTHONUTF8=1 before the command"
-        ) from error
-    for above in (folder, *folder.parents):
-        if above.is_dir():
-            return
-        if above.exists() or above.is_symlink():
-            raise UserError(
-                f"{shown(above)} is a file where the folder {shown(folder)} would be; "
-                "move it away, or type reports=FOLDER or study.name=OTHER"
-            )
 
 
 def current_folder() -> Path:

@@ -50,6 +50,10 @@ class Watcher:
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False)
 
+    def note(self, text: str) -> None:
+        """One line of plain text, however long."""
+        self._console.print(escape(text), highlight=False, soft_wrap=True)
+
     def loading(self, what: str, done_bytes: int, total_bytes: int) -> None:
         """A line each tenth of a download or a preparation; small ones are done before anybody wonders."""
         tenth = 10 * done_bytes // total_bytes if total_bytes > 0 else 0

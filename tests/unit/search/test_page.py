@@ -539,7 +539,7 @@ def mistyped(study_folder: Path, mistake: str) -> list[str]:
         text = (study_folder / "records.jsonl").read_text()
         (study_folder / "records.jsonl").write_text("garbage\n" + text)
     if mistake == "mixed meters":
-        other = dataclasses.replace(CHEAP, meter=dataclasses.replace(METER, name="nvml"))
+        other = dataclasses.replace(CHEAP, meter=dataclasses.replace(METER, name="nvml"), run_id="other")
         append_record(study_folder / "records.jsonl", other)
     if mistake == "broken configuration":
         (study_folder / "config.yaml").write_text("a: [1\nb: }")

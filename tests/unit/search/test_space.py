@@ -20,18 +20,9 @@ from optuna.trial import create_trial
 
 from model.config import ConfigError, RunConfig
 from model.variants import Capabilities
+from search.canonical import SEARCHABLE, config_key
 from search.config import StudyConfig
-from search.space import (
-    SEARCHABLE,
-    Space,
-    Suggest,
-    config_key,
-    get_path,
-    never_varies,
-    offered,
-    parse_space,
-    set_path,
-)
+from search.space import Space, Suggest, get_path, never_varies, offered, parse_space, set_path
 
 BASE: Mapping[str, Any] = StudyConfig().run_values()
 HERE = Capabilities("cpu", "a processor", "2.11.0", bf16=True, compiler="/usr/bin/g++")
