@@ -363,7 +363,7 @@ IMPOSSIBLE = [
         "q, k and v is 40",
         {"n_kv_head": 2},
     ),
-    ("cuda", {"block_size": 7}, {"precision": "fp8", "batch_size": 5}, "is 35", {"block_size": 16}),
+    ("cuda", {"block_size": 8}, {"precision": "fp8", "batch_size": 5}, "is 40", {"block_size": 16}),
 ]
 
 

@@ -55,7 +55,7 @@ def test_the_same_run_has_the_same_peak_in_any_order() -> None:
         for letter, found in zip(order, peaks(order), strict=True):
             by_letter[letter].append(found)
     for found in by_letter.values():
-        assert max(found) < 1.05 * min(found), by_letter  # malloc's gaps lie differently
+        assert max(found) < 1.15 * min(found), by_letter  # malloc's gaps lie differently; else it doubles
     assert min(by_letter["l"]) > max(by_letter["s"]) + 400 * MB
 
 
