@@ -3,6 +3,7 @@
 The map, in the order of a run's life:
 
     config.py     what a run is made of, as dataclasses that check themselves (no torch)
+    errors.py     what data raises for a person (no torch)
     variants.py   how a variant is named, found and known to run on a device (no torch)
     data/         text -> tokens; how well n-grams predict it
     gpt.py        the network; attention/ mlp/ norm/ embed/ loss/ hold its variants, a file each

@@ -8,6 +8,7 @@ modes with train.grad_accum above 1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from model.variants import Variant
@@ -47,6 +48,14 @@ COMPILE_SCOPES = {
         "model.compiling:each_mlp", "one graph for norm and MLP of every block; the rest is eager"
     ),
 }
+
+
+def import_compiler() -> None:
+    """Import most of what torch.compile imports on first use. That costs seconds, and more where Python has
+    not kept its own compiled files yet."""
+    import_module("torch._inductor.compile_fx")
+    import_module("torch._inductor.codegen.cpp")
+    import_module("torch.utils.cpp_extension")
 
 
 def replays_graphs(config: RunConfig) -> bool:

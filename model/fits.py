@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from model.config import RunConfig
 from model.data.corpus import Corpus
+from model.variants import table_too_large
 
 
 def too_short(config: RunConfig, corpus: Corpus) -> str | None:
     """Why `corpus` does not hold what `config` asks for, and what to type; None where it does."""
     rules = (no_window, _batch, _windows, _tokens)
     return next((problem for rule in rules if (problem := rule(config, corpus))), None)
+
+
+def unfit(config: RunConfig, corpus: Corpus) -> str | None:
+    """As `too_short`, or why a table over this vocabulary would not fit in any memory."""
+    return too_short(config, corpus) or table_too_large(config.model, corpus.vocab_size)
 
 
 def scored_tokens(config: RunConfig, corpus: Corpus) -> int:

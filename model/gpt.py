@@ -33,7 +33,7 @@ from model.loss.head import Head, logits_of
 from model.mlp import MLPS
 from model.norm import NORMS
 from model.norm.rmsnorm import rms_norm
-from model.variants import evaluated
+from model.variants import evaluated, table_too_large
 
 
 class Shared(NamedTuple):
@@ -202,19 +202,12 @@ class GPT(nn.Module):
         return Head(self.lm_head.weight, softcap, self.bigrams.weight, rows)
 
 
-# A table of more logits is a mistake: 8 GiB, and as much again for its gradient and each of its moments.
-_MOST_TABLE_LOGITS = 2**31
-
-
 def _table(config: ModelConfig, vocab_size: int) -> nn.Embedding:
     """Raises ConfigError where it would not fit in any memory."""
-    rows = config.table_rows(vocab_size)
-    if rows * vocab_size > _MOST_TABLE_LOGITS:
-        raise ConfigError(
-            f"model.table_order={config.table_order} gives the table {rows:,} rows of {vocab_size:,} logits; "
-            "set model.bigram_rows to fewer rows"
-        )
-    return nn.Embedding(rows, vocab_size)
+    problem = table_too_large(config, vocab_size)
+    if problem:
+        raise ConfigError(problem)
+    return nn.Embedding(config.table_rows(vocab_size), vocab_size)
 
 
 def count_parameters(config: ModelConfig, vocab_size: int) -> int:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -58,9 +59,9 @@ class Verdict(StrEnum):
 class Correlation:
     """Spearman's rho with its 95 % interval; the ends are None for fewer than `MIN_RUNS` values."""
 
-    rho: float
-    low: float | None
-    high: float | None
+    rho: Annotated[float, "From -1 to 1."]
+    low: Annotated[float | None, "Lower end of the 95 % interval."]
+    high: Annotated[float | None, "Upper end of the 95 % interval."]
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,12 @@ from model.config import (
     check_seed,
 )
 from model.data import DATASETS
+from search.canonical import SEARCHABLE
+from search.cores import Cores, usable_cores
 from search.meter.gpu_source import GPU_ENERGY
 from search.meter.program import Program
 from search.objective import OBJECTIVES
-from search.space import SEARCHABLE, Space, parse_space
+from search.space import Space, never_varies, parse_space
 from search.stopping import Limits
 from search.trial import CountedPhases
 
@@ -135,7 +137,7 @@ class SamplerSection:
 @dataclass
 class StudyConfig:
     """The whole. `model`, `optimizer`, `schedule` and `train` are the baseline; `space` says what may
-    vary."""
+    vary; `reports` is the folder that studies are written to, null for the repository's own."""
 
     study: StudySection = field(default_factory=StudySection)
     target_loss: float = 1.905
@@ -152,6 +154,7 @@ class StudyConfig:
     sampler: SamplerSection = field(default_factory=SamplerSection)
     meter: MeterSection = field(default_factory=MeterSection)
     device: DeviceSection = field(default_factory=DeviceSection)
+    reports: str | None = None
     storage: str = "auto"
     recipe: str | None = None
     output: str | None = None
@@ -182,6 +185,7 @@ def check_run(config: StudyConfig) -> None:
     check_meter(config.meter)
     _choice("device.name", config.device.name, DEVICES)
     _number("device.threads", config.device.threads, at_least=1)
+    _check_threads(config.device.threads, usable_cores())
     _number("device.band_limit_s", config.device.band_limit_s, at_least=0)
     band = config.device.temperature_band_c
     if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
@@ -193,6 +197,16 @@ def check_run(config: StudyConfig) -> None:
             _number(f"budget.{name}", value, above=0)
     check_seed("seed", config.seed)
     config.run_config()
+
+
+def _check_threads(threads: int, cores: Cores) -> None:
+    """Threads that share a core wait for each other, mostly spinning: 64 on two cores cost 100 times one's
+    joules."""
+    if threads > cores.threads:
+        raise ConfigError(
+            f"device.threads={threads} is more than this process may use ({cores.describe()}); "
+            f"type device.threads={cores.threads} or fewer"
+        )
 
 
 def check_meter(meter: MeterSection) -> None:
@@ -238,7 +252,11 @@ def check_study(config: StudyConfig) -> Space:
         raise ConfigError(f"objective.names names one twice: {', '.join(config.objective.names)}")
     if not config.space:
         raise ConfigError("the study has no space: nothing varies; see conf/space/demo.yaml for one")
-    return config.parsed_space()
+    space = config.parsed_space()
+    idle = never_varies(space)
+    if len(idle) == len(space.entries):
+        raise ConfigError(f"nothing in the space varies: {'; '.join(idle)}")
+    return space
 
 
 def check_name(name: str) -> None:

@@ -1,26 +1,29 @@
-"""The device that a run uses: which one, what it can do, its memory, and the lock that keeps others off
-it."""
+"""The device that a run uses: which one, what it can do, its memory, and what must be locked for it."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
-import tempfile
+import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from model.config import ConfigError
+from model.data.corpus import Corpus
 from model.variants import Capabilities, find_compiler, find_modules
 from search.config import DeviceSection
-from search.errors import UserError
+from search.errors import USAGE_ERROR
+from search.locks import DeviceBusy, exclusive
+from search.memory import CpuPeak, CudaPeak, PeakMemory
 from search.meter.base import MeterSpec
+
+__all__ = ["Device", "DeviceBusy", "cpu_name", "exclusive", "locks", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -72,27 +75,9 @@ class Device:
             self.type, self.name, torch.__version__, bf16, find_compiler(), capability, find_modules()
         )
 
-    def reset_peak_memory(self) -> bool:
-        """Start counting the peak anew; False where the platform cannot."""
-        if self.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.index)
-            return True
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            return False
-        return True
-
-    def peak_memory_bytes(self) -> int | None:
-        """Since the reset. On a CPU the peak resident set of the process, the interpreter included."""
-        if self.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self.index))
-        try:
-            status = Path("/proc/self/status").read_text()
-        except OSError:
-            return None
-        peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
-        return int(peak.split()[1]) * 1024 if peak else None
+    def memory(self, corpus: Corpus) -> PeakMemory:
+        """Counts the peak of each run from now on. On a CPU, of the whole process."""
+        return CudaPeak(self.index) if self.type == "cuda" else CpuPeak((corpus.train, corpus.validation))
 
     def describe(self) -> dict[str, Any]:
         """For provenance: what makes two numbers comparable."""
@@ -155,7 +140,7 @@ def cpu_calculates_in_bf16() -> bool:
 
 def cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     return next(
@@ -164,44 +149,16 @@ def cpu_name() -> str:
     )
 
 
-class DeviceBusy(UserError):
-    """Another study holds the device. The text is one line."""
-
-
-@contextmanager
-def exclusive(
-    lock_names: Collection[str], holder: str, wait: bool, on_wait: Callable[[str], None] = lambda what: None
-) -> Iterator[None]:
-    """Hold every one of these devices for one run, taken in an order that is the same for all, so that two
-    studies cannot wait for each other. Raises DeviceBusy if told not to wait."""
-    with ExitStack() as stack:
-        for name in sorted(set(lock_names)):
-            stack.enter_context(_held(name, holder, wait, on_wait))
-        yield
-
-
-@contextmanager
-def _held(lock_name: str, holder: str, wait: bool, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold one device. The kernel lets go when the process dies.
-
-    While another holds it, `on_wait` is told so every few seconds.
-    """
-    folder = Path(tempfile.gettempdir()) / f"joulesearch-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    lock = FileLock(folder / f"{lock_name}.lock")
-    who = folder / f"{lock_name}.holder"
-    while not lock.is_locked:
-        try:
-            lock.acquire(timeout=2.0 if wait else 0.0)
-        except Timeout as error:
-            by = who.read_text() if who.exists() else "another process"
-            if not wait:
-                raise DeviceBusy(
-                    f"{lock_name} is held by {by}; end that first, or type device.wait=true"
-                ) from error
-            on_wait(f"the device {lock_name}, which {by} holds")
+def main() -> int:
+    """`python -m search.device`: whether there is the device that standard input asks for, as JSON; if not,
+    why."""
     try:
-        who.write_text(holder)
-        yield
-    finally:
-        lock.release()
+        resolve(DeviceSection(**json.load(sys.stdin)))
+    except ConfigError as error:
+        print(error)
+        return USAGE_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,21 +5,29 @@
 | 0 | done |
 | 1 | ran, and has no result: the baseline failed, a single run missed its target, or meters disagree |
 | 2 | a mistake to put right: one line says what was expected, what came, and what to type |
+| 129 | stopped by SIGHUP: the terminal closed |
+| 129 | stopped by SIGHUP: the terminal was closed |
 | 130 | stopped by Ctrl-C |
+| 141 | stopped because nobody reads its output any more, as `head` does not after its lines |
 | 143 | stopped by SIGTERM |
+
+Whatever stopped it, nothing finished is lost: the same command goes on.
 """
 
 from __future__ import annotations
 
+import errno
 import sys
+from contextlib import suppress
 
 from model.config import ConfigError
-from model.data.errors import DataError
+from model.errors import DataError
 from search.meter.base import MeterUnavailable
 
 NO_RESULT = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130
+OUTPUT_CLOSED = 141
 TERMINATED = 143
 
 
@@ -27,10 +35,30 @@ class UserError(Exception):
     """Something that the person at the keyboard can put right. The text is one line."""
 
 
+class Stopped(BaseException):
+    """Ends the program with a status of its own. The text is one line, or empty where nothing is to be
+    said. Like KeyboardInterrupt no error of a run, so that nobody takes it for one."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 # What ends in one line and exit status 2; anything else is a bug and keeps its traceback.
 ONE_LINE = (UserError, ConfigError, DataError, MeterUnavailable)
 
 
 def say(message: str) -> None:
-    """One line on standard error."""
-    print(f"joulesearch: {' '.join(message.split())}", file=sys.stderr)
+    """One line on standard error; nothing where there is nothing to say, or nobody to hear it."""
+    if message:
+        with suppress(OSError):
+            print(f"joulesearch: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def refusal(error: OSError) -> str | None:
+    """One line on a file or a disk that the machine refused; None where it is no file's, and so a bug."""
+    about_disks = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    if error.filename is None and error.errno not in about_disks:
+        return None
+    at = "" if error.filename is None else f": {error.filename}"
+    return f"{error.strerror}{at}"

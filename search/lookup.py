@@ -8,6 +8,7 @@ from typing import Any
 
 from model.config import ModelConfig
 from model.variants import lookup_like
+from search.stopping import Rival
 from search.trial import Record
 
 
@@ -31,15 +32,15 @@ def is_lookup_like(record: Record) -> bool:
     return looks_up(record.config)
 
 
-def rivals_of(config: Mapping[str, Any], records: Iterable[Record]) -> tuple[tuple[float, ...], ...]:
-    """The objective values that a run of `config` may be ended for: those of finished feasible runs.
+def rivals_of(config: Mapping[str, Any], records: Iterable[Record]) -> tuple[Rival, ...]:
+    """The finished feasible runs that a run of `config` may be ended for.
 
     Lookup-like ones end only their like. A front is also shown without them, and a run that they dominate may
     be on it.
     """
     may_look_up = looks_up(config)
     return tuple(
-        tuple(record.values.values())
+        Rival(record.trial, tuple(record.values.values()))
         for record in records
         if record.feasible and (may_look_up or not is_lookup_like(record))
     )

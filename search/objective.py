@@ -57,6 +57,17 @@ def objective_values(names: Sequence[str], spent: Spent) -> dict[str, float] | N
     return {name: float(value) for name, value in values.items() if value is not None}
 
 
+def shown_values(values: Mapping[str, float]) -> str:
+    """For a person: `7.62 J, 1.60 s, 135,936 tokens`."""
+    return ", ".join(
+        f"{_shown_number(value)} {OBJECTIVES[name].unit or name}" for name, value in values.items()
+    )
+
+
+def _shown_number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
 def loss_gap(outcome: Outcome, best_loss: float | None, target_loss: float) -> float:
     """Best loss minus target; feasible means <= 0. A run that diverged gets a large gap, so that samplers
     shun it."""

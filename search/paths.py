@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from search.config import folder_name
-
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -24,8 +22,30 @@ def cache_dir() -> Path:
     return root() / ".cache"
 
 
-def study_dir(study_name: str) -> Path:
-    return root() / "reports" / folder_name(study_name)
+def reports_dir(reports: str | None = None) -> Path:
+    """What a person named, or the repository's own."""
+    return root() / "reports" if reports is None else absolute(reports)
+
+
+def study_dir(study_name: str, reports: str | None = None) -> Path:
+    from search.config import folder_name
+
+    return reports_dir(reports) / folder_name(study_name)
+
+
+def absolute(path: str) -> Path:
+    """A path that a person typed, with ~ and relative to the current folder."""
+    return Path(path).expanduser().absolute()
+
+
+def current_folder() -> Path:
+    """Raises UserError where it was removed."""
+    from search.errors import UserError
+
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UserError("the current folder was removed; type cd to one that is there") from error
 
 
 def shown(path: Path) -> str:

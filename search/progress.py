@@ -14,7 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from model.data import Corpus, unseen_share
 from model.data.ngram import NgramLoss
+from search.objective import shown_values
 from search.paths import shown
+from search.plural import counted
+from search.report import words
+from search.report.advice import what_next
 from search.report.console import cost_line, front_table
 from search.run import RunRequest
 from search.trial import Kind, Outcome, Record
@@ -46,6 +50,10 @@ class Watcher:
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False)
 
+    def note(self, text: str) -> None:
+        """One line of plain text, however long."""
+        self._console.print(escape(text), highlight=False, soft_wrap=True)
+
     def loading(self, what: str, done_bytes: int, total_bytes: int) -> None:
         """A line each tenth of a download or a preparation; small ones are done before anybody wonders."""
         tenth = 10 * done_bytes // total_bytes if total_bytes > 0 else 0
@@ -55,25 +63,32 @@ class Watcher:
             share = f": {10 * tenth} % of {total_bytes / 1e6:,.0f} MB" if total_bytes > 0 else " ..."
             self.say(f"{escape(what)}{share}")
 
-    def problem(self, corpus: Corpus, ngram: NgramLoss, target_loss: float, validation_tokens: int) -> None:
+    def problem(
+        self, corpus: Corpus, ngram: NgramLoss, target_loss: float | None, validation_tokens: int
+    ) -> None:
+        """The data, the target (None: the study looks for it) and what counting reaches."""
+        per_token = corpus.validation_bytes_per_token
+        target = "to be found" if target_loss is None else words.loss_words(target_loss, per_token)
         self.say(
             f"[bold]{escape(self._name)}[/]: {escape(corpus.name)}, {len(corpus.train):,} training tokens, "
-            f"{corpus.vocab_size} symbols; target {target_loss:g} nats/token on "
-            f"{validation_tokens:,} validation tokens"
+            f"{corpus.vocab_size} symbols; target {target} on {validation_tokens:,} validation tokens"
         )
         capped = ngram.counted_tokens < len(corpus.train)
-        counted = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
+        counted_on = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
+        reached = f"{words.loss_words(ngram.loss, per_token)} on the same tokens"
         if ngram.order == 0:
-            self.say(
-                f"guessing reaches {ngram.loss:.3f} nats/token on the same tokens, counting n-grams{counted} "
-                "does no better"
-            )
+            self.say(f"guessing reaches {reached}, counting n-grams{counted_on} does no better")
         else:
-            reached = f"reaches {ngram.loss:.3f} nats/token on the same tokens{counted}"
-            self.say(f"counting {ngram.order}-grams {reached}")
+            self.say(f"counting {ngram.order}-grams reaches {reached}{counted_on}")
+        self.say(words.NATS)
         unseen = unseen_share(corpus, validation_tokens)
         if unseen > 0:
             self.say(f"{'[yellow]warning:[/] ' if unseen > MANY else ''}{unseen_words(unseen)}")
+        if target_loss is not None:
+            self.target(target_loss, ngram)
+
+    def target(self, target_loss: float, ngram: NgramLoss) -> None:
+        """A warning where no language model is needed."""
         if target_loss >= ngram.loss:
             self.say(
                 f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "
@@ -96,7 +111,7 @@ class Watcher:
         for record in records:
             self._remember(record)
         if records:
-            self.say(f"going on after {len(records)} finished trials")
+            self.say(f"going on after {counted(len(records), 'finished trial')}")
         self._began_s = time.monotonic()
         if not self._console.is_terminal:
             yield
@@ -139,8 +154,7 @@ class Watcher:
         self._done.append(time.monotonic())
         who = "baseline" if record.role == "baseline" else "search"
         if record.outcome is Outcome.REACHED:
-            values = ", ".join(f"{name} {value:.4g}" for name, value in record.values.items())
-            told = f"{values} ({record.meter.kind.value})"
+            told = f"{shown_values(record.values)} ({record.meter.kind.value})"
         else:
             told = f"{record.reason} ({record.meter.kind.value})"
         flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""
@@ -171,9 +185,11 @@ class Watcher:
 
     def report(self, folder: Path, page: Path) -> None:
         """The end of a sitting: front beside baseline, what the search cost, where the report is."""
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         self._console.print(front_table(summary))
         self.say(escape(cost_line(summary)))
+        if line := what_next(summary, shown(folder / "best.yaml")):
+            self._console.print(escape(line), highlight=False, soft_wrap=True)
         self._console.print(f"report: {escape(shown(page))}", highlight=False, soft_wrap=True)
 
     def _show(self, description: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from model.config import ConfigError
+from search.study_files import yaml_problem
 
 PARTS = (
     "model",
@@ -32,6 +33,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"recipe={path} cannot be read: {error.strerror}; a study writes best.yaml"
         ) from error
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"recipe: {yaml_problem(error, path)}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"recipe={path} is not YAML: {' '.join(str(error).split())[:120]}") from error
     if not isinstance(recipe, Mapping):

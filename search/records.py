@@ -6,6 +6,7 @@ The lines are strict JSON, so a number that JSON does not have (the loss of a ru
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -13,6 +14,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from search.errors import UserError
+from search.files import naming
+from search.paths import shown
 from search.trial import Record
 
 _BLOCK = 1 << 16
@@ -20,19 +24,21 @@ _ROOM_BYTES = 1 << 20  # a record of some thousand evaluations
 _NOT_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
-class RecordsError(ValueError):
-    """A records file that cannot be read. The text is one line and names the file and the line."""
+class RecordsError(UserError):
+    """A records file that holds something else. The text is one line and names the file and the line."""
 
 
 def read_records(path: Path) -> tuple[list[Record], int]:
     """The records of a file, and the byte length of the part of it that holds them.
 
-    A last line that is not JSON is the trace of a process that died while writing it: it is left out, and
-    lies beyond the returned length. Raises RecordsError where any other line is not a record, and OSError
-    where the file cannot be read.
+    A last line without an end that is not JSON is the trace of a process that died while writing it: it is
+    left out, and lies beyond the returned length. Raises RecordsError where any other line is not a record
+    or repeats one, and FileError where the file cannot be read.
     """
-    data = path.read_bytes()
+    with naming(path, "read"):
+        data = path.read_bytes()
     records: list[Record] = []
+    lines: dict[str, int] = {}
     start = 0
     number = 0
     while start < len(data):
@@ -42,13 +48,18 @@ def read_records(path: Path) -> tuple[list[Record], int]:
         line = data[start:end]
         if line.strip():
             try:
-                records.append(_parse(line))
-            except json.JSONDecodeError as error:
-                if end == len(data):
+                record = _parse(line)
+            except json.JSONDecodeError:
+                if end == len(data) and _is_torn(line, alone=start == 0):
                     return records, start
-                raise RecordsError(f"{path}, line {number}: expected a JSON record, got {error}") from error
+                raise RecordsError(f"{shown(path)}, line {number}: {_no_record(line)}") from None
             except ValueError as error:
-                raise RecordsError(f"{path}, line {number}: {error}") from error
+                raise RecordsError(f"{shown(path)}, line {number}: {error}") from error
+            first = lines.setdefault(record.run_id, number)
+            if first != number:
+                repeated = f"repeats line {first}, run {record.run_id}; drop one of them"
+                raise RecordsError(f"{shown(path)}, line {number}: {repeated}")
+            records.append(record)
         start = end
     return records, len(data)
 
@@ -62,22 +73,25 @@ def append_record(path: Path, record: Record) -> None:
     """Add one line and return when it is on the disk. The folder must exist; the file need not.
 
     A torn last line is cut off first. Raises TypeError where the record holds what JSON cannot, before the
-    file is touched, and OSError where the disk is full: the file is then as it was.
+    file is touched, RecordsError where the file ends in something else than a record, and FileError where
+    it cannot be written, as on a full disk: the file is then as it was.
     """
     line = as_line(record).encode() + b"\n"
-    created = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        # Another process that appends now must neither see its half-written line cut off nor cut off ours.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        end, separator = _valid_end(descriptor)
-        os.ftruncate(descriptor, end)
-        _write_whole(descriptor, separator + line, end)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    if created:
-        _sync_folder(path.parent)
+    with naming(path, "written"):
+        created = not path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            # Another process that appends now must neither see its half-written line cut off nor cut off
+            # ours.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            end, separator = _valid_end(descriptor, path)
+            os.ftruncate(descriptor, end)
+            _write_whole(descriptor, separator + line, end)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if created:
+            _sync_folder(path.parent)
 
 
 def check_appendable(path: Path) -> None:
@@ -113,7 +127,10 @@ def _need_records(path: Path) -> None:
 
 
 def _parse(line: bytes) -> Record:
-    data = json.loads(_text(line), object_hook=_decode)
+    try:
+        data = json.loads(_text(line), object_hook=_decode)
+    except RecursionError:
+        raise ValueError("expected a record, got brackets in brackets without end") from None
     if not isinstance(data, dict):
         raise ValueError(f"expected a record, got {type(data).__name__}")
     return Record.from_dict(data)
@@ -135,6 +152,18 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
+def _is_torn(line: bytes, alone: bool) -> bool:
+    """Whether a last line that is no JSON can be what a process left that died while writing it: it has no
+    end, or blocks of zeros. `alone`: it is all that the file holds, and must begin as a record does."""
+    unwritten = line.strip(b"\0") == b""
+    return unwritten or ((b"\0" in line or not line.endswith(b"\n")) and (not alone or line.startswith(b"{")))
+
+
+def _no_record(line: bytes) -> str:
+    text = line[:60].decode("utf-8", errors="replace").strip()
+    return f"expected a JSON record, got {text[:30]!r}; take the line out, or put the file back"
+
+
 def _encode(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": str(float(value))}
@@ -151,11 +180,16 @@ def _decode(value: dict[str, Any]) -> Any:
     return value
 
 
-def _valid_end(descriptor: int) -> tuple[int, bytes]:
-    """Where the next line goes, and what must stand before it: a newline where a whole line lacks its own."""
+def _valid_end(descriptor: int, path: Path) -> tuple[int, bytes]:
+    """Where the next line goes, and what must stand before it: a newline where a whole line lacks its own.
+
+    Raises RecordsError where the last line is neither a record nor a torn one: it is not ours to cut off.
+    """
     size = os.fstat(descriptor).st_size
     last = _last_line(descriptor, size)
     if last.strip() and not _is_json(last):
+        if not _is_torn(last, alone=len(last) == size):
+            raise RecordsError(f"{shown(path)}, last line: {_no_record(last)}")
         return size - len(last), b""
     return size, b"\n" if last and not last.endswith(b"\n") else b""
 
@@ -177,7 +211,7 @@ def _write_whole(descriptor: int, data: bytes, end: int) -> None:
         raise
     if written != len(data):
         os.ftruncate(descriptor, end)
-        raise OSError(f"wrote {written} of {len(data)} bytes of a record: is the disk full?")
+        raise OSError(errno.ENOSPC, f"wrote {written} of {len(data)} bytes of a record")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,9 @@ from model.progress import Progress
 from search.energy import Account, Counter, Reading
 from search.meter.base import Meter, WorkDone
 from search.objective import Spent, loss_gap, objective_values
-from search.stopping import Ending, Limits, Standing, ending
+from search.pauses import TOO_LONG, NoPauses, Pauses
+from search.plural import counted
+from search.stopping import Ending, Limits, Rival, Standing, ending
 from search.trial import CurvePoint, Ledger, MeterInfo, Outcome, Record, SideReading, find_crossing
 
 LOOK_EVERY_S = 0.5
@@ -48,7 +50,7 @@ class RunRequest:
     system_attrs: Mapping[str, Any] = field(default_factory=dict)
     parameters: int = 0
     limits: Limits = field(default_factory=Limits)
-    rivals: tuple[tuple[float, ...], ...] = ()
+    rivals: tuple[Rival, ...] = ()
     retry_of: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -62,7 +64,7 @@ class RunRequest:
                 **data,
                 "objectives": tuple(data["objectives"]),
                 "limits": Limits(**data["limits"]),
-                "rivals": tuple(tuple(rival) for rival in data["rivals"]),
+                "rivals": tuple(Rival(rival["trial"], tuple(rival["values"])) for rival in data["rivals"]),
             }
         )
 
@@ -121,6 +123,7 @@ class Seen:
     flags: tuple[str, ...] = ()
     flags_beside: tuple[tuple[str, ...], ...] = ()
     observed: Mapping[str, Any] = field(default_factory=dict)
+    paused_s: float = 0.0
 
     @property
     def counted(self) -> tuple[float | None, float]:
@@ -171,14 +174,17 @@ def execute(
     idle_power_w: float | None = None,
     peak_memory: Callable[[], int | None] = lambda: None,
     flags: Sequence[str] = (),
+    pauses: Pauses | None = None,
 ) -> Record:
     """Drive `training` until the target, a budget, a dominating rival or its end. Never raises for the run's
     errors.
 
     `report` gets the run so far at every look. `beside` are read at the same moments and rank nothing.
-    `clock` must be the meter's own. `flags`: what was wrong before the run began.
+    `clock` must be the meter's own. `flags`: what was wrong before the run began. `pauses` tells whether this
+    process stood still.
     """
     instruments = (Instrument(meter, info), *beside)
+    pauses = pauses or NoPauses()
     work = WorkDone(request.run_config(), request.vocab_size)
 
     def read() -> tuple[Reading, ...]:
@@ -193,6 +199,7 @@ def execute(
             unread = Reading(clock(), None, f"the device could not be read: {one_line(error)}")
             return (unread,) * len(instruments)
 
+    pauses.start()
     for instrument in instruments:
         instrument.meter.start(work)
     first = read_anyhow()
@@ -215,7 +222,7 @@ def execute(
             try:
                 progress = next(training)
             except StopIteration:
-                end = Ending(Outcome.OUT_OF_BUDGET, f"the schedule's {seen.progress.step} steps are done")
+                end = Ending(Outcome.OUT_OF_BUDGET, _schedule_done(seen.progress.step))
                 break
             _note(work, seen.account.phase, progress)
             diverged = progress.train_loss is not None and not math.isfinite(progress.train_loss)
@@ -246,17 +253,24 @@ def execute(
         seen = _last_look(seen, readings)
     for instrument in instruments:
         instrument.meter.stop()
+    seen = replace(seen, paused_s=pauses.stop())
     short = short_window(seen.counted[1], meter.spec.update_period_s)
     waited, wait_flags = data_wait(seen)
+    paused, pause_flags = pause(seen)
     seen = replace(
         seen,
-        flags=(*flags, *meter.flags(), *short, *wait_flags),
+        flags=(*flags, *meter.flags(), *short, *wait_flags, *pause_flags),
         flags_beside=tuple(tuple(instrument.meter.flags()) for instrument in beside),
-        observed=compile_counts(seen.progress) | waited | dict(meter.observed()),
+        observed=compile_counts(seen.progress) | waited | paused | dict(meter.observed()),
         peak_memory_bytes=peak_memory(),
     )
-    interrupted = end.reason == INTERRUPTED
+    stood_still = end.outcome is not Outcome.CRASHED and _paused_too_long(seen) != ""
+    interrupted = end.reason == INTERRUPTED or stood_still  # either is worth another attempt
     return to_record(seen, end, interrupted)
+
+
+def _schedule_done(steps: int) -> str:
+    return f"the schedule's {counted(steps, 'step')} {'is' if steps == 1 else 'are'} done"
 
 
 def _note(work: WorkDone, phase: str, progress: Progress) -> None:
@@ -282,6 +296,22 @@ def data_wait(seen: Seen) -> tuple[dict[str, float], tuple[str, ...]]:
     if ledger is not None and train_s > 0:
         observed["data_wait_j"] = ledger.energy_j["train"] * min(1.0, waited_s / train_s)
     return observed, (("waited_for_data",) if waited_s > DATA_WAIT * train_s else ())
+
+
+def pause(seen: Seen) -> tuple[dict[str, float], tuple[str, ...]]:
+    """How long a run's process stood still, and its flag; nothing of one that did not."""
+    return ({"paused_s": seen.paused_s}, ("paused",)) if seen.paused_s else ({}, ())
+
+
+def _paused_too_long(seen: Seen) -> str:
+    """Why joules and seconds are not those of the work, where the process stood still for part of them."""
+    whole_s = seen.account.last.time_s - seen.account.first.time_s
+    if seen.paused_s <= TOO_LONG * whole_s:
+        return ""
+    return (
+        f"the run's process stood still for {seen.paused_s:.1f} s of {whole_s:.1f} s (stopped, suspended or "
+        "asleep), and what was drawn meanwhile cannot be told from its work"
+    )
 
 
 def compile_counts(progress: Progress) -> dict[str, int]:
@@ -336,7 +366,7 @@ def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
     crashed."""
     request = seen.request
     ledger = seen.account.ledger()
-    unmeasured = seen.account.reason or _unresolved(seen)
+    unmeasured = seen.account.reason or _paused_too_long(seen) or _unresolved(seen)
     if unmeasured and end.outcome is not Outcome.CRASHED:
         end = Ending(Outcome.UNMEASURED, unmeasured)
     best = best_loss(seen.curve)

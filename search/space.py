@@ -21,6 +21,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, get_args, get_type_hints
 
@@ -33,11 +34,23 @@ from optuna.distributions import (
 
 from model.config import TYPE_NAMES, ConfigError, RunConfig
 from model.variants import Capabilities, missing, tables
+from search.canonical import SEARCHABLE, plain
 
-# The evaluation is the instrument and the data the problem: neither may be searched.
 # More values than these are not looked through one by one.
 MOST_VALUES = 10_000
-SEARCHABLE = ("model", "optimizer", "schedule", "train")
+# What a configuration holds beside those, and why it is the same in every trial.
+FIXED = {
+    "evaluation": "the instrument, the same for every trial",
+    "data": "the problem, the same for every trial",
+    "target_loss": "the problem, the same for every trial",
+    "seed": "drawn anew for every trial",
+    "objective": "what trials are ranked by",
+    "meter": "the instrument, the same for every trial",
+    "device": "the machine, the same for every trial",
+    "budget": "the study's",
+    "study": "the study's",
+    "sampler": "the study's",
+}
 
 Params = dict[str, Any]
 Suggest = Callable[[str, BaseDistribution], Any]
@@ -73,9 +86,7 @@ class Entry:
         if self.type == "float":
             high = self.high
             if self.step is not None:
-                on_grid = self.low + math.floor((self.high - self.low) / self.step + 1e-9) * self.step
-                # 0.8 and three steps of 0.05 are a little above 0.95 in floating point.
-                high = self.high if math.isclose(on_grid, self.high) else on_grid
+                high = _grid_value(self.low, self.step, _steps_up(self.high, self.low, self.step, math.floor))
             return FloatDistribution(self.low, high, log=self.log, step=self.step)
         low, high, step = int(self.low), int(self.high), int(self.step or 1)
         if self.multiple_of:
@@ -98,7 +109,8 @@ class Space:
     base: Mapping[str, Any]
 
     def sample(self, suggest: Suggest) -> Params:
-        """Ask `suggest(path, distribution)` for every active entry, in order."""
+        """Ask `suggest(path, distribution)` for every active entry, in order. A number of a range with steps
+        is the number that a person would write: 0.3, whatever three tenths add up to."""
         params: Params = {}
         for entry in self.entries:
             known = {
@@ -106,7 +118,7 @@ class Space:
             }
             distribution = entry.distribution(known)
             if distribution is not None:
-                params[entry.path] = suggest(entry.path, distribution)
+                params[entry.path] = on_grid(suggest(entry.path, distribution), distribution)
         return params
 
     def config(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +162,7 @@ class Space:
         def suggest(path: str, distribution: BaseDistribution) -> Any:
             nonlocal outside
             value = get_path(self.base, path)
-            outside = outside or not _holds(distribution, value)
+            outside = outside or not holds(distribution, value)
             return value
 
         params = self.sample(suggest)
@@ -188,25 +200,44 @@ def _values(distribution: BaseDistribution, most: int) -> list[Any]:
         and (distribution.high - distribution.low) // distribution.step < most
     ):
         return list(range(distribution.low, distribution.high + 1, distribution.step))
+    if isinstance(distribution, FloatDistribution):
+        return _grid(distribution, most)
     return []
 
 
-def config_key(config: Mapping[str, Any]) -> str:
-    """Equal for configurations that train the same thing; the seed and the instrument do not count."""
-    return json.dumps({part: _canonical(config[part]) for part in SEARCHABLE}, sort_keys=True)
+def _grid(distribution: FloatDistribution, most: int) -> list[float]:
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if low == high:
+        return [low]
+    if step is None or (high - low) / step >= most:
+        return []
+    return [_grid_value(low, step, steps) for steps in range(_steps_up(high, low, step, round) + 1)]
 
 
-def _canonical(value: Any) -> Any:
-    """4 and 4.0 are one value."""
-    if isinstance(value, Mapping):
-        return {key: _canonical(item) for key, item in value.items()}
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def on_grid(value: Any, distribution: BaseDistribution) -> Any:
+    """The value as it would be written down, where the distribution has steps and it lies on one."""
+    if not isinstance(distribution, FloatDistribution) or distribution.step is None:
+        return value
+    if not holds(distribution, value):
+        return value
+    low, step = distribution.low, distribution.step
+    return _grid_value(low, step, _steps_up(value, low, step, round))
+
+
+def _steps_up(value: float, low: float, step: float, rounding: Callable[[float], int]) -> int:
+    """How many steps from `low` to `value`; 0.95 is three of 0.05 above 0.8, if not in floating point."""
+    return rounding((value - low) / step + (1e-9 if rounding is math.floor else 0.0))
+
+
+def _grid_value(low: float, step: float, steps: int) -> float:
+    """In decimal arithmetic: steps of a tenth add up to three tenths."""
+    return float(Decimal(repr(low)) + steps * Decimal(repr(step)))
 
 
 def parse_space(raw: Mapping[str, Any], base: Mapping[str, Any]) -> Space:
     """Check a study's space against its base configuration. Raises ConfigError with one line."""
     entries: dict[str, Entry] = {}
-    for path, item in _flatten(raw):
+    for path, item in _flatten(raw, base):
         if path in entries:
             raise ConfigError(f"space.{path} is given twice, nested and with dots; drop one")
         entries[path] = _entry(path, dict(item), base)
@@ -239,7 +270,8 @@ def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]
             why = "; ".join(reason for reason in reasons.values() if reason)
             raise ConfigError(f"space.{entry.path} has no choice that runs here: {why}")
         kept.append(Entry(**(_fields(entry) | {"choices": choices})))
-    return Space(tuple(kept), space.base), left_out
+    space = Space(tuple(kept), space.base)
+    return space, [*left_out, *never_varies(space)]
 
 
 def get_path(config: Mapping[str, Any], path: str) -> Any:
@@ -256,7 +288,8 @@ def set_path(config: dict[str, Any], path: str, value: Any) -> None:
     config[last] = value
 
 
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value lies in a distribution, on its grid where it has one."""
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     assert isinstance(distribution, IntDistribution | FloatDistribution)
@@ -285,19 +318,37 @@ def _plain(entry: Entry) -> dict[str, Any]:
     return plain
 
 
-def _flatten(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _flatten(
+    raw: Mapping[str, Any], base: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Entries by path. What stands where a value of the configuration does is an entry."""
+    leaves = set(_leaves(base))
     for key, value in raw.items():
         path = f"{prefix}{key}"
+        is_group = any(leaf.startswith(f"{path}.") for leaf in leaves)
+        is_entry = isinstance(value, Mapping) and "type" in value
+        if not is_group and not is_entry:
+            _check_path(path, base, f"space.{path} names a path that cannot be searched")
         if not isinstance(value, Mapping):
             raise ConfigError(
-                f"space.{path} must be an entry like {{type: int, low: 1, high: 8}}, got {value!r}"
+                f"space.{path} must be {'a group of entries' if is_group else 'an entry'} like "
+                f"{_entry_like(value, is_group)}, got {value!r}"
             )
-        if "type" in value or not value:
-            yield path, value
-        elif not any(isinstance(item, Mapping) for item in value.values()):
+        if is_group and not is_entry:
+            yield from _flatten(value, base, f"{path}.")
+        elif value and not is_entry and not any(isinstance(item, Mapping) for item in value.values()):
             raise ConfigError(f"space.{path} needs a type: int, float or categorical")
         else:
-            yield from _flatten(value, f"{path}.")
+            yield path, value
+
+
+def _entry_like(value: Any, is_group: bool) -> str:
+    """An entry that could have been meant."""
+    if is_group:
+        return "{n_layer: {type: int, low: 1, high: 8}}"
+    if isinstance(value, list | tuple) and value:
+        return f"{{type: categorical, choices: {json.dumps(list(value), ensure_ascii=False, default=str)}}}"
+    return "{type: int, low: 1, high: 8}"
 
 
 _KEYS = {
@@ -326,7 +377,7 @@ def _entry(path: str, item: dict[str, Any], base: Mapping[str, Any]) -> Entry:
         choices = tuple(_as_list(f"{where}.choices", item.get("choices")))
         for choice in choices:
             _check_choice(f"{where}.choices", path, choice)
-        if len({repr(_canonical(choice)) for choice in choices}) < len(choices):
+        if len({repr(plain(choice)) for choice in choices}) < len(choices):
             raise ConfigError(f"{where}.choices names a value twice: {list(choices)}")
         return Entry(path, kind, choices=choices, when=when)
     _check_range(where, kind, item, field_types(path))
@@ -449,10 +500,33 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _check_path(path: str, base: Mapping[str, Any], problem: str) -> None:
     known = [leaf for part in SEARCHABLE for leaf in _leaves(base[part], f"{part}.")]
-    if path not in known:
-        near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"paths start with {', '.join(SEARCHABLE)}"
-        raise ConfigError(f"{problem}, and there is no {path}; {hint}")
+    if path in known:
+        return
+    part = path.split(".")[0]
+    if part in FIXED:
+        raise ConfigError(f"{problem}: {part} is {FIXED[part]}; paths start with {', '.join(SEARCHABLE)}")
+    near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"paths start with {', '.join(SEARCHABLE)}"
+    raise ConfigError(f"{problem}, and there is no {path}; {hint}")
+
+
+def never_varies(space: Space) -> list[str]:
+    """A line for each entry whose `when` no combination of the others can meet."""
+    entries = {entry.path: entry for entry in space.entries}
+    lines = []
+    for entry in space.entries:
+        for path, allowed in entry.when.items():
+            possible = _possible(path, entries, space.base)
+            if possible is not None and not set(map(repr, possible)) & set(map(repr, allowed)):
+                others = ", ".join(_words(value) for value in possible)
+                wanted = " or ".join(_words(value) for value in allowed)
+                lines.append(f"{entry.path} never varies: {path} is never {wanted}, only {others}")
+                break
+    return lines
+
+
+def _words(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) or value is None else str(value)
 
 
 def _check_corners(space: Space) -> None:

@@ -8,16 +8,19 @@ from collections.abc import Sequence
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from model.config import RunConfig
 from model.variants import Capabilities, unrunnable
-from search.compose import missing_study, run, to_config
+from search import terminal
+from search.complaints import unnamed
+from search.compose import run, to_config
 from search.config import check_study
 from search.errors import UserError
+from search.leaving import leaving_at_once
 from search.levers import by_function, lever_of
+from search.plural import counted
 from search.proposal import draw_at_random
 from search.space import Entry, Space, get_path, offered
 
@@ -32,21 +35,22 @@ def main() -> None:
 
 def task(composed: DictConfig) -> int:
     if OmegaConf.is_missing(composed.study, "name"):
-        raise UserError(missing_study().replace("search +", "search.space +"))
+        raise UserError(unnamed("search.space"))
     config = to_config(composed)
     wanted = check_study(config)
-    from search.device import resolve  # imports torch
+    with leaving_at_once():
+        from search.device import resolve  # imports torch
 
     capabilities = resolve(config.device).capabilities()
     space, left_out = offered(wanted, capabilities)
-    console = Console()
+    console = terminal.console()
     console.print(f"{escape(config.study.name)} on {escape(capabilities.device_name)}", highlight=False)
     console.print(table(space))
     for line in left_out:
         console.print(f"left out: {escape(line)}", highlight=False, soft_wrap=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     combinations, impossible = look_through(space, capabilities)
-    console.print(combinations if impossible else f"{combinations} all run here", highlight=False)
+    console.print(f"{combinations}{'' if impossible else ' all run here'}", highlight=False)
     for reason, share in impossible:
         console.print(f"never proposed ({share:.1%}): {escape(reason)}", highlight=False, soft_wrap=True)
     return 0
@@ -56,7 +60,7 @@ def table(space: Space) -> Table:
     """A row a dimension."""
     rows = Table(title="offered", title_justify="left")
     for name in ("parameter", "lever of the", "baseline", "values", "only where"):
-        rows.add_column(name)
+        rows.add_column(name, overflow="fold")
     for entry in space.entries:
         rows.add_row(
             entry.path,
@@ -91,12 +95,12 @@ def look_through(space: Space, capabilities: Capabilities) -> tuple[str, Sequenc
     points = space.points(MOST_POINTS)
     if points is None:
         points = [draw_at_random(space, number) for number in range(DRAWS)]
-        counted = f"more than {MOST_POINTS:,} combinations; of {DRAWS:,} drawn at random"
+        said = f"more than {MOST_POINTS:,} combinations; of {DRAWS:,} drawn at random"
     else:
-        counted = f"{len(points):,} combinations:"
+        said = f"{counted(len(points), 'combination')}:"
     reasons = Counter(
         reason
         for params in points
         if (reason := unrunnable(RunConfig.from_mapping(space.config(params)), capabilities.device_type))
     )
-    return counted, [(reason, count / len(points)) for reason, count in reasons.most_common()]
+    return said, [(reason, count / len(points)) for reason, count in reasons.most_common()]

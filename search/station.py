@@ -20,17 +20,21 @@ from typing import Any
 
 import torch
 
+from model.compiling import import_compiler
 from model.config import DataConfig, RunConfig
 from model.data import load
 from model.data.corpus import Corpus
 from model.gpt import count_parameters
 from model.train import NextEvaluation, train
+from model.variants import compiles
 from search.cadence import evaluation_cost_steps, steps_until_evaluation
 from search.config import DeviceSection, MeterSection, RooflineSection
 from search.device import Device, exclusive, locks, resolve
 from search.energy import mean_power_w
 from search.errors import ONE_LINE, UserError
+from search.memory import PeakMemory
 from search.meter import METERS, Meter, choose
+from search.pauses import Heartbeat
 from search.provenance import software
 from search.run import INTERRUPTED, Instrument, RunRequest, Seen, execute, one_line, to_record
 from search.stopping import Ending
@@ -53,6 +57,7 @@ class Station:
     beside: tuple[Instrument, ...]
     corpus: Corpus
     idle_power_w: float | None
+    memory: PeakMemory
 
     @staticmethod
     def open(setup: StationSetup) -> Station:
@@ -75,7 +80,8 @@ class Station:
             )
         _warm_up(device, corpus)
         info = _info(meter, section, because)
-        return Station(setup, device, meter, info, beside, corpus, _idle_power_w(meter, section.idle_s))
+        idle_w = _idle_power_w(meter, section.idle_s)
+        return Station(setup, device, meter, info, beside, corpus, idle_w, device.memory(corpus))
 
     def hello(self) -> dict[str, Any]:
         return {
@@ -94,6 +100,8 @@ class Station:
     ) -> Record:
         """One run, holding the device."""
         config = request.run_config()
+        if compiles(config):
+            import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
         training = train(
             config,
@@ -106,7 +114,7 @@ class Station:
         specs = (self.meter.spec, *(one.meter.spec for one in self.beside))
         with exclusive(locks(self.device, specs), _holder(request.study), wait, on_wait):
             flags = self._into_band(on_wait)
-            self.device.reset_peak_memory()
+            self.memory.reset()
             return execute(
                 request,
                 training,
@@ -116,8 +124,9 @@ class Station:
                 beside=self.beside,
                 synchronize=self.device.synchronize,
                 idle_power_w=self.idle_power_w,
-                peak_memory=self.device.peak_memory_bytes,
+                peak_memory=self.memory.bytes,
                 flags=flags,
+                pauses=Heartbeat(),
             )
 
     def _into_band(self, on_wait: Callable[[str], None]) -> tuple[str, ...]:
@@ -249,7 +258,8 @@ def _serve(station: Station, request: RunRequest, send: Callable[..., None]) -> 
     except Exception as error:
         send("failed", message=one_line(error))
         return
-    send("result", record=record.to_dict())
+    station.memory.reset()
+    send("result", record=record.to_dict(), worn=station.memory.worn)
 
 
 if __name__ == "__main__":

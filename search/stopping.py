@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.objective import Spent, objective_values
+from search.objective import Spent, objective_values, shown_values
 from search.trial import Outcome
 
 # Uniform guessing costs ln(V) nats. One evaluation this far above it may be a kick at the end of the warm-up,
@@ -22,6 +22,14 @@ class Limits:
     energy_j: float | None = None
     time_s: float | None = None
     tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A finished trial that reached the target, and its objectives in the study's order."""
+
+    trial: int
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,11 @@ def ending(
     vocab_size: int,
     limits: Limits,
     objectives: Sequence[str],
-    rivals: Sequence[Sequence[float]],
+    rivals: Sequence[Rival],
 ) -> Ending | None:
     """The first reason to end the run here, or None.
 
-    `rivals` are the objective values of finished feasible trials (empty for a baseline, which runs to its
-    end).
+    `rivals` are the finished trials that may end this run (none for a baseline, which runs to its end).
     """
     if standing.loss is not None and standing.loss <= target_loss:
         return Ending(Outcome.REACHED, f"validation loss {standing.loss:.4f} is at or below {target_loss:g}")
@@ -90,14 +97,18 @@ def _out_of_budget(standing: Standing, limits: Limits) -> Ending | None:
     return None
 
 
-def _dominated(spent: Spent, objectives: Sequence[str], rivals: Sequence[Sequence[float]]) -> Ending | None:
+def _dominated(spent: Spent, objectives: Sequence[str], rivals: Sequence[Rival]) -> Ending | None:
     """Sound: what is spent only grows, so a rival that needed no more than that in everything stays
     better."""
     bound = objective_values(objectives, spent)
     if bound is None:
         return None
     for rival in rivals:
-        if all(theirs <= ours for theirs, ours in zip(rival, bound.values(), strict=True)):
-            needed = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, rival, strict=True))
-            return Ending(Outcome.DOMINATED, f"a finished trial needed no more of anything: {needed}")
+        if all(theirs <= ours for theirs, ours in zip(rival.values, bound.values(), strict=True)):
+            needed = shown_values(dict(zip(objectives, rival.values, strict=True)))
+            return Ending(
+                Outcome.DOMINATED,
+                f"spent {shown_values(bound)} and was above the target still; trial {rival.trial} reached it "
+                f"for {needed}",
+            )
     return None

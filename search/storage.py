@@ -1,16 +1,19 @@
-"""Optuna's storage: how it is opened, and the few places where its private corners must be touched.
+"""Optuna's storage: how it is opened, what is wrong with it, and the few places where its private corners
+must be touched.
 
-`Trial._trial_id` is private and the heartbeat needs it; optuna-dashboard reads constraints under another key
-than Optuna writes. Both are kept here, and tested.
+What is written into it, and when, is `search.mirror`'s.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import socket
+import sqlite3
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,17 +29,29 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from search.errors import UserError
-from search.objective import CONSTRAINT
+from search.files import naming
+from search.paths import shown
 
 HEARTBEAT_S = 10
 GRACE_S = 60
-_DASHBOARD_CONSTRAINTS = "constraints"
 _OWNER = "owner"
+
+
+class CorruptDatabase(UserError):
+    """A SQLite file that is damaged or is none. `path` is where it lies."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(
+            f"{shown(path)} is no database that can be read ({detail}); move it away and type the same "
+            "command: what it held is built again from records.jsonl"
+        )
+        self.path = path
+        self.detail = detail
 
 
 def open_storage(url: str, folder: Path) -> RDBStorage:
     """`auto` is SQLite in the study's folder. Raises UserError, without any password, where it cannot be
-    opened."""
+    opened, and CorruptDatabase where its file is damaged."""
     default = url == "auto"
     try:
         parsed = URL.create("sqlite", database=str(folder / "study.db")) if default else make_url(url)
@@ -56,14 +71,86 @@ def open_storage(url: str, folder: Path) -> RDBStorage:
                 grace_period=GRACE_S,
             )
         if sqlite:
-            with storage.engine.connect() as connection:
-                connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
-    except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
-        detail = " ".join(str(getattr(error, "orig", error)).split())[:200]
+            _check_sqlite(storage)
+    except (SQLAlchemyError, ImportError, RuntimeError, OSError, StorageInternalError) as error:
+        if sqlite and parsed.database and is_damaged(error):
+            raise CorruptDatabase(Path(parsed.database), what_is_wrong(error, url)) from error
         raise UserError(
-            f"the storage {without_secret(url)} cannot be opened: {scrub(detail, url)}"
+            f"the storage {place(url, folder)} cannot be opened: {what_is_wrong(error, url)}"
         ) from error
     return storage
+
+
+def _check_sqlite(storage: RDBStorage) -> None:
+    with storage.engine.connect() as connection:
+        found = connection.execute(sqlalchemy.text("PRAGMA quick_check(1)")).scalar_one()
+        if found != "ok":
+            raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
+        connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
+
+
+def file_of(backend: RDBStorage) -> tuple[int, int] | None:
+    """Which file a SQLite storage's path leads to now, None where it is none. One that was deleted or
+    replaced goes on taking what is written to it."""
+    path = backend.engine.url.database
+    try:
+        found = os.stat(path) if is_local(backend) and path else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
+def place(url: str, folder: Path) -> str:
+    """Where the storage is, as it may be shown."""
+    return shown(folder / "study.db") if url == "auto" else without_secret(url)
+
+
+def what_is_wrong(error: BaseException, url: str) -> str:
+    """The database's own words, of the innermost error, in one line without a password."""
+    inner = _innermost(error)
+    return scrub(" ".join(str(inner).split()) or type(inner).__name__, url)[:200]
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether it says that a SQLite file is broken, of another program, or lacks what Optuna keeps in it."""
+    inner = _innermost(error)
+    if isinstance(inner, sqlite3.OperationalError):  # locked, full, read-only, ...: nothing is broken
+        return str(inner).startswith(("no such table", "no such column", "malformed database schema"))
+    return isinstance(inner, sqlite3.DatabaseError) and not isinstance(inner, sqlite3.IntegrityError)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while True:
+        inner = getattr(error, "orig", None) or error.__cause__
+        if not isinstance(inner, BaseException):
+            return error
+        error = inner
+
+
+def remove_orphans(backend: RDBStorage) -> None:
+    """Drop what is left in SQLite of trials that were deleted by hand: their ids are given out again."""
+    if not is_local(backend):  # other databases do not let it come to this
+        return
+    kinds = ("params", "values", "intermediate_values", "user_attributes", "system_attributes", "heartbeats")
+    with backend.engine.begin() as connection:
+        for kind in kinds:
+            statement = f"DELETE FROM trial_{kind} WHERE trial_id NOT IN (SELECT trial_id FROM trials)"
+            connection.execute(sqlalchemy.text(statement))
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a database file, and what SQLite keeps beside it, to a name that is free; returns that name."""
+    for count in itertools.count(1):
+        new = path.with_name(f"{path.name}.corrupt-{count}")
+        if not new.exists():
+            break
+    with naming(path, "renamed"):
+        for suffix in ("-wal", "-shm", "-journal"):
+            beside = path.with_name(path.name + suffix)
+            if beside.exists():
+                beside.rename(new.with_name(new.name + suffix))
+        path.rename(new)
+    return new
 
 
 def is_local(backend: RDBStorage) -> bool:
@@ -122,19 +209,6 @@ def name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
         study.set_metric_names(list(names))
 
 
-def set_constraint(trial: Trial, gap: float) -> None:
-    """Optuna's own constraint, and the key that optuna-dashboard reads. Both on every COMPLETE trial."""
-    if CONSTRAINT not in trial.storage.get_trial(trial._trial_id).constraints:  # told before, then killed
-        trial.set_constraint(CONSTRAINT, float(gap))
-    trial.storage.set_trial_system_attr(trial._trial_id, _DASHBOARD_CONSTRAINTS, [float(gap)])
-
-
-def note(trial: Trial, system_attrs: Mapping[str, Any]) -> None:
-    """Keep what a sampler wrote beside its proposal, for the samplers after it."""
-    for key, value in system_attrs.items():
-        trial.storage.set_trial_system_attr(trial._trial_id, key, value)
-
-
 def beat(storage: RDBStorage, trial: Trial) -> None:
     """Say that this trial's run is alive."""
     storage.record_heartbeat(trial._trial_id)
@@ -142,12 +216,14 @@ def beat(storage: RDBStorage, trial: Trial) -> None:
 
 @contextmanager
 def beating(storage: RDBStorage, trial: Trial) -> Iterator[None]:
-    """Say so all the while: an evaluation or a compilation may be longer than the grace period."""
+    """Say so all the while: an evaluation or a compilation may be longer than the grace period.
+
+    Whatever the storage answers: a trial that somebody deleted has no heart, and the run goes on."""
     done = threading.Event()
 
     def pulse() -> None:
         while not done.wait(HEARTBEAT_S):
-            with suppress(SQLAlchemyError, StorageInternalError):  # the next beat may get through
+            with suppress(Exception):  # the next beat may get through
                 beat(storage, trial)
 
     thread = threading.Thread(target=pulse, daemon=True)
@@ -164,21 +240,27 @@ def reopen(study: optuna.Study, frozen: FrozenTrial) -> Trial:
     return Trial(study, frozen._trial_id)
 
 
-def claim(trial: Trial) -> None:
-    """Write down which process runs this trial, so that a later one can tell whether it still does."""
+def owner() -> dict[str, Any]:
+    """User attributes that say which process runs a trial, so that a later one can tell whether it still
+    does."""
     me = psutil.Process()
-    trial.set_user_attr(_OWNER, {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()})
+    return {_OWNER: {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()}}
 
 
-def abandoned(study: optuna.Study, local: bool) -> list[FrozenTrial]:
-    """RUNNING trials whose process is gone, of this machine.
+def abandoned(study: optuna.Study, local: bool, own: bool = False) -> list[FrozenTrial]:
+    """RUNNING trials whose process is gone, of this machine. `own`: those of this process are over too.
 
     `local`: no other machine can use the storage, so that a trial without an owner belongs to a process that
     died before it could claim it, and one of another host to a container that had another name.
     Trials of other machines are failed once their heartbeat is stale.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    gone = [trial for trial in running if _is_gone(trial.user_attrs.get(_OWNER), local)]
+    mine = owner()[_OWNER] if own else None
+    gone = [
+        trial
+        for trial in running
+        if _is_gone(held := trial.user_attrs.get(_OWNER), local) or (own and held == mine)
+    ]
     if len(gone) < len(running):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -186,10 +268,12 @@ def abandoned(study: optuna.Study, local: bool) -> list[FrozenTrial]:
     return gone
 
 
-def _is_gone(owner: Mapping[str, Any] | None, local: bool) -> bool:
-    if owner is None or owner["host"] != socket.gethostname():
-        return local
+def _is_gone(held: Any, local: bool) -> bool:
     try:
-        return abs(psutil.Process(owner["pid"]).create_time() - float(owner["started"])) > 1.0
+        if held is None or held["host"] != socket.gethostname():
+            return local
+        return abs(psutil.Process(held["pid"]).create_time() - float(held["started"])) > 1.0
     except psutil.NoSuchProcess:
         return True
+    except (KeyError, TypeError, ValueError):  # written over by hand
+        return local

@@ -1,84 +1,87 @@
 """A study from its first trial to its report: ask, run, record, tell; and going on where one was killed.
 
 The order of things is what makes nothing get lost: a result is fsynced to `records.jsonl` before Optuna is
-told, and a run leaves its latest state in `running.json` while it goes. On start the three are brought into
-agreement.
+told, and a run leaves its latest state in `running.json` while it goes. On start and at the end the three are
+brought into agreement; `records.jsonl` is the truth (see `search.recovery`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import optuna
 import yaml
 from filelock import FileLock, Timeout
-from optuna.samplers import PartialFixedSampler, RandomSampler
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
 
+from model.config import ConfigError, RunConfig
 from model.data import Corpus, cached_best_ngram, load
 from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
-from model.fits import scored_tokens, too_short
+from model.fits import scored_tokens, too_short, unfit
 from model.variants import absent
 from search import provenance, storage
-from search.config import StudyConfig, check_study, differences
-from search.errors import UserError
-from search.files import write_atomically
+from search.canonical import config_key
+from search.config import StudyConfig, check_study
+from search.enqueued import asked_for, whole
+from search.errors import INTERRUPTED, Stopped, UserError
+from search.files import FileError, check_folder, naming, read_json, write_atomically
+from search.history import sampler_history
+from search.identity import check_records, check_storage, identity
 from search.lookup import rivals_of
-from search.paths import cache_dir, shown, study_dir
+from search.mirror import Enqueued, Mirror
+from search.paths import cache_dir, reports_dir, shown, study_dir
 from search.progress import Watcher
-from search.proposal import Proposal, derived_seed, propose, suggest_with
+from search.proposal import Proposal, cannot_run, derived_seed, nothing_runs, propose
 from search.reach import check_reach
 from search.records import append_record, read_records
+from search.recovery import NO_NUMBER
 from search.report.page import write_report
 from search.run import RunRequest, unmetered_record
-from search.space import Space, config_key, offered
+from search.signals import ending_signals
+from search.space import Space, offered
 from search.trial import Record
-from search.worker import Hello, StationSetup, Worker
+from search.worker import Hello, StationSetup, Worker, check_device
 
 RECORDS = "records.jsonl"
 RUNNING = "running.json"
+IDENTITY = "identity.json"
 # A configuration whose run was interrupted is tried this often in all.
 MAX_ATTEMPTS = 3
 # The part of a seed that sets runs apart from proposals.
 SEED_OF_RUN = 1_000_000
-NO_NUMBER = -1
 KILLED = "the study's process was killed during this run"
-
-
-class StopNow(Exception):
-    """A second Ctrl-C, or SIGTERM: end at once."""
+OUTPUT_LOST = "nobody read the study's output any more"
 
 
 @dataclass
 class Stop:
-    """Ctrl-C once lets the running trial finish; twice, or SIGTERM, ends it."""
+    """Ctrl-C once lets the running trial finish; twice, or SIGTERM or SIGHUP, ends it."""
 
     requested: bool = False
     on_request: Callable[[], None] = lambda: None
 
     def install(self) -> None:
         signal.signal(signal.SIGINT, self._interrupt)
-        signal.signal(signal.SIGTERM, self._terminate)
+        for number in ending_signals():
+            signal.signal(number, self._terminate)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            raise StopNow("stopped")
+            raise Stopped("stopped", INTERRUPTED)
         self.requested = True
         self.on_request()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        raise StopNow("stopped by SIGTERM")
+        raise Stopped(f"stopped by {signal.Signals(number).name}", 128 + number)
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,7 @@ class Session:
     problem: Problem
     hello: Hello
     worker: Worker
-    backend: RDBStorage
-    study: optuna.Study
+    mirror: Mirror
     provenance: Mapping[str, Any]
     watcher: Watcher
     stop: Stop
@@ -130,6 +132,24 @@ class Session:
     def spent_j(self) -> float:
         return sum(record.gross_energy_j or 0.0 for record in self.records)
 
+    def key_of(self, config: Mapping[str, Any]) -> str:
+        return config_key(config, self.problem.corpus.vocab_size)
+
+    def why_not(self, config: Mapping[str, Any]) -> str | None:
+        return why_not(config, self.problem, self.hello)
+
+    def tried(self) -> dict[str, str]:
+        """Keys of the configurations that need no further run, and what has run them."""
+        runs = {self.key_of(record.config): f"trial {record.trial}" for record in self.records}
+        return runs | {self.key_of(self.config.run_values()): "the baseline"}
+
+
+def why_not(config: Mapping[str, Any], problem: Problem, hello: Hello) -> str | None:
+    """Why a configuration cannot be trained here, on this text, or None."""
+    corpus = problem.corpus
+    reason = cannot_run(config, hello.capabilities.device_type)
+    return reason or unfit(RunConfig.from_mapping(config), corpus)
+
 
 def run_study(config: StudyConfig, watcher: Watcher) -> int:
     """Run or go on with a study; returns the exit status.
@@ -137,14 +157,18 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
     Raises what `compose.ONE_LINE` lists, before anything is created where the settings are at fault.
     """
     space = check_study(config)
-    folder = study_dir(config.study.name)
-    problem = load_problem(config, watcher.loading)
+    folder = study_dir(config.study.name, config.reports)
+    check_folder(folder)
+    _read(folder)  # a file that holds something else is found before a worker starts
+    check_device(config.device)
+    with naming(cache_dir(), "used"):
+        problem = load_problem(config, watcher.loading)
     check_reach(space, problem.corpus)
     watcher.problem(problem.corpus, problem.ngram, config.target_loss, problem.validation_tokens)
     stop = Stop(on_request=watcher.stopping)
     if config.storage != "auto":  # a wrong URL is found before anything is created
-        storage.open_storage(config.storage, folder).engine.dispose()
-    with tempfile.TemporaryDirectory(prefix="joulesearch-") as scratch:
+        _try_storage(config.storage, folder)
+    with _scratch() as scratch:
         log = Path(scratch) / "worker.log"
         worker = Worker(_station_setup(config, problem), log, config.budget.hang_s)
         try:
@@ -153,13 +177,44 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
                 raise UserError(missing)
             space, left_out = offered(space, hello.capabilities)
             watcher.ready(hello, left_out)
-            folder.mkdir(parents=True, exist_ok=True)
+            _check_something_runs(space, problem, hello)
+            with naming(folder, "made"):
+                folder.mkdir(parents=True, exist_ok=True)
             with _alone(folder, config.study.name):
                 session = _open(config, space, folder, problem, hello, worker, watcher, stop)
                 stop.install()
                 return _sit(session)
         finally:
             worker.kill()
+
+
+def _read(folder: Path) -> list[Record]:
+    """The study's records, none where there are none yet. Raises RecordsError or FileError."""
+    path = folder / RECORDS
+    if not path.exists() and not path.is_symlink():
+        return []
+    return read_records(path)[0]
+
+
+def _try_storage(url: str, folder: Path) -> None:
+    with suppress(storage.CorruptDatabase):  # which is set aside, or refused, when the study is opened
+        storage.open_storage(url, folder).engine.dispose()
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    with naming(Path(os.environ.get("TMPDIR", "/tmp")), "written into"):
+        return tempfile.TemporaryDirectory(prefix="joulesearch-", ignore_cleanup_errors=True)
+
+
+def _check_something_runs(space: Space, problem: Problem, hello: Hello) -> None:
+    """Raises UserError where the study would end after its baseline."""
+    reason = nothing_runs(
+        space,
+        lambda config: why_not(config, problem, hello),
+        lambda config: config_key(config, problem.corpus.vocab_size),
+    )
+    if reason:
+        raise UserError(reason)
 
 
 def _station_setup(config: StudyConfig, problem: Problem) -> StationSetup:
@@ -181,34 +236,13 @@ def _alone(folder: Path, name: str) -> AbstractContextManager[object]:
 
     Raises UserError where another process holds it.
     """
-    try:
-        return FileLock(folder / ".lock").acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"study {name!r} is running in another process; wait for it, or type study.name=OTHER"
-        ) from error
-
-
-def identity(config: StudyConfig, space: Space, problem: Problem, hello: Hello) -> dict[str, Any]:
-    """What must not change when a study goes on: with another of these its numbers would not compare."""
-    return {
-        "target_loss": config.target_loss,
-        "space": space.describe(),
-        "baseline": {key: value for key, value in config.run_values().items() if key != "seed"},
-        "objectives": list(config.objective.names),
-        "study_seed": config.study.seed,
-        "sampler": asdict(config.sampler),
-        "data_sha256": problem.corpus.sha256,
-        "tokenizer": problem.corpus.tokenizer,
-        "validation_tokens": problem.validation_tokens,
-        "meter": {
-            "name": hello.meter.name,
-            "counted_phases": hello.meter.counted_phases.value,
-            "settings": dict(hello.meter.settings),
-        },
-        "device": {"uuid": hello.hardware["device_uuid"], "name": hello.hardware["device"]},
-        "threads": config.device.threads,
-    }
+    with naming(folder / ".lock", "written"):
+        try:
+            return FileLock(folder / ".lock").acquire(timeout=0)
+        except Timeout as error:
+            raise UserError(
+                f"study {name!r} is running in another process; wait for it, or type study.name=OTHER"
+            ) from error
 
 
 def _open(
@@ -221,20 +255,17 @@ def _open(
     watcher: Watcher,
     stop: Stop,
 ) -> Session:
-    backend = storage.open_storage(config.storage, folder)
-    study = storage.open_study(backend, config.study.name, len(config.objective.names))
-    ours = json.loads(json.dumps(identity(config, space, problem, hello)))
-    theirs = study.user_attrs.get("identity")
-    if theirs is None:
-        storage.name_objectives(study, config.objective.names)
-        study.set_user_attr("identity", ours)
-    elif theirs != ours:
-        changed = differences(ours, theirs)
-        raise UserError(
-            f"study {config.study.name!r} was begun with other settings ({'; '.join(changed)}); "
-            "type study.name=OTHER for a new one, or put them back"
-        )
+    records = _read(folder)
+    ours = identity(config, space, problem.corpus, problem.validation_tokens, hello)
+    check_records(ours, read_json(folder / IDENTITY), records, folder / RECORDS)
+    mirror = Mirror.open(
+        config.storage, folder, config.study.name, config.objective.names, ours, space, watcher.note
+    )
+    check_storage(mirror, records, folder / RECORDS)
     write_atomically(folder / "config.yaml", yaml.safe_dump(_shown_config(config), sort_keys=False))
+    write_atomically(folder / IDENTITY, json.dumps(ours, indent=1) + "\n")
+    if records and records[-1].study != config.study.name:
+        watcher.note(f"begun as study {records[-1].study!r}; it goes on as {config.study.name!r}")
     return Session(
         config=config,
         space=space,
@@ -242,8 +273,7 @@ def _open(
         problem=problem,
         hello=hello,
         worker=worker,
-        backend=backend,
-        study=study,
+        mirror=mirror,
         provenance={
             "code": provenance.code(),
             "hardware": dict(hello.hardware),
@@ -252,44 +282,61 @@ def _open(
         },
         watcher=watcher,
         stop=stop,
+        records=records,
     )
 
 
 def _shown_config(config: StudyConfig) -> dict[str, Any]:
-    return asdict(config) | {"storage": storage.without_secret(config.storage)}
+    reports = None if config.reports is None else str(reports_dir(config.reports))
+    return asdict(config) | {"storage": storage.without_secret(config.storage), "reports": reports}
 
 
 def _sit(session: Session) -> int:
-    """Reconcile, run what is left, report. The exit status: 0 done, 1 without a baseline, 130 stopped."""
+    """Reconcile, run what is left, report. The exit status: 0, 1 without a baseline, or what stopped it."""
     try:
         _reconcile(session)
         with session.watcher.watching(session.records):
             _loop(session)
         report(session)
-    except StopNow:
+        session.mirror.reconcile(session.records)
+    except Stopped as stopped:
         session.watcher.stopped_now(session.folder)
-        return 130
+        return stopped.status
+    except FileError as error:
+        raise UserError(f"{error}; {_what_is_safe(session)}") from error
+    finally:
+        session.mirror.close()
     if session.stop.requested:
-        return 130
+        return INTERRUPTED
     return 0 if session.baseline_done() else 1
+
+
+def _what_is_safe(session: Session) -> str:
+    path, count = shown(session.folder / RECORDS), len(session.records)
+    runs = "nothing had run yet" if not count else f"{count} runs are safe in {path}"
+    return (
+        f"{runs}; the same command goes on"
+        if count != 1
+        else f"1 run is safe in {path}; the same command goes on"
+    )
 
 
 def report(session: Session) -> None:
     """Draw the report's files from the records, and say where they are."""
-    path = write_report(session.folder, session.records, _shown_config(session.config))
+    with naming(session.folder, "written into"):
+        path = write_report(session.folder, session.records, _shown_config(session.config))
     session.watcher.report(session.folder, path)
 
 
 def _loop(session: Session) -> None:
     while not session.stop.requested:
-        trials = session.study.get_trials(deepcopy=False)
-        if len(trials) >= session.config.budget.n_trials:
+        if len(session.records) >= session.config.budget.n_trials:
             return
         limit_j = session.config.budget.study_energy_j
         if limit_j is not None and session.spent_j() >= limit_j:
             session.watcher.budget_spent(session.spent_j(), limit_j, session.hello.meter.kind)
             return
-        run = _next_run(session, trials)
+        run = _next_run(session)
         if run is None:
             session.watcher.exhausted()
             return
@@ -299,21 +346,51 @@ def _loop(session: Session) -> None:
             return
 
 
-def _next_run(session: Session, trials: Sequence[FrozenTrial]) -> RunRequest | None:
-    """The baseline first, then interrupted configurations once more, then what the sampler proposes.
+def _next_run(session: Session) -> RunRequest | None:
+    """The baseline first, then interrupted configurations once more, then what somebody enqueued, then what
+    the sampler proposes.
 
-    None where every configuration of the space was tried. The run has no trial number yet.
+    None where every configuration of the space was tried. The run has no trial number yet, unless its trial
+    waits for it.
     """
     if not session.baseline_done():
         before = next((record for record in reversed(session.records) if record.role == "baseline"), None)
         return _run_request(session, "baseline", Proposal(session.space.base_params() or {}), 0, before)
-    again = _interrupted(session.records)
+    again = interrupted(session.records)
     if again is not None:
         proposal = Proposal(dict(again.params), again.extra["system_attrs"])
         return _run_request(session, "search", proposal, int(again.extra["index"]), again)
     index = len({record.extra["index"] for record in session.records})
-    proposed = _propose(session, trials, index)
+    for enqueued in session.mirror.waiting(session.records):
+        try:
+            asked = _answer(session, enqueued, index)
+        except ConfigError as error:
+            session.mirror.refuse(enqueued, str(error), session.records)
+            session.watcher.note(f"the enqueued trial {enqueued.number} is refused: {error}")
+            continue
+        return replace(_run_request(session, "search", asked, index, None), trial=enqueued.number)
+    proposed = _propose(session, index)
     return None if proposed is None else _run_request(session, "search", proposed, index, None)
+
+
+def _answer(session: Session, enqueued: Enqueued, index: int) -> Proposal:
+    """What to run for an enqueued trial: as it asks, the sampler chooses the rest. Raises ConfigError where
+    that cannot be run."""
+    params = asked_for(enqueued.params, session.space)
+    point = whole(params, session.space)
+    if point is None:
+        found = _propose(session, index, params)
+        if found is None:
+            raise ConfigError("no configuration of the space with these values is left that runs here")
+        return found
+    config = session.space.config(point.params)
+    reason = session.why_not(config)
+    before = session.tried().get(session.key_of(config))
+    if reason is None and before is not None:
+        reason = f"{before} has this configuration already"
+    if reason is not None:
+        raise ConfigError(reason)
+    return point
 
 
 def _run_request(
@@ -346,19 +423,13 @@ def _run_request(
     )
 
 
-def _ask(session: Session, run: RunRequest) -> tuple[Trial, RunRequest]:
-    """A trial of Optuna's with the run's parameters. The run is on the disk before the trial exists."""
+def _ask(session: Session, run: RunRequest) -> RunRequest:
+    """The run with the number of its trial. It is on the disk before the trial exists."""
+    undone = replace(run, trial=NO_NUMBER)
+    _leave(session, unmetered_record(undone, session.hello.meter, KILLED, interrupted=True))
+    run = replace(run, trial=session.mirror.begin(run, session.records))
     _leave(session, unmetered_record(run, session.hello.meter, KILLED, interrupted=True))
-    trial = session.study.ask()
-    storage.beat(session.backend, trial)
-    storage.claim(trial)
-    run = replace(run, trial=trial.number)
-    _leave(session, unmetered_record(run, session.hello.meter, KILLED, interrupted=True))
-    storage.note(trial, run.system_attrs)
-    if run.params:
-        session.study.sampler = PartialFixedSampler(dict(run.params), RandomSampler())
-        session.space.sample(suggest_with(trial))
-    return trial, run
+    return run
 
 
 def _leave(session: Session, partial: Record) -> None:
@@ -366,7 +437,7 @@ def _leave(session: Session, partial: Record) -> None:
     write_atomically(session.folder / RUNNING, json.dumps(partial.to_dict()))
 
 
-def _interrupted(records: Sequence[Record]) -> Record | None:
+def interrupted(records: Sequence[Record]) -> Record | None:
     """The first configuration whose every run was interrupted, while it has attempts left."""
     attempts: dict[int, list[Record]] = {}
     for record in records:
@@ -377,109 +448,99 @@ def _interrupted(records: Sequence[Record]) -> Record | None:
     return None
 
 
-def _propose(session: Session, trials: Sequence[FrozenTrial], index: int) -> Proposal | None:
-    visited = {config_key(record.config) for record in session.records} | {
-        config_key(session.config.run_values())
-    }
-    history = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+def _propose(session: Session, index: int, fixed: Mapping[str, Any] | None = None) -> Proposal | None:
+    objectives = session.config.objective.names
     return propose(
         session.space,
         session.config.sampler,
         session.config.study.seed,
         index,
-        history,
-        len(session.config.objective.names),
-        visited,
-        session.hello.capabilities.device_type,
+        sampler_history(session.records, session.space, objectives),
+        len(objectives),
+        session.tried(),
+        session.why_not,
+        session.key_of,
+        fixed or {},
     )
 
 
 def _run_one(session: Session, run: RunRequest) -> Record:
-    trial, run = _ask(session, run)
+    run = _ask(session, run)
     last = unmetered_record(run, session.hello.meter, KILLED, interrupted=True)
+    warned = False
 
     def on_progress(partial: Record) -> None:
-        nonlocal last
+        nonlocal last, warned
         last = replace(partial, reason=KILLED)
-        _leave(session, last)
+        try:
+            _leave(session, last)
+        except FileError as error:  # what it insures against may never happen, and the run cost joules
+            if not warned:
+                session.watcher.note(f"{error}; the run goes on")
+            warned = True
         session.watcher.progress(partial)
 
     session.watcher.begin(run)
     try:
-        with storage.beating(session.backend, trial):
+        with session.mirror.beating():
             record = session.worker.run(run, on_progress, session.watcher.waiting)
-    except (StopNow, UserError) as error:
+    except (Stopped, UserError) as error:
         session.worker.kill()
-        _settle(session, trial, replace(last, reason=str(error)))
+        _settle(session, replace(last, reason=str(error) or OUTPUT_LOST))
         raise
-    _settle(session, trial, record)
+    _settle(session, record)
     return record
 
 
-def _settle(session: Session, trial: Trial, record: Record) -> None:
+def _settle(session: Session, record: Record) -> None:
     """On the disk first, then to Optuna."""
-    append_record(session.folder / RECORDS, record)
-    session.records.append(record)
-    tell(session.study, trial, record)
-    (session.folder / RUNNING).unlink(missing_ok=True)
+    _keep(session, record)
+    session.mirror.tell(record, session.records)
     session.watcher.finished(record)
 
 
-def tell(study: optuna.Study, trial: Trial, record: Record) -> None:
-    """Give Optuna a record's outcome: COMPLETE with values and the constraint, or FAIL with the reason."""
-    attributes = {
-        "outcome": record.outcome.value,
-        "reason": record.reason,
-        "role": record.role,
-        "meter": f"{record.meter.name} ({record.meter.kind.value})",
-        "gross_energy_j": record.gross_energy_j,
-        "best_loss": record.best_loss,
-        "flags": list(record.flags),
-    }
-    for name, value in attributes.items():
-        trial.set_user_attr(name, value)
-    if record.outcome.completes:
-        assert record.loss_gap is not None
-        storage.set_constraint(trial, record.loss_gap)
-        study.tell(trial, [float(value) for value in record.spent.values()])
-    else:
-        study.tell(trial, state=TrialState.FAIL)
+def _keep(session: Session, record: Record) -> None:
+    """Append the record; where that cannot be, leave it where there is room and say what to type. Raises
+    FileError."""
+    path = session.folder / RECORDS
+    try:
+        append_record(path, record)
+    except FileError as error:
+        elsewhere = Path(tempfile.gettempdir()) / f"joulesearch-{record.run_id}.jsonl"
+        try:
+            append_record(elsewhere, record)
+        except FileError:
+            raise error from None
+        raise FileError(
+            f"{error}; trial {record.trial} lies in {elsewhere}: type cat {elsewhere} >> {shown(path)}"
+        ) from error
+    session.records.append(record)
+    with suppress(OSError):
+        (session.folder / RUNNING).unlink(missing_ok=True)
 
 
 def _reconcile(session: Session) -> None:
-    """After a kill: tell Optuna what is on the disk, and record what a killed run had spent.
-
-    A RUNNING trial with a record was finished but not told. One without was cut off: its latest state is in
-    `running.json`, or, where it died before its first look, its energy is unknown.
-    """
-    path = session.folder / RECORDS
-    if path.exists():
-        session.records, _ = read_records(path)
-    by_trial = {record.trial: record for record in session.records}
-    for frozen in storage.abandoned(session.study, local=storage.is_local(session.backend)):
-        trial = storage.reopen(session.study, frozen)
-        record = by_trial.get(frozen.number)
-        if record is not None:
-            tell(session.study, trial, record)
-            continue
-        _settle(session, trial, _cut_off(session, frozen))
-    (session.folder / RUNNING).unlink(missing_ok=True)
-    finished = {
-        trial.number for trial in session.study.get_trials(deepcopy=False) if trial.state.is_finished()
-    }
-    if finished != {record.trial for record in session.records}:
-        raise UserError(
-            f"{shown(path)} holds {len(session.records)} runs and the storage {len(finished)} finished "
-            "trials, which do not belong together; put back what is missing, or type study.name=OTHER"
-        )
+    """After a kill: record what the killed run had spent, then let the storage agree with the records."""
+    partial = _left_behind(session)
+    cut = session.mirror.cut_off(partial, session.records)
+    if cut is not None:
+        _keep(session, cut)
+        session.watcher.finished(cut)
+    session.mirror.reconcile(session.records)
+    with naming(session.folder / RUNNING, "removed"):
+        (session.folder / RUNNING).unlink(missing_ok=True)
 
 
-def _cut_off(session: Session, frozen: FrozenTrial) -> Record:
+def _left_behind(session: Session) -> Record | None:
+    """The latest state of the run that was going on when the last sitting ended, if it is known."""
+    path = session.folder / RUNNING
+    written = read_json(path)
+    if written is None:
+        return None
     try:
-        partial = Record.from_dict(json.loads((session.folder / RUNNING).read_text()))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"trial {frozen.number} of study {session.config.study.name!r} was left running and "
-            f"{shown(session.folder / RUNNING)} does not say what it was ({error}); type study.name=OTHER"
-        ) from error
-    return replace(partial, trial=frozen.number, interrupted=True)
+        return Record.from_dict(written)
+    except (ValueError, AttributeError) as error:
+        session.watcher.note(
+            f"{shown(path)} does not say what was running ({error}): its joules are not known"
+        )
+        return None

@@ -15,12 +15,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from model.variants import absent
-from search.compose import absolute, run, to_config
+from search import terminal
+from search.compose import run, to_config
 from search.config import StudyConfig, check_run
-from search.errors import INTERRUPTED, NO_RESULT, UserError
+from search.errors import NO_RESULT, UserError
+from search.fresh_caches import fresh_caches_here
+from search.leaving import leaving_at_once
+from search.paths import absolute
 from search.progress import Watcher
 from search.recipe import read_recipe
-from search.trial import PHASES, Record
+from search.signals import Interruption, ends_like_ctrl_c
+from search.trial import PHASES, Outcome, Record
 
 
 def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
@@ -40,20 +45,25 @@ def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
 
 
 def task(composed: DictConfig) -> int:
+    with ends_like_ctrl_c() as interruption:
+        return _task(composed, interruption)
+
+
+def _task(composed: DictConfig, interruption: Interruption) -> int:
     from hydra.core.hydra_config import HydraConfig
 
     if OmegaConf.is_missing(composed.study, "name"):
         composed.study.name = "train"
     config = to_config(with_recipe(composed, list(HydraConfig.get().overrides.task)))
     check_run(config)
-    console = Console()
-    with console.status("opening the device and its meter"):
+    console = terminal.console()
+    with console.status("opening the device and its meter"), fresh_caches_here():
         record = train_one(config, console)
     _print(record, console)
     if config.output is not None:
         _keep(config.output, record)
-    if record.interrupted:
-        return INTERRUPTED
+    if record.interrupted and record.outcome is Outcome.CRASHED:
+        return interruption.status
     return 0 if record.feasible else NO_RESULT
 
 
@@ -90,13 +100,16 @@ def _keep(output: str, record: Record) -> None:
 
 def train_one(config: StudyConfig, console: Console) -> Record:
     """One run in this process, by the same code that a study's worker runs."""
-    from search import provenance
-    from search.paths import cache_dir
-    from search.run import RunRequest, Seen
-    from search.station import Station
-    from search.study import load_problem
-    from search.worker import StationSetup
+    with leaving_at_once():
+        from search import provenance
+        from search.device import resolve
+        from search.paths import cache_dir
+        from search.run import RunRequest, Seen
+        from search.station import Station
+        from search.study import load_problem
+        from search.worker import StationSetup
 
+    resolve(config.device)  # a GPU that is not there is said before anything is downloaded
     if config.output is not None:
         _check_output(config.output)
     watcher = Watcher(console, config.study.name, 1)

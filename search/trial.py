@@ -18,7 +18,8 @@ PHASES = ("setup", "compile", "train", "eval", "checkpoint")
 
 
 class Outcome(StrEnum):
-    """How a run ended. Optuna's own COMPLETE / FAIL is derived from it, never the other way round."""
+    """How a run ended. Optuna's own COMPLETE, PRUNED or FAIL is derived from it, never the other way
+    round."""
 
     REACHED = "REACHED"
     OUT_OF_BUDGET = "OUT_OF_BUDGET"
@@ -29,7 +30,7 @@ class Outcome(StrEnum):
 
     @property
     def completes(self) -> bool:
-        """Whether Optuna is told COMPLETE: samplers learn from every run whose values can be trusted."""
+        """Whether samplers learn from it: from every run whose values can be trusted."""
         return self not in (Outcome.CRASHED, Outcome.UNMEASURED)
 
     @property
@@ -297,7 +298,7 @@ class Record:
             rest["flags"] = tuple(rest["flags"])
             rest["also"] = tuple(_side_reading(side) for side in rest.get("also", ()))
             return Record(**rest)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record of schema {SCHEMA}: {error}") from error
 
 

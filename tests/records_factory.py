@@ -187,7 +187,15 @@ def make_study() -> list[Record]:
     def params(*values: Any, compiled: bool = False) -> dict[str, Any]:
         return dict(zip(BASELINE_PARAMS, (*values, compiled), strict=True))
 
-    killed = make_record(0, energy_j=17.2, time_s=6.1, outcome=Outcome.CRASHED, steps=240, interrupted=True)
+    killed = make_record(
+        0,
+        energy_j=17.2,
+        time_s=6.1,
+        outcome=Outcome.CRASHED,
+        steps=240,
+        interrupted=True,
+        run_id="run-0000-killed",
+    )
     rows = [
         make_record(0, energy_j=58.1, time_s=19.6, steps=1650),
         make_record(

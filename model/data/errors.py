@@ -1,5 +1,5 @@
-"""The one exception of this package that is meant for a person."""
+"""The one exception of this package that is meant for a person; it lives where it costs no import of data."""
 
+from model.errors import DataError
 
-class DataError(ValueError):
-    """The data asked for cannot be had. The text is one line: what was expected, what came, what to type."""
+__all__ = ["DataError"]

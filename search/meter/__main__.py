@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search.compose import run, to_config
+from search import terminal
+from search.compose import start, to_config
 from search.config import MeterSection, check_run
+from search.leaving import end_with, leaving_at_once
 from search.meter import METERS, Meter, MeterUnavailable
 from search.meter.gpu_trace import DISAGREE
 from search.meter.survey import POLL_EVERY_S, Idle, Load, look_at_idle, windows
@@ -28,6 +30,10 @@ EXAMPLE = "python -m search.meter --check device=cpu"
 
 
 def main() -> None:
+    end_with(program)
+
+
+def program() -> int:
     parser = _parser()
     options, overrides = parser.parse_known_args()
     unknown = next((text for text in overrides if text.startswith("-")), None)
@@ -39,10 +45,11 @@ def main() -> None:
             composed.study.name = "meter"
         config = to_config(composed)
         check_run(config)
-        from search.device import resolve
+        with leaving_at_once():
+            from search.device import resolve
 
         device = resolve(config.device)
-        console = Console()
+        console = terminal.console()
         console.print(f"device of a run here: {escape(device.name)}", highlight=False)
         meters = survey(config.meter, device, options.idle, console)
         if not options.check:
@@ -54,7 +61,7 @@ def main() -> None:
             for meter in meters.values():
                 meter.close()
 
-    run(task, "config", overrides)
+    return start(task, "config", overrides)
 
 
 def survey(section: MeterSection, device: Device, idle_s: float, console: Console) -> dict[str, Meter]:
@@ -63,7 +70,7 @@ def survey(section: MeterSection, device: Device, idle_s: float, console: Consol
     obstacles: dict[str, str] = {}
     table = Table(title="meters that work here", title_justify="left")
     for name in ("meter", "kind", "moves every", "resolution", "gain", "idle", "reads"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name, row in METERS.items():
         try:
             meter = row.build(section, device)
@@ -93,7 +100,7 @@ def survey(section: MeterSection, device: Device, idle_s: float, console: Consol
 def check(meters: dict[str, Meter], device: Device, seconds: float, console: Console) -> int:
     """Idle, then load, read by every meter that reads a device; 1 where one of them cannot be trusted."""
     checked = {name: meter for name, meter in meters.items() if _is_checked(name, meter)}
-    bad = False
+    bad, compared = False, False
     for title, work in (("idle", time.sleep), ("load", device.work)):
         with console.status(f"{title}: {seconds:g} s"):
             zeus_j = _zeus_nvidia_j(checked)
@@ -101,7 +108,7 @@ def check(meters: dict[str, Meter], device: Device, seconds: float, console: Con
             zeus_until_j = _zeus_nvidia_j(checked)
         table = Table(title=f"{title} for {seconds:g} s", title_justify="left")
         for name in ("meter", "energy", "mean power", "temperature", "flags"):
-            table.add_column(name)
+            table.add_column(name, overflow="fold")
         for name, load in loads.items():
             flags = "" if title == "idle" else _flags(load)  # idling waits, and others may work meanwhile
             joules = _joules(load, checked[name].spec.kind)
@@ -111,12 +118,24 @@ def check(meters: dict[str, Meter], device: Device, seconds: float, console: Con
         for name, load in loads.items():
             ratio = load.observed.get("counter_over_power")
             if ratio is not None:
+                compared = True
                 bad |= abs(ratio - 1) > DISAGREE
                 agree = "DO NOT AGREE" if abs(ratio - 1) > DISAGREE else "agree"
                 console.print(f"{name}: counter over integrated power {ratio:.4f}: they {agree}")
         if zeus_j is not None and zeus_until_j is not None:
+            compared = True
             console.print(f"zeus reads {zeus_until_j - zeus_j:.2f} J of the same GPUs in the same window")
+    if not compared:
+        console.print(nothing_compared(tuple(checked)), highlight=False)
     return int(bad)
+
+
+def nothing_compared(names: Sequence[str]) -> str:
+    """Why a check, though every meter gave joules, says nothing of whether they are right."""
+    if len(names) > 1:
+        return f"nothing was compared: {', '.join(names)} each read something else; their joules stand above"
+    alone = f"only {names[0]} reads a device here" if names else "no meter here reads a device"
+    return f"nothing was compared: {alone}"
 
 
 def _zeus_nvidia_j(meters: Mapping[str, Meter]) -> float | None:

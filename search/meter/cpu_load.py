@@ -4,16 +4,14 @@ read a CPU.
 Everything is looked at twice, at the start and at the stop of a run, and what matters are the differences. A
 look costs about a millisecond; only `temperature_c` may be asked for in between.
 
-What cannot be seen here: threads that spin while they wait for each other. They burn core-seconds several
-times over, and to every clock of the system that is work. Compare a configuration's core-seconds with those
-of one thread.
+Threads that spin while they wait for each other burn core-seconds many times over, and to every clock of the
+system that is work. On a machine that is otherwise quiet they cannot be told from threads that are all busy.
+Where a thread has to wait for a core, the others must wait for it: if none of them ever sleeps, they spin.
 """
 
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,10 +20,13 @@ from typing import Any, Protocol
 
 import psutil
 
+from search.meter.process_tree import live_children, process_tree_core_s
+
 # Shares of the run's wall time above which it is flagged.
 FOREIGN_LOAD = 0.10  # of one core
 WAITED = 0.05
 BUSY = 0.90  # below it, the run is flagged
+SLEEPLESS = 0.90  # of a thread that never slept
 
 TEMPERATURE_EVERY_S = 1.0
 
@@ -95,44 +96,40 @@ def machine_times() -> MachineTimes:
     return MachineTimes(sum(getattr(times, name, 0.0) for name in busy), getattr(times, "steal", 0.0))
 
 
-def process_tree_core_s() -> float:
-    """Core-seconds of this process, of its ended children, and of those that still run, theirs included."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = time.process_time() + ended.ru_utime + ended.ru_stime
-    for child in _live_children():
-        try:
-            spent = child.cpu_times()
-        except psutil.NoSuchProcess:  # it ended just now, and counts from the next reading on
-            continue
-        total += spent.user + spent.system + spent.children_user + spent.children_system
-    return total
-
-
 def run_queue_s(proc: Path = PROC) -> dict[Thread, float] | None:
     """Seconds that each living thread of this process and its children was ready to run and had no core.
 
     None where the system does not say (Linux does). About 10 microseconds a thread.
     """
-    waits: dict[Thread, float] = {}
-    for pid in (os.getpid(), *(child.pid for child in _live_children())):
+    return _scheduled_s(proc, column=1)
+
+
+def ran_s(proc: Path = PROC) -> dict[Thread, float] | None:
+    """Seconds that each of these threads had a core. None as above."""
+    return _scheduled_s(proc, column=0)
+
+
+def _scheduled_s(proc: Path, column: int) -> dict[Thread, float] | None:
+    found: dict[Thread, float] = {}
+    for pid in (os.getpid(), *(child.pid for child in live_children())):
         try:
             threads = os.listdir(proc / str(pid) / "task")
         except OSError:  # the process ended, or this is not Linux
             continue
         for thread in threads:
             try:
-                words = (proc / str(pid) / "task" / thread / "schedstat").read_text().split()
-                waits[pid, int(thread)] = int(words[1]) / 1e9
+                words = (proc / str(pid) / "task" / thread / "schedstat").read_text(encoding="utf-8").split()
+                found[pid, int(thread)] = int(words[column]) / 1e9
             except (OSError, IndexError, ValueError):  # the thread ended
                 continue
-    return waits or None
+    return found or None
 
 
 def throttled_s(proc: Path = PROC, cgroups: Path = CGROUPS) -> float | None:
     """Seconds that a CPU quota (of a container, a batch system, systemd) held this process' control groups
     back, summed over CPUs. None where no group has a quota's counter; of cgroup v1 nothing is read."""
     try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
+        lines = (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
@@ -143,7 +140,7 @@ def throttled_s(proc: Path = PROC, cgroups: Path = CGROUPS) -> float | None:
 
 def _throttled_usec(stat: Path) -> int | None:
     try:
-        pairs = [line.split() for line in stat.read_text().splitlines()]
+        pairs = [line.split() for line in stat.read_text(encoding="utf-8").splitlines()]
         return next((int(pair[1]) for pair in pairs if pair[0] == "throttled_usec"), None)
     except (OSError, IndexError, ValueError):
         return None
@@ -161,7 +158,7 @@ def package_thermometer(sensors: Path = SENSORS) -> Callable[[], float | None]:
         degrees: list[float] = []
         for file in found:
             try:
-                degrees.append(int(file.read_text()) / 1000)
+                degrees.append(int(file.read_text(encoding="utf-8")) / 1000)
             except (OSError, ValueError):
                 continue
         return max(degrees, default=None)
@@ -171,8 +168,10 @@ def package_thermometer(sensors: Path = SENSORS) -> Callable[[], float | None]:
 
 def _package_sensor(folder: Path) -> Path | None:
     try:
-        wanted = PACKAGE_LABELS.get((folder / "name").read_text().strip(), ())
-        labels = {file.read_text().strip(): file for file in sorted(folder.glob("temp*_label"))}
+        wanted = PACKAGE_LABELS.get((folder / "name").read_text(encoding="utf-8").strip(), ())
+        labels = {
+            file.read_text(encoding="utf-8").strip(): file for file in sorted(folder.glob("temp*_label"))
+        }
     except OSError:
         return None
     for beginning in wanted:
@@ -189,6 +188,7 @@ class Readers:
 
     machine: Callable[[], MachineTimes] = machine_times
     run_queue_s: Callable[[], Mapping[Thread, float] | None] = run_queue_s
+    ran_s: Callable[[], Mapping[Thread, float] | None] = ran_s
     throttled_s: Callable[[], float | None] = throttled_s
     temperature_c: Callable[[], float | None] = field(default_factory=package_thermometer)
 
@@ -200,6 +200,7 @@ class _Look:
     machine: MachineTimes
     waits_s: Mapping[Thread, float] | None
     throttled_s: float | None
+    ran_s: Mapping[Thread, float] | None
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,8 @@ class Spent:
     """Seconds between two looks; None is unknown.
 
     `run_queue_s` adds up over the run's threads, `worst_wait_s` is that of the thread that waited longest.
-    Threads that ended before the second look are in neither: nobody adds up their waits.
+    Threads that ended before the second look are in neither: nobody adds up their waits. `sleepless_threads`
+    are those that had a core or were ready for one for 90 % of the time.
     """
 
     wall_s: float
@@ -217,6 +219,7 @@ class Spent:
     run_queue_s: float | None
     worst_wait_s: float | None
     throttled_s: float | None
+    sleepless_threads: int | None = None
 
     def flags(self, *, expect_busy: bool = True) -> tuple[str, ...]:
         """Sorted. `foreign_cpu_load`: others used over a tenth of a core.
@@ -226,6 +229,8 @@ class Spent:
         all of them up, and a mean over many would hide it; while in a sum, the moments that every thread of a
         quiet machine waits would add up with the number of cores. A single thread gives the same by all
         three.
+
+        `threads_spinning`: the same, or a quota, while two threads or more never slept.
 
         `cpu_stolen`: the hypervisor gave over 5 % of a core to others. `cpu_throttled`: a CPU quota held the
         run back for over 5 % of the time (some kernels count this as waiting for a core, too).
@@ -237,11 +242,14 @@ class Spent:
         if self.wall_s <= 0:
             return ()
         explained_s = self.busy_core_s + self.stolen_s + (self.run_queue_s or 0.0) + (self.throttled_s or 0.0)
+        contended = (self.worst_wait_s or 0.0) > WAITED * self.wall_s
+        throttled = (self.throttled_s or 0.0) > WAITED * self.wall_s
         raised = {
             "foreign_cpu_load": self.foreign_core_s > FOREIGN_LOAD * self.wall_s,
-            "cpu_contended": (self.worst_wait_s or 0.0) > WAITED * self.wall_s,
+            "cpu_contended": contended,
+            "threads_spinning": (contended or throttled) and (self.sleepless_threads or 0) > 1,
             "cpu_stolen": self.stolen_s > WAITED * self.wall_s,
-            "cpu_throttled": (self.throttled_s or 0.0) > WAITED * self.wall_s,
+            "cpu_throttled": throttled,
             "cpu_waiting": expect_busy and explained_s < BUSY * self.wall_s,
         }
         return tuple(sorted(name for name, holds in raised.items() if holds))
@@ -249,7 +257,7 @@ class Spent:
 
 def _spent(start: _Look, end: _Look) -> Spent:
     own = end.own_core_s - start.own_core_s
-    waits = _waited_s(start.waits_s, end.waits_s)
+    waits = _grown_s(start.waits_s, end.waits_s)
     throttled = (
         None if start.throttled_s is None or end.throttled_s is None else end.throttled_s - start.throttled_s
     )
@@ -258,18 +266,29 @@ def _spent(start: _Look, end: _Look) -> Spent:
         busy_core_s=own,
         foreign_core_s=end.machine.busy_core_s - start.machine.busy_core_s - own,
         stolen_s=end.machine.stolen_s - start.machine.stolen_s,
-        run_queue_s=None if waits is None else sum(waits),
-        worst_wait_s=None if waits is None else max(waits, default=0.0),
+        run_queue_s=None if waits is None else sum(waits.values()),
+        worst_wait_s=None if waits is None else max(waits.values(), default=0.0),
         throttled_s=throttled,
+        sleepless_threads=_sleepless(waits, _grown_s(start.ran_s, end.ran_s), end.time_s - start.time_s),
     )
 
 
-def _waited_s(start: Mapping[Thread, float] | None, end: Mapping[Thread, float] | None) -> list[float] | None:
+def _grown_s(
+    start: Mapping[Thread, float] | None, end: Mapping[Thread, float] | None
+) -> dict[Thread, float] | None:
     """By thread that lives at the end. One with less than before has the number of one that ended."""
     if start is None or end is None:
         return None
-    befores = [(total, start.get(thread, 0.0)) for thread, total in end.items()]
-    return [total - before if total >= before else total for total, before in befores]
+    befores = [(thread, total, start.get(thread, 0.0)) for thread, total in end.items()]
+    return {thread: total - before if total >= before else total for thread, total, before in befores}
+
+
+def _sleepless(
+    waits: Mapping[Thread, float] | None, ran: Mapping[Thread, float] | None, wall_s: float
+) -> int | None:
+    if waits is None or ran is None:
+        return None
+    return sum(seconds + waits.get(thread, 0.0) >= SLEEPLESS * wall_s for thread, seconds in ran.items())
 
 
 class CpuLoad:
@@ -326,17 +345,7 @@ class CpuLoad:
         readers = self._readers
         try:
             own_core_s, machine = self._busy(), readers.machine()
-            waits_s, throttled = readers.run_queue_s(), readers.throttled_s()
+            waits_s, throttled, ran = readers.run_queue_s(), readers.throttled_s(), readers.ran_s()
         except (OSError, psutil.Error):
             return None
-        return _Look(self._clock(), own_core_s, machine, waits_s, throttled)
-
-
-def _live_children() -> list[psutil.Process]:
-    """Looking for children walks every process there is; the kernel says in one call that there are none."""
-    if sys.platform == "linux":
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return []
-    return psutil.Process().children(recursive=True)
+        return _Look(self._clock(), own_core_s, machine, waits_s, throttled, ran)

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 
 from search.meter.base import MeterSpec, Reading, WorkDone
-from search.meter.cpu_load import CpuLoad, Load, process_tree_core_s
+from search.meter.cpu_load import CpuLoad, Load
+from search.meter.process_tree import process_tree_core_s
 from search.trial import Kind
 
 

@@ -149,7 +149,8 @@ class GpuMeter:
         power_capped: held down by the power limit, as heavy work on a healthy GPU may be.
         power_limit_lowered: the limit is below the board's default. counter_power_disagree: over 10 s or
         more, a counter and its integrated power differ by over 5 %; many boards give power as an average over
-        1 s, so work in short bursts can bring this about with a sound counter.
+        1 s, so work in short bursts can bring this about with a sound counter. sampling_gap,
+        power_implausible: what was integrated beside a counter is unknown, so it checks nothing.
         """
         with self._lock:
             if not (self._run.stopped or self._closed):
@@ -157,6 +158,7 @@ class GpuMeter:
             flags = self._run.watch.flags()
             if any(trace.disagrees for trace in self._run.traces):
                 flags.add("counter_power_disagree")
+            flags |= {trace.power.flag for trace in self._run.traces if trace.power.flag}
             return tuple(sorted(flags))
 
     def observed(self) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ class PowerIntegral:
 
     def __init__(self) -> None:
         self.problem = ""
+        self.flag = ""  # the problem's name
         self._energy_j = 0.0
         self._power_w: float | None = None
         self._sampled_s = 0.0
@@ -31,7 +32,7 @@ class PowerIntegral:
         """A sample, taken at `time_s` of a monotonic clock."""
         self.hold(time_s)
         if not (math.isfinite(power_w) and power_w > 0):
-            self.problem = self.problem or f"read {power_w:g} W, which no GPU that is on draws"
+            self._spoil(f"read {power_w:g} W, which no GPU that is on draws", "power_implausible")
         self._power_w = power_w
         self._sampled_s = self._booked_s = time_s
 
@@ -41,6 +42,11 @@ class PowerIntegral:
             return
         gap_s = time_s - self._sampled_s
         if gap_s > LONGEST_GAP_S:
-            self.problem = self.problem or f"was not sampled for {gap_s:.1f} s"
+            self._spoil(f"was not sampled for {gap_s:.1f} s", "sampling_gap")
         self._energy_j += self._power_w * (time_s - self._booked_s)
         self._booked_s = time_s
+
+    def _spoil(self, problem: str, flag: str) -> None:
+        """The first problem stays."""
+        if not self.problem:
+            self.problem, self.flag = problem, flag

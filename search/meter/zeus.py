@@ -178,10 +178,12 @@ class ZeusMeter:
 
     def flags(self) -> Sequence[str]:
         """processes_not_identifiable, throttling_unknown: always. counter_power_disagree: over 10 s or more,
-        counter and integrated power of a GPU differ by over 5 %. And those of `load`."""
+        counter and integrated power of a GPU differ by over 5 %. sampling_gap, power_implausible: the power
+        beside the counter could not be integrated, so it checks nothing. And those of `load`."""
         with self._lock:
             disagree = {"counter_power_disagree"} if self._trace.disagrees else set()
-            return tuple(sorted({*UNSEEN, *self._load.flags(), *disagree}))
+            unchecked = {self._trace.power.flag} if self._trace.power.flag else set()
+            return tuple(sorted({*UNSEEN, *self._load.flags(), *disagree, *unchecked}))
 
     def observed(self) -> Mapping[str, Any]:
         """Mean power in watts, and for GPUs the counter over the integrated power, since `start`; what `load`

@@ -2,13 +2,19 @@
 
 Values first, then drawings: `study_view` makes of the records everything that is said; the rest only says it.
 
-- `data`, `cost`, `meters`: records -> `StudyView`            core
+- `data`, `cost`, `meters`: records -> `StudyView`             core
+- `origin`: device, versions and dates of the records          core
 - `summary_json`: `StudyView` -> `summary`                     core
+- `csv_columns`: `StudyView` -> the rows of `trials.csv`       core
+- `schema`: what scripts may rely on, written from these two   shell
 - `importance`: which parameters mattered                      core
 - `values`: nested values, flat and compared                   core
 - `words`, `headline`, `style`: numbers, sentences, looks      core
-- `pareto`, `curves`, `figures`, `meters_figure`, `temperature`, `table`: infos, figures and rows   core
-- `page`: the files                                            shell
+- `pareto`, `pareto_figure`, `curves`, `figures`, `meters_figure`, `temperature`, `table`: infos, figures and
+  rows                                                         core
+- `raw_runs`: the runs by each parameter, where there are too few for importance    core
+- `panels`: how a figure fits its screen                       core
+- `page`, `paper`: the files, and what differs on paper       shell
 - `console`: tables for the terminal                           core
 """
 

@@ -10,11 +10,13 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from yaml import YAMLError
 
+from search import terminal
+from search.leaving import end_with
 from search.records import RecordsError, read_records
 from search.report import cost_line, front_table, study_view, summary, write_report
+from search.report.advice import what_next
 from search.report.data import ReportError
 
 
@@ -34,9 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"python -m search.report: {error}", file=sys.stderr)
         return 2
     content = summary(study_view(records, config))
-    console = Console()
+    console = terminal.console()
     console.print(front_table(content))
     console.print(cost_line(content), markup=False, highlight=False)
+    if line := what_next(content, str(folder / "best.yaml")):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
@@ -87,4 +91,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -5,28 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from search.trial import CountedPhases, Outcome, Record
 
 
 @dataclass(frozen=True)
 class SearchCost:
-    """What all runs of the study cost together, whatever became of them.
+    """What all runs of the study cost together, whatever became of them."""
 
-    `energy_j` and `time_s` are sums over the runs where they are known; the two counts say how many are
-    missing. `saved_by_stopping_j` is an estimate, and at most: it takes every run that was ended as dominated
-    to have gone on to its step limit otherwise.
-    """
-
-    energy_j: float
-    time_s: float
-    by_outcome_j: Mapping[str, float]
-    saved_by_stopping_j: float
-    break_even_runs: float | None
-    runs: int
-    interrupted_runs: int
-    runs_without_energy: int
-    runs_without_time: int
+    energy_j: Annotated[float, "Gross joules of all runs where they are known."]
+    time_s: Annotated[float, "Seconds of all runs where they are known."]
+    by_outcome_j: Annotated[
+        Mapping[str, float], "Gross joules by outcome; an outcome of unknown joules is absent."
+    ]
+    saved_by_stopping_j: Annotated[
+        float,
+        "An estimate, and at most: it takes every run that was ended as dominated to have gone on to its "
+        "step limit otherwise.",
+    ]
+    break_even_runs: Annotated[
+        float | None,
+        "The search's joules over what one run of the cheapest trial saves; null where none saves.",
+    ]
+    runs: Annotated[int, "All of them, killed ones too."]
+    interrupted_runs: Annotated[int, "Killed before their end."]
+    runs_without_energy: Annotated[int, "Whose joules are unknown, and so not in energy_j."]
+    runs_without_time: Annotated[int, "Whose seconds are unknown, and so not in time_s."]
 
 
 @dataclass(frozen=True)

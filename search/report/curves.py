@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from search.report import style, words
+from search.report import panels, style, words
 from search.report.data import StudyView
 from search.report.pareto import group_of
 from search.trial import CurvePoint, Outcome
 
+_AXES = ("xaxis", "xaxis2", "yaxis", "yaxis2")
 PARTIAL = "evaluation ended early: plainly above the target"
 
 
@@ -71,7 +73,24 @@ def curves_figure(info: CurvesInfo) -> go.Figure:
     figure.update_yaxes({"title": {"text": "validation loss (nats per token)"}, "automargin": True}, col=1)
     figure.update_yaxes(zeroline=False, range=_loss_range(info, log))
     figure.update_layout(margin={"r": 112})
+    _note_arrangements(figure)
     return figure
+
+
+def _note_arrangements(figure: go.Figure) -> None:
+    """Side by side with one loss axis; on a narrow screen one above the other, the lines named inside."""
+    layout = figure.layout
+    wide: dict[str, Any] = {f"{axis}.domain": list(layout[axis].domain) for axis in _AXES}
+    wide |= {"yaxis2.showticklabels": False, "yaxis2.title.text": ""}
+    narrow: dict[str, Any] = {"xaxis.domain": [0, 1], "xaxis2.domain": [0, 1]}
+    narrow |= {"yaxis.domain": [0.58, 1], "yaxis2.domain": [0, 0.42], "height": 640}
+    narrow |= {"yaxis2.showticklabels": True, "yaxis2.title.text": layout.yaxis.title.text}
+    for index, annotation in enumerate(layout.annotations):
+        wide |= {f"annotations[{index}].x": annotation.x, f"annotations[{index}].xanchor": annotation.xanchor}
+        narrow |= {f"annotations[{index}].x": 1, f"annotations[{index}].xanchor": "right"}
+        wide[f"annotations[{index}].yanchor"] = annotation.yanchor
+        narrow[f"annotations[{index}].yanchor"] = "bottom"
+    panels.note(figure, wide, narrow)
 
 
 def _points(curve: Curve, which: str, log: bool = False) -> list[tuple[float, float, bool]]:

@@ -7,10 +7,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from search.front import pareto_front
 from search.lookup import is_lookup_like
+from search.noise import NoiseFloor, baseline_runs, noise_floor, reference
 from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.meters import SideBySide, side_by_side
 from search.report.values import flat
@@ -18,7 +20,7 @@ from search.trial import MeterInfo, Outcome, Record
 from search.unseen import MANY, unseen_words
 
 DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
-_RANKED_ROLES = ("search", "single")
+RANKED_ROLES = ("search", "single")
 
 
 class ReportError(ValueError):
@@ -42,13 +44,24 @@ class Problem:
         return known and self.target_loss >= self.ngram_loss  # type: ignore[operator]
 
 
+class Saving(StrEnum):
+    """What can be said of the best trial against the baseline, by the first objective."""
+
+    SAVES = "saves"
+    WITHIN_NOISE = "within noise"
+    NOTHING = "nothing saved"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class StudyView:
     """Everything that the report, the summary and the console say about a study.
 
     `feasible` are the runs that can rank (target reached, every objective known), `front` those of them that
     no other dominates, by the first objective. Replicates rank nowhere: the luckiest of several seeds would
-    win. `best` is the feasible run with the least of the first objective, the baseline aside.
+    win. `best` is the feasible run with the least of the first objective, the baseline aside; it need not
+    save anything. `baseline` is the run that stands for the baseline where it ran several times (the median),
+    and `noise` says how far its runs differ.
 
     `lookup` are the feasible runs that are lookup-like: a class of their own. The front and the best among
     the others are `front_without_lookup` and `best_without_lookup`.
@@ -70,6 +83,7 @@ class StudyView:
     cost: SearchCost
     accountings: tuple[Accounting, ...]
     meters: SideBySide
+    noise: NoiseFloor
     notes: tuple[str, ...]
 
     @property
@@ -86,6 +100,29 @@ class StudyView:
     @property
     def baseline_reached(self) -> bool:
         return self.baseline is not None and self.baseline in self.feasible
+
+    @property
+    def to_the_target(self) -> tuple[Record, ...]:
+        """All runs but the one that only looked for the target (target_loss=auto)."""
+        return tuple(_to_the_target(self.records))
+
+    @property
+    def closest(self) -> Record | None:
+        """The run that came nearest to the target, of those that try to reach it."""
+        known = [r for r in self.to_the_target if r.best_loss is not None and math.isfinite(r.best_loss)]
+        return min(known, key=lambda r: r.best_loss or 0.0, default=None)
+
+    @property
+    def saving(self) -> Saving:
+        """What the best trial's first objective is beside the baseline's."""
+        if self.best is None:
+            return Saving.UNKNOWN
+        ratio = self.ratio(self.best, self.objectives[0])
+        if ratio is None:
+            return Saving.UNKNOWN
+        if self.noise.holds(self.objectives[0], ratio):
+            return Saving.WITHIN_NOISE
+        return Saving.SAVES if ratio < 1 else Saving.NOTHING
 
     def is_apart(self, record: Record) -> bool:
         """Whether this is one of `lookup`."""
@@ -114,11 +151,11 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
     """Raises ReportError where records cannot share a front: see `refuse_mixed`."""
     refuse_mixed(records)
     objectives = _objectives(records, config)
-    baseline = _baseline(records)
+    baseline = _baseline(records, objectives)
     feasible = tuple(
         record
         for record in records
-        if (record is baseline or record.role in _RANKED_ROLES) and _can_rank(record, objectives)
+        if (record is baseline or record.role in RANKED_ROLES) and _can_rank(record, objectives)
     )
     others = tuple(record for record in feasible if not is_lookup_like(record))
     front, front_without_lookup = _front(feasible, objectives), _front(others, objectives)
@@ -142,6 +179,7 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
         cost=search_cost(records, reached_baseline, challengers),
         accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
         meters=side_by_side(records, feasible),
+        noise=noise_floor(records, objectives),
         notes=_notes(records, baseline, objectives),
     )
 
@@ -149,7 +187,7 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
 def refuse_mixed(records: Sequence[Record]) -> None:
     """Raise ReportError unless the records share a meter, a counting policy, a target and a data set."""
     _one_of("meters", [_meter_words(record) for record in records])
-    _one_of("target losses", [f"{record.target_loss:g}" for record in records])
+    _one_of("target losses", [f"{record.target_loss:g}" for record in _to_the_target(records)])
     _one_of("data sets", [str(_data(r)["sha256"]) for r in records if _data(r).get("sha256")])
 
 
@@ -189,8 +227,17 @@ def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _baseline(records: Sequence[Record]) -> Record | None:
-    """The first baseline run that completed; else the first that was not killed."""
+def _to_the_target(records: Sequence[Record]) -> list[Record]:
+    """All runs but the one by which a study with target_loss=auto found its target."""
+    return [record for record in records if record.role != "target"]
+
+
+def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
+    """The run that stands for the baseline: the median of those that reached the target; else the first that
+    completed; else the first that was not killed."""
+    reached = [record for record in baseline_runs(records) if _can_rank(record, objectives)]
+    if reached:
+        return reference(reached, objectives[0])
     runs = [record for record in records if record.role == "baseline" and not record.interrupted]
     completed = [record for record in runs if record.outcome.completes]
     return next(iter(completed or runs), None)
@@ -221,7 +268,7 @@ def _shown(baseline: Record | None, *fronts: Sequence[Record]) -> tuple[Record, 
 
 def _problem(records: Sequence[Record], config: Mapping[str, Any]) -> Problem:
     data = next((_data(record) for record in records if _data(record)), {})
-    target = records[0].target_loss if records else config.get("target_loss")
+    target = next((record.target_loss for record in _to_the_target(records)), config.get("target_loss"))
     ngram = data.get("ngram_loss")
     return Problem(
         dataset=data.get("dataset"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from search.plural import counted
 from search.report import style, words
 from search.report.data import StudyView
 from search.report.importance import Importance
@@ -34,34 +35,42 @@ def phases_info(view: StudyView) -> PhasesInfo:
     )
 
 
-# Phase -> (colour, pattern): each is told from its neighbours by the pattern alone.
+# Phase -> (colour, pattern where it does not count, colour of its name where it does). Neighbours are told
+# apart by the gap between them, by their names and, where they are hatched, by the pattern.
 _PHASES = {
-    "setup": (style.ORANGE, "."),
-    "compile": (style.PURPLE, "x"),
-    "train": (style.BLUE, "\\"),
-    "eval": (style.GREEN, "/"),
-    "checkpoint": (style.VERMILLION, "-"),
+    "setup": (style.ORANGE, ".", "black"),
+    "compile": (style.PURPLE, "x", "black"),
+    "train": (style.BLUE, "\\", "white"),
+    "eval": (style.GREEN, "/", "white"),
+    "checkpoint": (style.VERMILLION, "-", "white"),
 }
 
 
 def phases_figure(info: PhasesInfo) -> go.Figure:
-    """One stacked bar a run: phases that count are filled, the others only hatched."""
+    """One stacked bar a run: phases that count are plain, the others are hatched outlines."""
     figure = style.figure(150 + 42 * len(info.names), barmode="stack", bargap=0.35)
+    figure.update_layout(uniformtext={"minsize": 10, "mode": "hide"})
     for phase in PHASES:
-        colour, pattern = _PHASES[phase]
-        counted = phase in info.counted
+        colour, pattern, name_colour = _PHASES[phase]
+        counts = phase in info.counted
+        filled = {"color": colour, "line": {"color": "white", "width": 1.5}}
+        hatched = {
+            "color": colour,
+            "line": {"color": colour, "width": 1.5},
+            "pattern": {"shape": pattern, "size": 7, "solidity": 0.3},
+        }
         figure.add_trace(
             go.Bar(
                 y=list(info.names),
                 x=list(info.energy_j[phase]),
-                name=f"{phase} (counted)" if counted else f"{phase} (not counted)",
+                name=f"{phase} (counted)" if counts else f"{phase} (not counted)",
                 orientation="h",
-                marker={
-                    "color": colour,
-                    "line": {"color": colour, "width": 1.5},
-                    "pattern": {"shape": pattern, "size": 7, "solidity": 0.3}
-                    | ({"fillmode": "overlay", "fgcolor": "white"} if counted else {}),
-                },
+                marker=filled if counts else hatched,
+                text=[phase if counts else ""] * len(info.names),
+                textposition="inside",
+                insidetextanchor="middle",
+                insidetextfont={"color": name_colour},
+                textangle=0,
                 hovertemplate=f"%{{y}}, {phase}: %{{x:.4g}} J<extra></extra>",
             )
         )
@@ -76,38 +85,36 @@ class OutcomesInfo:
 
     runs: Mapping[str, int]
     energy_j: Mapping[str, float | None]
+    kind: str
 
 
 def outcomes_info(view: StudyView) -> OutcomesInfo:
     happened = {name: count for name, count in view.outcomes.items() if count}
-    return OutcomesInfo(happened, {name: view.cost.by_outcome_j.get(name) for name in happened})
+    return OutcomesInfo(
+        happened, {name: view.cost.by_outcome_j.get(name) for name in happened}, words.kind_words(view)
+    )
 
 
 def outcomes_figure(info: OutcomesInfo) -> go.Figure:
-    """Runs by outcome, with the joules that each outcome took."""
-    figure = style.figure(60 + 34 * len(info.runs), bargap=0.35, margin={"l": 60, "r": 44, "t": 24, "b": 12})
-    labels = [
-        f"{count} run{'' if count == 1 else 's'}, {words.quantity(info.energy_j[name], 'J')}"
-        for name, count in info.runs.items()
-    ]
+    """Joules by outcome; how many runs took them stands beside the outcome's name."""
+    figure = style.figure(96 + 44 * len(info.runs), bargap=0.35)
+    joules = [info.energy_j[name] for name in info.runs]
     reached = [name == Outcome.REACHED.value for name in info.runs]
     figure.add_trace(
         go.Bar(
-            y=list(info.runs),
-            x=list(info.runs.values()),
+            y=[f"{name}<br>{counted(count, 'run')}" for name, count in info.runs.items()],
+            x=[0.0 if value is None else value for value in joules],
             orientation="h",
-            text=labels,
+            text=["energy unknown" if value is None else words.quantity(value, "J") for value in joules],
             textposition="outside",
             cliponaxis=False,
-            marker={
-                "color": [style.BLUE if yes else style.GREY for yes in reached],
-                "pattern": {"shape": ["" if yes else "/" for yes in reached], "solidity": 0.3, "size": 7},
-            },
+            marker={"color": [style.BLUE if yes else style.GREY for yes in reached]},
             hovertemplate="%{y}: %{text}<extra></extra>",
         )
     )
-    top = max(info.runs.values(), default=1)
-    figure.update_xaxes(range=[0, 1.3 * top], visible=False)
+    top = max((value for value in joules if value is not None), default=0.0) or 1.0
+    settings = style.axis(f"gross energy (J), {info.kind}", [], log=False)
+    figure.update_xaxes(settings | {"range": [0, 1.25 * top]})
     figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
     return figure
 

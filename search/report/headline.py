@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
-from search.report import words
-from search.report.data import StudyView
-from search.trial import Record
+from search.report import advice, words
+from search.report.data import RANKED_ROLES, Saving, StudyView
+from search.trial import Outcome, Record
 
 
 @dataclass(frozen=True)
@@ -18,45 +19,71 @@ class Headline:
     caveats: tuple[str, ...]
 
 
-def headline(view: StudyView) -> Headline:
-    """The finding; where there is none, what happened instead."""
+def headline(view: StudyView, recipe: str = "best.yaml") -> Headline:
+    """The finding; where there is none, what happened instead. `recipe` is the path of the best trial's."""
     if not view.records:
         return Headline("No run has finished yet.", ())
     if view.best is None:
         return Headline(_nothing_reached(view), ())
     if view.baseline is None:
-        return Headline(
-            f"{_reached_for(view, view.best)}; there is no baseline to compare it with.", _caveats(view)
-        )
-    if not view.baseline_reached:
-        return Headline(_baseline_fell_short(view, view.best, view.baseline), _caveats(view))
-    return Headline(_compared(view, view.best, view.baseline), _caveats(view))
+        text = f"{_reached_for(view, view.best)}; there is no baseline to compare it with."
+    elif not view.baseline_reached:
+        text = _baseline_fell_short(view, view.best, view.baseline)
+    else:
+        text = _compared(view, view.best, view.baseline)
+    return Headline(text, _caveats(view, recipe))
 
 
 def _nothing_reached(view: StudyView) -> str:
     target = words.nats(view.problem.target_loss)
-    others = [record for record in view.records if record is not view.baseline and not record.interrupted]
     if view.baseline is not None and view.baseline_reached:
         cost = " and ".join(
             words.objective_value(name, value)
             for name, value in zip(view.objectives, view.values(view.baseline), strict=True)
         )
-        tried = f"none of {len(others)} trials has" if others else "no other trial has finished"
-        return f"Only the baseline reached {target} nats ({cost}, {words.kind_words(view)}); {tried}."
-    closest = min(
-        (r for r in view.records if r.best_loss is not None and math.isfinite(r.best_loss)),
-        key=lambda r: r.best_loss if r.best_loss is not None else math.inf,
-        default=None,
-    )
+        return (
+            f"Only the baseline reached {target} nats ({cost}, {words.kind_words(view)}): nothing was saved. "
+            f"{_what_became_of_trials(view)}"
+        )
+    closest = view.closest
     if closest is None or closest.best_loss is None:
         return f"Nothing reached {target} nats: no run has a loss to show."
     who = words.name_of(view, closest)
     return f"Nothing reached {target} nats: the closest, {who}, came to {words.nats(closest.best_loss)}."
 
 
+_BECAME = {
+    Outcome.DOMINATED: "ended because the baseline had reached the target for less (dearer, not unable)",
+    Outcome.OUT_OF_BUDGET: "came to the end of its schedule or budget above the target",
+    Outcome.DIVERGED: "diverged",
+    Outcome.CRASHED: "crashed",
+    Outcome.UNMEASURED: "had no energy that can be trusted",
+}
+
+
+def _what_became_of_trials(view: StudyView) -> str:
+    """`Of 5 trials, 4 ended because ..., and 1 came to the end of ...`."""
+    trials = [r for r in view.records if r.role in RANKED_ROLES and not r.interrupted]
+    if not trials:
+        return "No other trial has finished."
+    counts = Counter(record.outcome for record in trials)
+    parts = [f"{counts[outcome]} {became}" for outcome, became in _BECAME.items() if counts[outcome]]
+    of_all = f"Of {len(trials)} trials" if len(trials) > 1 else "Of 1 trial"
+    return f"{of_all}, {', and '.join(parts)}."
+
+
 def _reached_for(view: StudyView, best: Record) -> str:
     target = words.nats(view.problem.target_loss)
     return f"{_trial(view, best)} reached {target} nats for {_costs(view, best)}"
+
+
+def what_it_is(view: StudyView, record: Record) -> str:
+    """Of a recipe, on one line: which run it is, and what it took beside the baseline."""
+    if not view.baseline_reached or view.baseline is None:
+        return f"{_reached_for(view, record)}."
+    saved = "" if _saves(view, record) else ", which saves nothing"
+    shares = _shares(view, record, view.baseline)
+    return f"{_trial(view, record)} of {view.study}: one run, with {shares}{saved}."
 
 
 def _costs(view: StudyView, record: Record) -> str:
@@ -88,13 +115,34 @@ def _baseline_fell_short(view: StudyView, best: Record, baseline: Record) -> str
 
 def _compared(view: StudyView, best: Record, baseline: Record) -> str:
     reached = f"reached {words.nats(view.problem.target_loss)} nats with {_shares(view, best, baseline)}."
-    if _saves(view, best):
+    if view.saving is Saving.SAVES:
         return f"{_trial(view, best)} {reached}"
     what, who = words.label(view.objectives[0]), words.marked_name(view, best)
-    return f"No trial saved {what}: the cheapest, {who}, {reached}"
+    if view.saving is Saving.WITHIN_NOISE:
+        return f"No saving beyond the noise floor ({_floor(view)}): the cheapest, {who}, {reached}"
+    alone = all(record is baseline for record in view.front)
+    lead = "Nothing was saved: only the baseline is on the front" if alone else f"No trial saved {what}"
+    return f"{lead}: the cheapest, {who}, {reached}"
+
+
+def _floor(view: StudyView) -> str:
+    """`± 6 % of the energy, by 3 runs of the baseline`."""
+    objective, runs = view.objectives[0], len(view.noise.trials)
+    floor = floor_words(view.noise.floor[objective])
+    return f"{floor} in {words.label(objective)}, by {runs} runs of the baseline"
+
+
+def floor_words(floor: float | None) -> str:
+    """`± 6 %`, or a factor where a percentage would go below zero."""
+    if floor is None:
+        return "not known"
+    return (
+        f"± {words.number(100 * floor, 2)} %" if floor < 0.5 else f"a factor of {words.number(1 + floor, 2)}"
+    )
 
 
 def _saves(view: StudyView, record: Record) -> bool:
+    """Whether it cost less than the baseline, whatever the noise."""
     ratio = view.ratio(record, view.objectives[0])
     return ratio is not None and ratio < 1
 
@@ -137,12 +185,26 @@ def _lookup_caveat(view: StudyView, best: Record) -> str:
     return f"{lead} The best that is not, trial {other.trial}, reached the target {cost}."
 
 
-def _caveats(view: StudyView) -> tuple[str, ...]:
+def _noise_caveat(view: StudyView) -> str:
+    """How far one run differs from the next, or that nobody knows."""
+    objective, trials = view.objectives[0], view.noise.trials
+    floor = view.noise.floor.get(objective)
+    if floor is None:
+        ran = "has not reached the target" if not trials else "ran once"
+        return f"The noise floor is not known: the baseline {ran}."
+    of = f"{floor_words(floor)} of its {words.label(objective)}"
+    return (
+        f"Noise floor: one more run of the baseline, with the same seed and losses, would be within {of} "
+        f"(95 %, from {len(trials)} runs: trials {', '.join(map(str, trials))})."
+    )
+
+
+def _caveats(view: StudyView, recipe: str) -> tuple[str, ...]:
     """Reasons to wait before repeating the headline."""
     best = view.best
     assert best is not None
     caveats = [_lookup_caveat(view, best)] if view.is_apart(best) else []
-    caveats.append("One run each, not yet confirmed with fresh seeds: a search picks lucky runs.")
+    caveats += [f"One run each. {advice.confirm(recipe)}", _noise_caveat(view)]
     other = view.best_without_lookup if view.is_apart(best) else None
     compared = [record for record in (best, other, view.baseline) if record is not None]
     caveats += [

@@ -24,6 +24,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 
+from search.plural import counted
 from search.report.data import StudyView
 from search.report.values import plain_value
 from search.trial import Record
@@ -53,9 +54,9 @@ def parameter_importance(view: StudyView) -> Importance:
     ]
     records = reached + short
     if len(records) < MIN_TRIALS or len(reached) < MIN_REACHED:
-        counted = f"{len(reached)} of {len(records)} trials reached the target"
-        takes = f"it takes {MIN_TRIALS} trials, {MIN_REACHED} of which reached it"
-        return Importance(trials=len(records), note=f"Not computed: {counted}, and {takes}.")
+        found = f"{len(reached)} of {counted(len(records), 'trial')} reached the target"
+        takes = f"importance takes {MIN_TRIALS} trials, {MIN_REACHED} of which reached it"
+        return Importance(trials=len(records), note=f"Not computed yet: {found}, and {takes}.")
     values = [float(record.values[view.objectives[0]]) for record in reached]
     values += [2.0 * max(values) + 1.0] * len(short)
     if len(set(values)) == 1:

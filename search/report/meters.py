@@ -3,14 +3,13 @@ agree."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Annotated, Any, TypedDict, TypeGuard
 
-from search.agreement import Agreement, Pair, compare
+from search.agreement import Agreement, Correlation, Pair, Verdict, compare
 from search.trial import Kind, Record, SideReading
 
 _TRUST = (Kind.MEASURED, Kind.ESTIMATED, Kind.MODELLED)  # the most trustworthy first
@@ -144,31 +143,63 @@ def _comparison(
     rows = [(record, _joules(record, reference), _joules(record, surrogate)) for record in completed]
     known = [(record, a, b) for record, a, b in rows if a is not None and b is not None]
     ranks = {id(record) for record in ranked}
-    pairs = [Pair(run_name(record), a, b, ranks=id(record) in ranks) for record, a, b in known]
+    pairs = [Pair(_run_name(record, completed), a, b, ranks=id(record) in ranks) for record, a, b in known]
     return Comparison(reference, surrogate, tuple(record for record, _, _ in known), compare(pairs))
 
 
-def run_name(record: Record) -> str:
+def _run_name(record: Record, records: Sequence[Record]) -> str:
     """How the text names a run: by its trial, which is enough for a person to find it in the table."""
     if record.role == "baseline":
-        return "the baseline"
+        several = sum(other.role == "baseline" for other in records) > 1
+        return f"the baseline (trial {record.trial})" if several else "the baseline"
     return f"trial {record.trial}{' (replicate)' if record.role == 'replicate' else ''}"
 
 
-def side_by_side_summary(found: SideBySide) -> list[dict[str, Any]]:
+class MeterName(TypedDict):
+    """A meter that ran in this study."""
+
+    name: Annotated[str, "For example nvml, rapl, cpu_time."]
+    kind: Annotated[Kind, "What its joules are."]
+    ranks: Annotated[bool, "Whether the study ranks by it."]
+
+
+class SideBySideSummary(TypedDict):
+    """A meter against the most trustworthy one of the study, over the same runs."""
+
+    surrogate: MeterName
+    reference: MeterName
+    runs: Annotated[int, "Runs that reached the target and were read by both."]
+    runs_of_any_outcome: Annotated[int, "Runs that were read by both."]
+    spearman: Annotated[
+        Correlation | None, "Rank correlation over `runs`; null where one of them does not vary."
+    ]
+    scale: Annotated[float | None, "Median of the surrogate's joules over the reference's."]
+    regret: Annotated[
+        float | None,
+        "What the run that the surrogate would choose costs over the cheapest, by the reference.",
+    ]
+    chosen: Annotated[int | None, "Trial that the surrogate would choose."]
+    cheapest: Annotated[int | None, "Trial that is cheapest by the reference."]
+    swapped_pairs: Annotated[int, "Pairs of `runs` that the two meters order differently."]
+    pairs: Annotated[int, "All pairs of `runs`."]
+    unreadable: Annotated[Mapping[str, int], "Runs by why the surrogate gave no reading."]
+    verdict: Annotated[Verdict, "Whether ranking by the surrogate may stand for ranking by the reference."]
+
+
+def side_by_side_summary(found: SideBySide) -> list[SideBySideSummary]:
     """An entry a comparison, for `summary.json`."""
     return [_summary(comparison, found) for comparison in found.comparisons]
 
 
-def _summary(comparison: Comparison, found: SideBySide) -> dict[str, Any]:
+def _summary(comparison: Comparison, found: SideBySide) -> SideBySideSummary:
     agreement = comparison.agreement
-    correlation, winners = agreement.correlation, agreement.winners
+    winners = agreement.winners
     return {
         "surrogate": _named(comparison.surrogate),
         "reference": _named(comparison.reference),
         "runs": agreement.runs,
         "runs_of_any_outcome": len(agreement.pairs),
-        "spearman": None if correlation is None else dataclasses.asdict(correlation),
+        "spearman": agreement.correlation,
         "scale": agreement.scale,
         "regret": None if winners is None else winners.regret,
         "chosen": None if winners is None else comparison.record_of(winners.chosen).trial,
@@ -176,9 +207,9 @@ def _summary(comparison: Comparison, found: SideBySide) -> dict[str, Any]:
         "swapped_pairs": len(agreement.swaps),
         "pairs": agreement.comparisons,
         "unreadable": {t.text: t.runs for t in found.unreadable if t.meter == comparison.surrogate},
-        "verdict": agreement.verdict.value,
+        "verdict": agreement.verdict,
     }
 
 
-def _named(meter: StudyMeter) -> dict[str, Any]:
-    return {"name": meter.name, "kind": meter.kind.value, "ranks": meter.ranks}
+def _named(meter: StudyMeter) -> MeterName:
+    return {"name": meter.name, "kind": meter.kind, "ranks": meter.ranks}

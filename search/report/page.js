@@ -17,16 +17,41 @@ function themed(layout) {
   return update;
 }
 
+// Where the screen is narrow, a figure takes its other arrangement: panels one above the other.
+const NARROW_PX = 560;
+
+function fitted(plot) {
+  const { wide, narrow } = plot.layout.meta;
+  return { ...(plot.clientWidth < NARROW_PX ? narrow : wide), ...themed(plot.layout) };
+}
+
+// On paper a figure has the width of a page and less than the height of one that lies on its side: a printer
+// takes the page as it stands on the screen.
+const PAPER_PX = { width: 680, height: 620 };
+
 function drawFigures() {
   const plots = [...document.querySelectorAll("[data-figure]")];
+  const refit = () => plots.forEach((plot) => Plotly.relayout(plot, fitted(plot)));
   for (const plot of plots) {
     const figure = JSON.parse(document.getElementById(plot.dataset.figure).textContent);
     Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displaylogo: false, displayModeBar: true, modeBarButtons: [["toImage", "resetScale2d"]] })
-      .then(() => Plotly.relayout(plot, themed(plot.layout)));
+      .then(() => Plotly.relayout(plot, fitted(plot)));
   }
-  const redraw = () => plots.forEach((plot) => Plotly.relayout(plot, themed(plot.layout)));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  matchMedia("print").addEventListener("change", redraw);
+  addEventListener("resize", refit);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refit);
+  addEventListener("beforeprint", () => {
+    for (const plot of plots) {
+      plot.style.width = PAPER_PX.width + "px";
+      const wanted = fitted(plot);
+      Plotly.relayout(plot, { ...wanted, width: PAPER_PX.width, height: Math.min(wanted.height, PAPER_PX.height) });
+    }
+  });
+  addEventListener("afterprint", () => {
+    for (const plot of plots) {
+      plot.style.width = "";
+      Plotly.relayout(plot, { ...fitted(plot), autosize: true, width: null });
+    }
+  });
 }
 
 // The table of runs: a button in each heading sorts, two fields filter. What is unknown sorts last either way.
@@ -55,7 +80,7 @@ function filterRows(table) {
     row.hidden = !matches;
   }
   const shown = rows.filter((row) => !row.hidden).length;
-  document.getElementById("filter-count").textContent = shown + " of " + rows.length + " runs";
+  document.getElementById("filter-count").textContent = shown + " of " + rows.length + (rows.length === 1 ? " run" : " runs");
 }
 
 function enableTable() {

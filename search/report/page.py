@@ -19,6 +19,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search.files import write_atomically
+from search.plural import counted
 from search.report import words
 from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view
@@ -29,10 +30,15 @@ from search.report.figures import (
     phases_figure,
     phases_info,
 )
-from search.report.headline import headline
+from search.report.headline import headline, what_it_is
 from search.report.importance import Importance, parameter_importance
 from search.report.meters_figure import meters_figure, meters_info
-from search.report.pareto import pareto_figure, pareto_info
+from search.report.origin import origin, origin_words, provenance
+from search.report.panels import responsive
+from search.report.paper import print_names
+from search.report.pareto import pareto_caption, pareto_info
+from search.report.pareto_figure import pareto_figure
+from search.report.raw_runs import raw_runs_caption, raw_runs_figure, raw_runs_info
 from search.report.summary_json import summary
 from search.report.table import runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
@@ -56,15 +62,23 @@ def write_report(directory: Path, records: Sequence[Record], config: Mapping[str
     contents = {
         "summary.json": json.dumps(summary(view), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
         "trials.csv": trials_frame(view).to_csv(index=False, lineterminator="\n"),
-        "report.html": render(view, config, directory.resolve().name),
+        "report.html": render(view, config, _place(directory.resolve(), config)),
     }
-    contents |= {name: best_yaml(record, config) for name, record in _recipes(view).items()}
+    contents |= {
+        name: f"# {words.redacted(what_it_is(view, record))}\n{best_yaml(record, config)}"
+        for name, record in _recipes(view).items()
+    }
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         write_atomically(directory / name, content)
     if _OTHER_BEST not in contents:
         (directory / _OTHER_BEST).unlink(missing_ok=True)
     return directory / "report.html"
+
+
+def _place(folder: Path, config: Mapping[str, Any]) -> str:
+    """A study's folder as commands name it: from the repository, or in full where it was sent elsewhere."""
+    return f"reports/{folder.name}" if config.get("reports") is None else str(folder)
 
 
 def _recipes(view: StudyView) -> dict[str, Record]:
@@ -88,7 +102,7 @@ def best_yaml(record: Record, config: Mapping[str, Any]) -> str:
 
 
 def render(view: StudyView, config: Mapping[str, Any], folder: str) -> str:
-    """The page as one self-contained HTML text. `folder` is the name of the study's folder under `reports/`.
+    """The page as one self-contained HTML text. `folder` is the study's, as commands name it.
 
     Its content security policy allows no request, and of scripts only the two that are written here.
     """
@@ -109,7 +123,7 @@ def render(view: StudyView, config: Mapping[str, Any], folder: str) -> str:
         "watts": lambda value: words.quantity(value, "W"),
         "duration": words.duration,
     }
-    environment.filters["redacted"] = words.redacted
+    environment.filters |= {"redacted": words.redacted, "label": words.label, "counted": counted}
     template = environment.from_string(_asset("page.html.j2"))
     return template.render(
         _context(view, config, folder),
@@ -134,26 +148,31 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
     importance = parameter_importance(view)
     return {
         "view": view,
-        "headline": headline(view),
+        "headline": headline(view, f"reports/{folder}/best.yaml"),
         "kind": None if view.meter is None else view.meter.kind.value,
         "figures": _figures(view, importance),
         "importance": importance,
+        "raw_runs_caption": raw_runs_caption(raw_runs_info(view)),
+        "pareto_caption": pareto_caption(pareto_info(view)),
         "varied": varied(view),
-        "pareto_note": pareto_info(view).note,
         "front_rows": _front_rows(view),
         "policies": list(CountedPhases),
         "columns": columns,
+        "print_names": print_names(columns),
         "rows": rows,
         "recipes": [
             {
                 "id": name.removesuffix(".yaml").replace("_", "-"),
                 "name": words.marked_name(view, record),
-                "command": f"python -m search.train {shlex.quote(f'recipe=reports/{folder}/{name}')} seed=7",
+                "command": f"python -m search.train {shlex.quote(f'recipe={folder}/{name}')} seed=7",
                 "yaml": best_yaml(record, config),
             }
             for name, record in _recipes(view).items()
         ],
         "provenance": _provenance(view),
+        "description": _description(config),
+        "origin": origin_words(origin(view)),
+        "bytes_per_token": origin(view).bytes_per_token,
         "meter_warning": words.meter_warning(view),
         "measured_hint": words.measured_hint(view),
         "temperature": temperature_info(view),
@@ -166,10 +185,17 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
     }
 
 
+def _description(config: Mapping[str, Any]) -> str:
+    """What the study is, in its author's words; empty where there are none."""
+    study = config.get("study")
+    text = study.get("description") if isinstance(study, Mapping) else None
+    return words.redacted(text) if isinstance(text, str) else ""
+
+
 def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
     """Each figure that has something in it, as JSON that can stand in a script element."""
     drawn: dict[str, go.Figure] = {}
-    if (pareto := pareto_info(view)).groups:
+    if (pareto := pareto_info(view)).has_marks:
         drawn["pareto"] = pareto_figure(pareto)
     if (curves := curves_info(view)).curves:
         drawn["curves"] = curves_figure(curves)
@@ -179,12 +205,14 @@ def _figures(view: StudyView, importance: Importance) -> dict[str, Markup]:
         drawn["outcomes"] = outcomes_figure(outcomes)
     if importance.shares:
         drawn["importance"] = importance_figure(importance)
+    elif (raw := raw_runs_info(view)).worth_drawing:
+        drawn["raw-runs"] = raw_runs_figure(raw)
     if (temperature := temperature_info(view)).runs >= MIN_RUNS:
         drawn["temperature"] = temperature_figure(temperature)
     for index, comparison in enumerate(view.meters.comparisons):
         if (meters := meters_info(view, comparison)) is not None:
             drawn[f"meters-{index}"] = meters_figure(meters)
-    return {name: embedded(figure) for name, figure in drawn.items()}
+    return {name: embedded(responsive(figure)) for name, figure in drawn.items()}
 
 
 def embedded(figure: go.Figure) -> Markup:
@@ -255,26 +283,28 @@ def _provenance(view: StudyView) -> list[tuple[str, list[tuple[str, str]]]]:
         **_meter_settings(view.meter.settings),
     }
     sides = {side.meter: side for record in reversed(view.records) for side in record.also}
-    sources = ([] if view.baseline is None else [view.baseline]) + list(view.records)
-    known: Mapping[str, Any] = next((r.provenance for r in sources if r.provenance), {})
-    times = [time for record in view.records for time in (record.started_at, record.ended_at) if time]
+    found = origin(view)
     beside = {
         f"meter beside it: {name}": {"kind": side.kind.value, **_meter_settings(side.settings)}
         for name, side in sides.items()
     }
-    parts: dict[str, Any] = {"meter": meter, **beside, **known}
-    if times:
-        parts["runs"] = {"first started": min(times), "last ended": max(times)}
+    parts: dict[str, Any] = {"meter": meter, **beside, **provenance(view)}
+    if found.first_started is not None:
+        parts["runs"] = {"first started": found.first_started, "last ended": found.last_ended}
     return [
         (
             name,
-            [
-                (path, words.redacted("none" if value is None else str(value)))
-                for path, value in _flat_part(part).items()
-            ],
+            [(path, _provenance_text(value)) for path, value in _flat_part(part).items()],
         )
         for name, part in parts.items()
     ]
+
+
+def _provenance_text(value: Any) -> str:
+    """Losses and rates as people read them; `records.jsonl` has every digit."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return words.redacted("none" if value is None else str(value))
 
 
 def _meter_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,73 +1,97 @@
-"""The Pareto front as a figure: `pareto_info` computes plain values, `pareto_figure` only draws them."""
+"""The Pareto front as plain values, and the words below its figure; `pareto_figure` draws it.
+
+Runs that reached the target lie in planes, one for each pair of objectives. Runs that did not lie in a strip
+of their own below: what they had spent is a lower bound, and must not look cheap beside a result.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
+from search.plural import counted
 from search.report import style, words
 from search.report.data import StudyView
-from search.trial import Outcome, Record
+from search.trial import Record
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One run in the plane of two objectives. The lows are where its crossing's interval begins."""
+    """One run by the axes of the figure. The lows are where its crossing's interval begins."""
 
     trial: int
-    x: float
-    y: float
-    x_low: float
-    y_low: float
+    values: Mapping[str, float]
+    lows: Mapping[str, float]
     lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ParetoInfo:
-    """Runs by what they are: `front`, `feasible` (each `lookup_` where the run is lookup-like), `replicate`,
-    `baseline`, or an outcome short of it.
+    """Runs by what they are: `front`, `feasible` (each `lookup_` where the run is lookup-like), `replicate`
+    and `baseline` in `reached`; `baseline` or an outcome in `missed`.
 
+    `axes` are the objectives; with a single one, seconds (or joules) stand beside it and rank nothing.
     `staircases` are the corners of the fronts: `without_lookup` and, where that is another one,
     `with_lookup`. There are none where there are not two objectives.
     """
 
-    x_objective: str
-    y_objective: str
-    groups: Mapping[str, tuple[Mark, ...]]
-    baseline_reached: bool
+    objectives: tuple[str, ...]
+    axes: tuple[str, ...]
+    reached: Mapping[str, tuple[Mark, ...]]
+    missed: Mapping[str, tuple[Mark, ...]]
     staircases: Mapping[str, tuple[tuple[float, ...], ...]]
     kind: str
-    note: str
+    undrawn: int
 
-    def values(self, which: str) -> list[float]:
-        return [getattr(mark, which) for marks in self.groups.values() for mark in marks]
+    @property
+    def planes(self) -> tuple[tuple[str, str], ...]:
+        """(x, y) of each plane: every pair of axes."""
+        return tuple(itertools.combinations(self.axes, 2))
+
+    @property
+    def has_marks(self) -> bool:
+        return bool(self.reached or self.missed)
+
+    def values(self, axis: str, *, missed: bool) -> list[float]:
+        groups = (*self.reached.values(), *(self.missed.values() if missed else ()))
+        return [mark.values[axis] for marks in groups for mark in marks]
 
 
 def pareto_info(view: StudyView) -> ParetoInfo:
-    """The first two objectives; with a single one, seconds (or joules) beside it."""
-    first = view.objectives[0]
-    beside = "energy_to_target_j" if first == "time_to_target_s" else "time_to_target_s"
-    second = view.objectives[1] if len(view.objectives) > 1 else beside
-    groups: dict[str, list[Mark]] = {}
+    """Every run whose values are known on every axis."""
+    axes = _axes(view.objectives)
+    reached: dict[str, list[Mark]] = {}
+    missed: dict[str, list[Mark]] = {}
     undrawn = 0
-    for record in view.records:
-        mark = _mark(view, record, first, second)
+    for record in view.to_the_target:
+        mark = _mark(view, record, axes)
         if mark is None or record.interrupted:
             undrawn += 1
         else:
+            groups = reached if record.feasible else missed
             groups.setdefault(group_of(view, record), []).append(mark)
     return ParetoInfo(
-        x_objective=first,
-        y_objective=second,
-        groups={name: tuple(sorted(marks, key=lambda mark: mark.x)) for name, marks in groups.items()},
-        baseline_reached=view.baseline_reached,
+        objectives=view.objectives,
+        axes=axes,
+        reached=_sorted(reached, axes[0]),
+        missed=_sorted(missed, axes[0]),
         staircases=_staircases(view),
         kind=words.kind_words(view),
-        note=_pareto_note(view, undrawn),
+        undrawn=undrawn,
     )
+
+
+def _axes(objectives: tuple[str, ...]) -> tuple[str, ...]:
+    if len(objectives) > 1:
+        return objectives
+    beside = "energy_to_target_j" if objectives[0] == "time_to_target_s" else "time_to_target_s"
+    return (objectives[0], beside)
+
+
+def _sorted(groups: Mapping[str, list[Mark]], axis: str) -> dict[str, tuple[Mark, ...]]:
+    return {name: tuple(sorted(marks, key=lambda mark: mark.values[axis])) for name, marks in groups.items()}
 
 
 def _staircases(view: StudyView) -> dict[str, tuple[tuple[float, ...], ...]]:
@@ -78,20 +102,6 @@ def _staircases(view: StudyView) -> dict[str, tuple[tuple[float, ...], ...]]:
     return {name: tuple(map(view.values, front)) for name, front in fronts.items()}
 
 
-def _pareto_note(view: StudyView, undrawn: int) -> str:
-    notes = []
-    if len(view.objectives) > 2:
-        named = ", ".join(words.label(name) for name in view.objectives)
-        notes.append(
-            f"The front is over {len(view.objectives)} objectives ({named}); the first two are drawn, "
-            "so a front point may look dominated here."
-        )
-    if undrawn:
-        runs = "1 run is" if undrawn == 1 else f"{undrawn} runs are"
-        notes.append(f"{runs} not drawn: killed, crashed, or without an energy that can be trusted.")
-    return " ".join(notes)
-
-
 def group_of(view: StudyView, record: Record) -> str:
     if record is view.baseline:
         return "baseline"
@@ -99,18 +109,19 @@ def group_of(view: StudyView, record: Record) -> str:
     if view.is_apart(record):
         return f"lookup_{ranked}"
     if record.feasible:
-        return "replicate" if record.role == "replicate" else ranked
+        return {"replicate": "replicate", "baseline": "baseline_again"}.get(record.role, ranked)
     return record.outcome.value
 
 
-def _mark(view: StudyView, record: Record, first: str, second: str) -> Mark | None:
-    x, y = _spent(record, first), _spent(record, second)
-    if x is None or y is None:
+def _mark(view: StudyView, record: Record, axes: Sequence[str]) -> Mark | None:
+    found = {axis: _spent(record, axis) for axis in axes}
+    values = {axis: value for axis, value in found.items() if value is not None}
+    if len(values) < len(axes):
         return None
+    lows = {axis: _crossing_low(record, axis, value) for axis, value in values.items()}
     name = words.name_of(view, record)
-    x_low, y_low = (_crossing_low(record, name, value) for name, value in ((first, x), (second, y)))
     return Mark(
-        record.trial, x, y, x_low, y_low, style.describe(record, name, view.objectives, view.params(record))
+        record.trial, values, lows, style.describe(record, name, view.objectives, view.params(record))
     )
 
 
@@ -133,94 +144,48 @@ def _crossing_low(record: Record, objective: str, value: float) -> float:
     return min(value, lows.get(objective, value))
 
 
-# Group -> (legend, symbol, colour, size). Filled: front and baseline. Round or diamond: reached the target.
-_MARKERS = {
-    Outcome.DIVERGED.value: ("diverged", "x-thin-open", style.VERMILLION, 10),
-    Outcome.OUT_OF_BUDGET.value: ("out of budget (at least)", "triangle-up-open", style.VERMILLION, 11),
-    Outcome.DOMINATED.value: ("ended as dominated (at least)", "triangle-right-open", style.VERMILLION, 11),
-    "replicate": ("replicate, not ranked", "circle-open-dot", style.GREY, 9),
-    "feasible": ("reached the target, dominated", "circle-open", style.GREY, 9),
-    "lookup_feasible": ("lookup-like, dominated", "diamond-open", style.ORANGE, 10),
-    "front": ("Pareto front", "circle", style.BLUE, 12),
-    "lookup_front": ("Pareto front, lookup-like", "diamond", style.ORANGE, 13),
-    "baseline": ("baseline", "star", style.GREEN, 17),
-}
-_NAMED = ("front", "lookup_front", "baseline")
-
-# Front -> (legend, colour, dash, the group that it is shown and hidden with).
-_STAIRCASES = {
-    "without_lookup": ("front without lookup-like runs", style.BLUE, "solid", "front"),
-    "with_lookup": ("front with lookup-like runs", style.ORANGE, "dash", "lookup_front"),
-}
-_LAST = 1001  # in the legend: a trace without a rank has 1000
-
-
-def pareto_figure(info: ParetoInfo) -> go.Figure:
-    """Every run in the plane of two objectives; nearer to the lower left corner is better in both."""
-    figure = style.figure(480)
-    both = (info.values("x"), info.values("y"))
-    log = any(map(style.spans_decade, both)) and all(min(values) > 0 for values in both)
-    for name in _STAIRCASES:
-        corners = info.staircases.get(name, ())
-        if len(corners) > 1:
-            figure.add_trace(_staircase_trace(name, corners, legend="with_lookup" in info.staircases))
-    for group in _MARKERS:
-        if marks := info.groups.get(group):
-            figure.add_trace(_marks_trace(info, group, marks))
-    for which, objective, update in (
-        ("x", info.x_objective, figure.update_xaxes),
-        ("y", info.y_objective, figure.update_yaxes),
-    ):
-        title = f"{words.labelled(objective)}{f', {info.kind}' if words.is_energy(objective) else ''}"
-        update(style.axis(title, info.values(which), log=log, from_zero=True))
-    return figure
+def pareto_caption(info: ParetoInfo) -> str:
+    """What the figure shows and how to read it; true of this study, whatever became of its runs."""
+    if not info.has_marks:
+        return ""
+    many = len(info.planes) > 1
+    parts = [_reading(info, many)]
+    if info.reached:
+        diamonds = " and diamonds" if any(name.startswith("lookup") for name in info.reached) else ""
+        parts.append(
+            f"Filled marks are the front and the baseline, open circles{diamonds} were beaten. "
+            "Whiskers reach down to the evaluation before the target."
+        )
+    if info.reached and info.missed:
+        where = "under each panel" if many else "below"
+        parts.append(
+            f"Runs that did not reach the target are in the strip {where}, at what they had spent when they "
+            "ended: reaching it would have cost them more."
+        )
+    if info.undrawn:
+        runs = f"{counted(info.undrawn, 'run')} {'is' if info.undrawn == 1 else 'are'}"
+        parts.append(f"{runs} not drawn: killed, crashed, or without an energy that can be trusted.")
+    return " ".join(parts)
 
 
-def _staircase_trace(name: str, corners: Sequence[Sequence[float]], *, legend: bool) -> go.Scatter:
-    title, colour, dash, group = _STAIRCASES[name]
-    return go.Scatter(
-        x=[x for x, _ in corners],
-        y=[y for _, y in corners],
-        name=title,
-        legendgroup=group,
-        showlegend=legend,
-        legendrank=_LAST,
-        mode="lines",
-        line={"shape": "hv", "color": colour, "width": 2, "dash": dash},
-        cliponaxis=False,
-        hoverinfo="skip",
+def _reading(info: ParetoInfo, many: bool) -> str:
+    if not info.reached:
+        return (
+            "No run reached the target: each mark is what a run had spent when it ended, so none of them is "
+            "better than another."
+        )
+    if len(info.objectives) == 1:
+        only, beside = map(words.label, info.axes)
+        return (
+            f"Every run in the plane reached the target. Further left is better; {only} is the only "
+            f"objective, and {beside} ranks nothing."
+        )
+    if not many:
+        return "Every run in the plane reached the target, and lower left is better."
+    named = ", ".join(map(words.label, info.objectives))
+    return (
+        f"One panel for each pair of the {len(info.objectives)} objectives ({named}). Every run in a panel "
+        "reached the target, and lower left is better in that pair. A run on the front is unbeaten over all "
+        "of them together: where another lies lower left of it, it is better in what that panel "
+        "does not show."
     )
-
-
-def _marks_trace(info: ParetoInfo, group: str, marks: Sequence[Mark]) -> go.Scatter:
-    legend, symbol, colour, size = _MARKERS[group]
-    named = group in _NAMED
-    if group == "baseline" and not info.baseline_reached:
-        legend, symbol = "baseline, target not reached (at least)", "star-open"
-    return go.Scatter(
-        x=[mark.x for mark in marks],
-        y=[mark.y for mark in marks],
-        name=legend,
-        legendgroup=group,
-        mode="markers+text" if named else "markers",
-        marker={"symbol": symbol, "color": colour, "size": size, "line": {"width": 2, "color": colour}},
-        text=["baseline" if group == "baseline" else str(mark.trial) for mark in marks],
-        textposition="bottom right" if group == "baseline" else "bottom left",  # below a front nothing lies
-        error_x=_interval([mark.x - mark.x_low for mark in marks], colour) if named else None,
-        error_y=_interval([mark.y - mark.y_low for mark in marks], colour) if named else None,
-        hovertext=[style.lines(mark.lines) for mark in marks],
-        cliponaxis=False,
-        hovertemplate="%{hovertext}<extra></extra>",
-    )
-
-
-def _interval(widths: list[float], colour: str) -> dict[str, object]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [0.0] * len(widths),
-        "arrayminus": widths,
-        "color": colour,
-        "thickness": 1,
-        "width": 3,
-    }

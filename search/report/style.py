@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "pentagon", "h
 
 _MAX_PARAMS = 14
 _MAX_TEXT = 60
+_MAX_LINES = 4
 _DECADE = 10.0
 _TICKS = (  # what multiplies powers of ten, from wide ranges to narrow ones
     (1.0,),
@@ -48,7 +50,13 @@ def text(value: object) -> str:
 
 
 def lines(parts: Sequence[str]) -> str:
-    return "<br>".join(text(part) for part in parts)
+    """The lines of a hover; a long one goes on in the next, down to a few."""
+    wrapped = (line for part in parts for line in _wrapped(part))
+    return "<br>".join(html.escape(line, quote=False) for line in wrapped)
+
+
+def _wrapped(part: str) -> list[str]:
+    return textwrap.wrap(part, _MAX_TEXT, max_lines=_MAX_LINES, placeholder=" …") or [""]
 
 
 def describe(
@@ -88,7 +96,7 @@ def axis(title: str, values: Sequence[float], *, log: bool, from_zero: bool = Fa
             "range": [math.log10(low), math.log10(high)],
             "tickangle": 0,
             "tickvals": ticks,
-            "ticktext": [f"{tick:,g}" for tick in ticks],
+            "ticktext": [f"{tick:,.12g}" for tick in ticks],
         }
     return shared | ({"rangemode": "tozero"} if from_zero else {})
 

@@ -1,50 +1,191 @@
-"""`summary.json`: what a study found, for scripts."""
+"""`summary.json`: what a study found, for scripts.
+
+Each field stands with its type and its meaning, and `search.report.schema` writes the JSON schema from here:
+to add a field, add it to its class and to the function below that fills it.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from search.lookup import is_lookup_like
-from search.report.data import StudyView
-from search.report.meters import side_by_side_summary
+from search.report.cost import SearchCost
+from search.report.data import Saving, StudyView
+from search.report.meters import SideBySideSummary, side_by_side_summary
+from search.report.origin import origin
 from search.report.values import plain_value
-from search.trial import Record
+from search.trial import Kind, Outcome, Record
+
+Values = Annotated[Mapping[str, float], "By objective, in its unit."]
+Joules = Annotated[Mapping[str, float], "Joules by phase of the ledger; empty where they are unknown."]
+Params = Annotated[Mapping[str, Any], "What the space varies, by its path in the configuration."]
+Flags = Annotated[list[str], "What makes the run doubtful."]
+ErrorJ = Annotated[
+    float | None, "What the meter's tick may have moved into or out of the counted joules; null: unknown."
+]
+TrialNumber = Annotated[int, "The trial's number."]
+
+
+class MeterSummary(TypedDict):
+    """The meter that ranks. Null where no run has finished."""
+
+    name: Annotated[str | None, "For example nvml, rapl, cpu_time."]
+    kind: Annotated[Kind | None, "What every joule of this file is."]
+    counted_phases: Annotated[list[str], "The phases that count and rank."]
+
+
+class ProblemSummary(TypedDict):
+    """What had to be learned. Null where no record says it."""
+
+    dataset: Annotated[str | None, "Its name."]
+    dataset_sha256: Annotated[str | None, "Of the text."]
+    target_loss: Annotated[float | None, "The validation loss to reach, in nats per token."]
+    ngram_loss: Annotated[
+        float | None, "What counting n-grams reaches on the same tokens, in nats per token."
+    ]
+    bytes_per_token: Annotated[float | None, "Of the validation text: nats / ln 2 / this = bits per byte."]
+
+
+class DeviceSummary(TypedDict):
+    """The device of the baseline's run, or of the first that says it; `notes` say where runs differ. Null:
+    unknown."""
+
+    name: Annotated[str | None, "As its driver or the system names it."]
+    uuid: Annotated[str | None, "Of a GPU; cpu for a CPU."]
+    cpu: Annotated[str | None, "The machine's processor."]
+    cores: Annotated[int | None, "Of the machine, as the system counts them."]
+    threads: Annotated[int | None, "That torch used on the CPU."]
+    system: Annotated[str | None, "Operating system and release."]
+
+
+class VersionsSummary(TypedDict):
+    """Of the code and of what ran it, from the same run as `device`."""
+
+    joulesearch: Annotated[str | None, "Version of this product."]
+    git_commit: Annotated[str | None, "Of its checkout; null where it was none."]
+    git_dirty: Annotated[bool | None, "Whether files differed from that commit."]
+    software: Annotated[Mapping[str, str | None], "Version by package, Python's with them."]
+
+
+class DatesSummary(TypedDict):
+    """ISO 8601 in UTC. Null where no record says it."""
+
+    first_started: Annotated[str | None, "When the first run started."]
+    last_ended: Annotated[str | None, "When the last run ended."]
+
+
+class BaselineSummary(TypedDict):
+    """The reference configuration's run. Null or empty where there is none."""
+
+    trial: Annotated[int | None, "Its trial number."]
+    outcome: Annotated[Outcome | None, "How it ended."]
+    lookup_like: Annotated[bool | None, "Whether its configuration looks the next token up."]
+    params: Params
+    values: Annotated[
+        Mapping[str, float],
+        "What it cost to reach the target, by objective; empty where it did not reach it.",
+    ]
+    spent: Annotated[
+        Mapping[str, float], "What it had spent when it ended, by objective: where it missed, a lower bound."
+    ]
+    energy_error_j: ErrorJ
+    phases_j: Joules
+    flags: Flags
+
+
+class FrontSummary(TypedDict):
+    """A run on the front, by the first objective."""
+
+    trial: TrialNumber
+    role: Annotated[str, "baseline, search or single."]
+    seed: Annotated[int, "Of the run."]
+    lookup_like: Annotated[bool, "Whether its configuration looks the next token up."]
+    params: Params
+    values: Values
+    energy_error_j: ErrorJ
+    ratios: Annotated[
+        Mapping[str, float | None],
+        "Candidate over baseline by objective: 0.1 is a tenth. Null where the baseline has no value.",
+    ]
+    phases_j: Joules
+    flags: Flags
+    confirmed: Annotated[bool, "Whether fresh seeds confirmed it; false until there is a confirmation."]
+
+
+class NoiseSummary(TypedDict):
+    """How far runs of the baseline differ, with the same seed and the same losses."""
+
+    trials: Annotated[list[int], "The baseline's runs that reached the target."]
+    floor: Annotated[
+        Mapping[str, float | None],
+        "By objective: 0.06 means that one more run lies within a factor of 1.06 (95 %). Null for one run.",
+    ]
+
+
+class ClosestSummary(TypedDict):
+    """The run that came nearest to the target, or below it. Null where no run has a loss."""
+
+    trial: Annotated[int | None, "Its trial number."]
+    best_loss: Annotated[float | None, "Its lowest validation loss, in nats per token."]
+
+
+class Summary(TypedDict):
+    """What a study found. A ratio is candidate over baseline; unknown is null or absent, never 0."""
+
+    schema: Annotated[
+        int, "1. Fields may be added under the same number, none is removed or changes meaning."
+    ]
+    study: Annotated[str, "Its name."]
+    meter: MeterSummary
+    problem: ProblemSummary
+    device: DeviceSummary
+    versions: VersionsSummary
+    dates: DatesSummary
+    objectives: Annotated[list[str], "What is minimised; the first one decides what is best."]
+    outcomes: Annotated[Mapping[Outcome, int], "Runs by how they ended."]
+    baseline: BaselineSummary
+    front: Annotated[list[FrontSummary], "The Pareto front."]
+    best: Annotated[int | None, "Trial with the least of the first objective, the baseline aside."]
+    front_without_lookup: Annotated[
+        list[FrontSummary], "The front among the runs that are not lookup-like; the same where none is."
+    ]
+    best_without_lookup: Annotated[int | None, "The best among the runs that are not lookup-like."]
+    search_cost: SearchCost
+    noise: NoiseSummary
+    saving: Annotated[Saving, "What the best trial's first objective is beside the baseline's."]
+    closest: ClosestSummary
+    notes: Annotated[list[str], "What a reader must know before comparing."]
+    verdict: Annotated[None, "Null until a confirmation with fresh seeds is there."]
+    meters_side_by_side: NotRequired[
+        Annotated[list[SideBySideSummary], "Only where other meters were read beside the one that ranks."]
+    ]
 
 
 def summary(view: StudyView) -> dict[str, Any]:
-    """The content of `summary.json`, schema 1: builtin types only, and no NaN or infinity.
-
-    `lookup_like` says of a row whether its configuration is (of the baseline null where there is none).
-    `front_without_lookup` and `best_without_lookup` are there always: the front and the best among the runs
-    that are not lookup-like, and the same as `front` and `best` where no run that ranks is.
-    A baseline's `values` are what it cost to reach the target, and empty where it did not reach it; what it
-    had spent when it ended is in `spent` either way.
-    `meters_side_by_side` is there only where other meters were read beside the one that ranks.
-    """
-    problem, meter = view.problem, view.meter
-    content: dict[str, Any] = {
+    """The content of `summary.json`, schema 1: builtin types only, and no NaN or infinity."""
+    content: Summary = {
         "schema": 1,
         "study": view.study,
-        "meter": {
-            "name": None if meter is None else meter.name,
-            "kind": None if meter is None else meter.kind.value,
-            "counted_phases": [] if meter is None else list(meter.counted_phases.phases),
-        },
-        "problem": {
-            "dataset": problem.dataset,
-            "dataset_sha256": problem.dataset_sha256,
-            "target_loss": problem.target_loss,
-            "ngram_loss": problem.ngram_loss,
-        },
+        "meter": _meter_summary(view),
+        "problem": _problem_summary(view),
+        "device": _device_summary(view),
+        "versions": _versions_summary(view),
+        "dates": _dates_summary(view),
         "objectives": list(view.objectives),
-        "outcomes": view.outcomes,
+        "outcomes": {Outcome(name): count for name, count in view.outcomes.items()},
         "baseline": _baseline_summary(view),
         "front": [_front_summary(view, record) for record in view.front],
         "best": _trial(view.best),
         "front_without_lookup": [_front_summary(view, record) for record in view.front_without_lookup],
         "best_without_lookup": _trial(view.best_without_lookup),
-        "search_cost": dataclasses.asdict(view.cost),
+        "search_cost": view.cost,
+        "noise": {"trials": list(view.noise.trials), "floor": view.noise.floor},
+        "saving": view.saving,
+        "closest": {
+            "trial": _trial(view.closest),
+            "best_loss": None if view.closest is None else view.closest.best_loss,
+        },
         "notes": list(view.notes),
         "verdict": None,
     }
@@ -54,18 +195,71 @@ def summary(view: StudyView) -> dict[str, Any]:
     return plain
 
 
+def _meter_summary(view: StudyView) -> MeterSummary:
+    if view.meter is None:
+        return {"name": None, "kind": None, "counted_phases": []}
+    phases = list(view.meter.counted_phases.phases)
+    return {"name": view.meter.name, "kind": view.meter.kind, "counted_phases": phases}
+
+
+def _problem_summary(view: StudyView) -> ProblemSummary:
+    return {
+        "dataset": view.problem.dataset,
+        "dataset_sha256": view.problem.dataset_sha256,
+        "target_loss": view.problem.target_loss,
+        "ngram_loss": view.problem.ngram_loss,
+        "bytes_per_token": origin(view).bytes_per_token,
+    }
+
+
+def _device_summary(view: StudyView) -> DeviceSummary:
+    hardware = origin(view).hardware
+    return {
+        "name": hardware.get("device"),
+        "uuid": hardware.get("device_uuid"),
+        "cpu": hardware.get("cpu"),
+        "cores": hardware.get("cores"),
+        "threads": hardware.get("threads"),
+        "system": hardware.get("system"),
+    }
+
+
+def _versions_summary(view: StudyView) -> VersionsSummary:
+    found = origin(view)
+    return {
+        "joulesearch": found.code.get("version"),
+        "git_commit": found.code.get("git_commit"),
+        "git_dirty": found.code.get("git_dirty"),
+        "software": found.software,
+    }
+
+
+def _dates_summary(view: StudyView) -> DatesSummary:
+    found = origin(view)
+    return {"first_started": found.first_started, "last_ended": found.last_ended}
+
+
 def _trial(record: Record | None) -> int | None:
     return None if record is None else record.trial
 
 
-def _baseline_summary(view: StudyView) -> dict[str, Any]:
+def _baseline_summary(view: StudyView) -> BaselineSummary:
     record = view.baseline
     if record is None:
-        nothing: dict[str, Any] = {"params": {}, "values": {}, "spent": {}, "phases_j": {}, "flags": []}
-        return {"trial": None, "outcome": None, "lookup_like": None, "energy_error_j": None} | nothing
+        return {
+            "trial": None,
+            "outcome": None,
+            "lookup_like": None,
+            "params": {},
+            "values": {},
+            "spent": {},
+            "energy_error_j": None,
+            "phases_j": {},
+            "flags": [],
+        }
     return {
         "trial": record.trial,
-        "outcome": record.outcome.value,
+        "outcome": record.outcome,
         "lookup_like": is_lookup_like(record),
         "params": view.params(record),
         "values": {name: record.values[name] for name in view.objectives if name in record.values},
@@ -76,7 +270,7 @@ def _baseline_summary(view: StudyView) -> dict[str, Any]:
     }
 
 
-def _front_summary(view: StudyView, record: Record) -> dict[str, Any]:
+def _front_summary(view: StudyView, record: Record) -> FrontSummary:
     return {
         "trial": record.trial,
         "role": record.role,

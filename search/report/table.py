@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,89 +11,21 @@ import pandas as pd
 
 from search.lookup import is_lookup_like
 from search.report import words
+from search.report.csv_columns import csv_row, head
 from search.report.data import StudyView
 from search.report.temperature import warming
-from search.report.values import brief_names, differing_params, flat, plain_value
-from search.trial import PHASES, Outcome, Record
+from search.report.values import brief_names, differing_params, flat
+from search.trial import Outcome, Record
 
 
 def trials_frame(view: StudyView) -> pd.DataFrame:
     """A row a record, in the order of the records, with the exact values; unknown is empty, never 0.
 
-    Phases are `energy_train_j` and `time_train_s`, parameters `params.` and their path. What another meter
-    counted (until the crossing, or the end of the run) is `also_NAME_j`, and `also_NAME_kind` says its kind.
+    What each column holds is in `csv_columns`, and in docs/trials-csv.md, which is written from there.
     """
-    rows = [_row(view, record) for record in view.records]
-    columns = dict.fromkeys(name for row in rows for name in row) or _row_names(view)
+    rows = [csv_row(view, record) for record in view.records]
+    columns = dict.fromkeys(name for row in rows for name in row) or head(view)
     return pd.DataFrame(rows, columns=list(columns), dtype=object)
-
-
-def _row_names(view: StudyView) -> dict[str, None]:
-    """The head of a table without runs."""
-    return dict.fromkeys(("trial", "run_id", "role", "outcome", "reason", "seed", *view.objectives))
-
-
-def _row(view: StudyView, record: Record) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "trial": record.trial,
-        "run_id": record.run_id,
-        "role": record.role,
-        "outcome": record.outcome.value,
-        "reason": words.redacted(record.reason),
-        "interrupted": record.interrupted,
-        "lookup_like": is_lookup_like(record),
-        "seed": record.seed,
-    }
-    row |= {name: record.values.get(name) for name in dict.fromkeys((*view.objectives, *record.values))}
-    row |= {
-        "gross_energy_j": record.gross_energy_j,
-        "counted_energy_j": record.counted_energy_j,
-        "energy_error_j": record.energy_error_j,
-        "net_energy_j": record.net_energy_j,
-        "counted_time_s": record.counted_time_s,
-        "idle_power_w": record.idle_power_w,
-    }
-    ledger = record.ledger
-    row |= {f"energy_{phase}_j": None if ledger is None else ledger.energy_j[phase] for phase in PHASES}
-    row |= {f"time_{phase}_s": None if ledger is None else ledger.time_s[phase] for phase in PHASES}
-    for side in record.also:
-        row |= {f"also_{side.meter}_j": side.counted_energy_j, f"also_{side.meter}_kind": side.kind.value}
-    row |= _observed(record)
-    row |= {
-        "target_loss": record.target_loss,
-        "best_loss": record.best_loss,
-        "loss_gap": record.loss_gap,
-        "steps": record.steps,
-        "tokens": record.tokens,
-        "parameters": record.parameters,
-        "peak_memory_bytes": record.peak_memory_bytes,
-        "meter": record.meter.name,
-        "kind": record.meter.kind.value,
-        "flags": "; ".join(record.flags),
-        "started_at": record.started_at,
-        "ended_at": record.ended_at,
-    }
-    return row | {f"params.{path}": _cell(value) for path, value in flat(view.params(record)).items()}
-
-
-_OBSERVED = (
-    *("mean_power_w", "temperature_start_c", "temperature_end_c", "temperature_max_c"),
-    *("compiled_graphs", "graph_breaks"),
-)
-
-
-def _observed(record: Record) -> dict[str, Any]:
-    """Mean watts and degrees Celsius as the meter saw them, the rise in kelvin, and what was compiled; what
-    was not seen has no column."""
-    row = {key: plain_value(record.observed[key]) for key in _OBSERVED if key in record.observed}
-    warmed = warming(record)
-    return row if warmed is None else row | {"temperature_rise_k": warmed.rise_k}
-
-
-def _cell(value: Any) -> Any:
-    """Lists as JSON, so that they can be read back; the rest as it is."""
-    plain = plain_value(value)
-    return json.dumps(plain) if isinstance(plain, list) else plain
 
 
 @dataclass(frozen=True)

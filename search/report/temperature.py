@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.agreement import Correlation, spearman
+from search.plural import counted
 from search.report import style, words
 from search.report.data import StudyView
 from search.trial import Record
@@ -68,7 +69,7 @@ class TemperatureInfo:
 def temperature_note(info: TemperatureInfo) -> str:
     """What the figure shows, in a sentence."""
     return (
-        f"Over {info.runs} runs, Spearman's ρ of temperature rise and mean power is "
+        f"Over {counted(info.runs, 'run')}, Spearman's ρ of temperature rise and mean power is "
         f"{words.correlation_words(info.correlation)}."
     )
 

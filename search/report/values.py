@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +10,12 @@ from typing import Any
 
 
 def plain_value(value: Any) -> Any:
-    """Builtin types only, numpy scalars and enums too; a number that JSON lacks becomes its name."""
+    """Builtin types only, of numpy scalars, enums and dataclasses too; a number that JSON lacks becomes its
+    name."""
     if value is None or isinstance(value, bool):
         return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain_value(vars(value))
     if isinstance(value, Mapping):
         return {str(key): plain_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from search.agreement import MIN_RUNS, REGRET, RHO, Agreement, Correlation, Pair, Residual, Swap, Verdict
+from search.plural import counted
 from search.report.data import StudyView
 from search.report.meters import Comparison, StudyMeter
 from search.trial import Kind, Record
@@ -123,6 +124,17 @@ def nats(loss: float | None) -> str:
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
+NATS = "A nat is 1.44 bits; the loss is the mean cost of the next token, and lower is better."
+
+
+def loss_words(loss: float, bytes_per_token: float | None) -> str:
+    """`1.90 nats per token (2.75 bits per byte)`: the second compares data and tokenizers."""
+    text = f"{nats(loss)} nats per token"
+    if not bytes_per_token or not math.isfinite(loss):
+        return text
+    return f"{text} ({loss / math.log(2) / bytes_per_token:.2f} bits per byte)"
+
+
 def parameter(value: Any) -> str:
     """A parameter's value in brief: floats to four digits, as the exact ones are in `trials.csv`."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -153,7 +165,10 @@ def kind_advice(kind: Kind) -> str:
 
 
 def name_of(view: StudyView, record: Record) -> str:
-    return "the baseline" if record is view.baseline else f"trial {record.trial}"
+    if record is view.baseline:
+        return "the baseline"
+    role = {"baseline": " (baseline again)", "target": " (sets the target)"}.get(record.role, "")
+    return f"trial {record.trial}{role}"
 
 
 def marked_name(view: StudyView, record: Record) -> str:
@@ -266,8 +281,9 @@ def meter_warning(view: StudyView) -> str:
             f"against {quantity(cheapest.reference_j, 'J')}, {found.reference.kind.value})"
         )
     return (
-        f"{text}. Spearman's ρ is {correlation_words(agreement.correlation)} over {agreement.runs} runs, and "
-        f"{len(agreement.swaps)} of {agreement.comparisons} pairs of runs change places. Rank by "
+        f"{text}. Spearman's ρ is {correlation_words(agreement.correlation)} over "
+        f"{counted(agreement.runs, 'run')}, and {len(agreement.swaps)} of "
+        f"{counted(agreement.comparisons, 'pair')} of runs change places. Rank by "
         f"{found.reference.name} (meter={found.reference.name}) before you conclude."
     )
 
@@ -309,6 +325,11 @@ FLAGS = {
     "temperature_unknown": "the device gave no temperature, so whether it started in its band is not known",
     "device_not_exclusive": "nothing kept other runs off the device",
     "sampling_gap": "the power was not sampled for a while, so that its integral has a gap",
+    "power_implausible": "the power read beside the counter was not above 0 W, so it checks nothing",
+    "paused": "the run's process stood still for over a second (stopped, suspended, or asleep with its "
+    "machine), and what was drawn meanwhile is in its joules",
+    "threads_spinning": "threads never slept while one waited for a core, so they spin and burn core-seconds "
+    "that no work needs; device.threads=1 avoids it",
     "energy_until_last_report": "the worker was lost: its joules are those up to its last report, at least",
 }
 

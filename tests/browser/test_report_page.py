@@ -224,10 +224,78 @@ def test_temperatures_sort_by_the_rise_and_unknown_ones_come_last(metered_page: 
     assert cells[-1] == "n/a"
 
 
-def test_a_narrow_screen_does_not_scroll_sideways(metered_page: Chrome) -> None:
-    narrow = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    metered_page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
-    try:
-        assert metered_page.execute_script("return document.documentElement.scrollWidth") <= 400
-    finally:
-        metered_page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+@pytest.fixture
+def narrow(browser: Chrome, report: Path) -> Iterator[Chrome]:
+    """The report on a telephone."""
+    size = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield opened(browser, report, FIGURES)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def right_edges(page: Chrome, selector: str) -> list[float]:
+    """Of every element that takes room."""
+    script = (
+        "return [...document.querySelectorAll(arguments[0])].map((e) => e.getBoundingClientRect())"
+        ".filter((box) => box.width > 0).map((box) => box.right)"
+    )
+    edges: list[float] = page.execute_script(script, selector)
+    return edges
+
+
+def test_a_narrow_screen_does_not_scroll_sideways(narrow: Chrome) -> None:
+    assert narrow.execute_script("return document.documentElement.scrollWidth") <= 400
+
+
+def test_on_a_narrow_screen_every_figure_fits_and_the_baseline_is_in_sight(narrow: Chrome) -> None:
+    assert max(right_edges(narrow, "[data-figure] .main-svg")) <= 400
+    script = (
+        "const plot = document.querySelector('[data-figure=figure-pareto]');"
+        "const trace = plot.calcdata.findIndex((points) => points[0].trace.name === 'baseline');"
+        "const star = plot.querySelectorAll('.scatter')[trace].querySelector('.point');"
+        "const box = star.getBoundingClientRect(); return [box.left, box.right]"
+    )
+    WebDriverWait(narrow, 10).until(lambda d: d.execute_script(script)[0] >= 0)
+    left, right = narrow.execute_script(script)
+    assert 0 <= left < right <= 400
+
+
+def test_on_a_narrow_screen_tables_scroll_in_their_boxes(narrow: Chrome) -> None:
+    widths = (
+        "const box = document.querySelector('#runs').parentElement; return [box.clientWidth, box.scrollWidth]"
+    )
+    inside, whole = narrow.execute_script(widths)
+    assert inside < 400 < whole
+
+
+@pytest.fixture(params=[(680, ""), (980, ""), (680, "metered_")], ids=["portrait", "landscape", "metered"])
+def paper(request: pytest.FixtureRequest, browser: Chrome) -> Iterator[tuple[Chrome, int]]:
+    """A report as it is printed, on a page of so many pixels."""
+    width, which = request.param
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    opened(browser, request.getfixturevalue(f"{which}report"), FIGURES)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield browser, width
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_paper_cuts_neither_tables_nor_figures(paper: tuple[Chrome, int]) -> None:
+    page, width = paper
+    assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    assert max(right_edges(page, "th, td, [data-figure] .main-svg, pre")) <= width
+
+
+def test_on_paper_every_value_of_a_run_has_the_name_of_its_column(paper: tuple[Chrome, int]) -> None:
+    page, _ = paper
+    script = (
+        "const row = document.querySelector('#runs tr[data-outcome=OUT_OF_BUDGET]');"
+        "return [...row.cells].filter((cell) => getComputedStyle(cell).display !== 'none')"
+        ".map((cell) => getComputedStyle(cell, '::before').content)"
+    )
+    names = [text.strip('"').strip() for text in page.execute_script(script)]
+    assert names[0] == "trial"
+    assert {"energy (J)", "gross (J)", "seed", "lr", "reason"} <= set(names)
+    assert not page.find_element(By.CSS_SELECTOR, "#runs thead").is_displayed()

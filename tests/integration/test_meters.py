@@ -14,6 +14,7 @@ import nvml_standin
 import pytest
 from conftest import run
 
+from search.meter.__main__ import nothing_compared
 from search.paths import study_dir
 from search.records import read_records
 from search.trial import Kind, Outcome, Record
@@ -63,6 +64,13 @@ def test_a_check_reads_a_load_and_an_idle_time_by_every_meter(library: Path) -> 
     assert done.stdout.count("they agree") == 2
     assert "J measured" in done.stdout
     assert "J estimated" in done.stdout
+
+
+def test_a_check_says_when_it_compared_nothing() -> None:
+    done = run([*METER, "--check", "--seconds", "0.5", "--idle", "0.1", "device=cpu"], LD_LIBRARY_PATH="")
+    compared = "agree" in done.stdout or "zeus reads" in done.stdout
+    assert ("nothing was compared" in done.stdout) is not compared
+    assert nothing_compared(["cpu_time"]) == "nothing was compared: only cpu_time reads a device here"
 
 
 @pytest.mark.slow  # half a minute; the rule itself is in test_gpu_meter.py
@@ -186,8 +194,18 @@ def test_a_meter_that_cannot_work_here_is_refused_before_anything_is_left_behind
     assert not study_dir(study_name).exists()
 
 
+@pytest.mark.parametrize("serves", ["gpu", "rapl"])
+def test_the_simulated_meter_measures_short_runs_as_it_ships(
+    serves: str, tiny: Tiny, study_name: str
+) -> None:
+    done = run(tiny("meter=simulated", f"meter.simulated.serves={serves}", "budget.n_trials=2"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(record.outcome is not Outcome.UNMEASURED for record in records_of(study_name))
+
+
 def test_a_run_that_is_too_short_for_its_meter_cannot_rank(tiny: Tiny, study_name: str) -> None:
-    done = run(tiny("meter=simulated", "train.max_steps=1", "target_loss=9.0"))
+    coarse = "meter.simulated.tick_s=0.1"
+    done = run(tiny("meter=simulated", coarse, "train.max_steps=1", "target_loss=9.0"))
     assert done.returncode == 1
     (record,) = records_of(study_name)
     assert record.outcome is Outcome.UNMEASURED

@@ -1,10 +1,11 @@
 """A person's mistake costs one line that says what to type, exit status 2, and leaves nothing behind."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import run
+from conftest import CONF, run
 
 from search.paths import root, study_dir
 
@@ -32,6 +33,21 @@ MISTAKES = {
     "more validation than there is": (["+study=demo", "evaluation.tokens=99999999"], "evaluation.tokens"),
     "windows that cut records": (["+study=demo", "data=sparse_parity"], "type evaluation.context=23"),
     "an option that does not exist": (["+study=demo", "--chek"], "there is no option --chek"),
+    "a launcher": (["+study=demo", "hydra/launcher=joblib"], "one after another"),
+    "a sweeper": (["+study=demo", "hydra/sweeper=foo"], "hydra/sweeper is a setting of Hydra's"),
+    "a folder of Hydra's": (["+study=demo", "hydra.run.dir=/tmp/x"], "type reports=FOLDER"),
+    "an option without its other": (["+study=demo", "--resolve"], "type: --cfg job --resolve"),
+    "completion of nothing": (["--shell-completion"], "install=bash"),
+    "an option without its value": (["+study=demo", "--cfg"], "--cfg takes one of job, hydra, all"),
+    "a part that there is not": (["+study=demo", "--cfg", "job", "--package", "nope"], "'nope' not found"),
+    "a text for a list": (["+study=demo", "meter.also=roofline"], "type meter.also=[roofline]"),
+    "a text in the home folder": (["+study=demo", "data=text", "data.path=~/no such.txt"], "no such.txt"),
+    "a list of values for a space": (["+study=demo", "space.model.n_layer=[1,2]"], "choices: [1,2]}"),
+    "the instrument in a space": (
+        ["+study=demo", "+space.evaluation.interval={type: int, low: 1, high: 9}"],
+        "evaluation is the instrument",
+    ),
+    "a study for a GPU that is not there": (["+study=fineweb_124m"], "torch sees no GPU here"),
     "a storage that is no URL": (["+study=demo", "storage=nonsense"], "sqlite:///"),
     "a name that is no name": (["+study=demo", "study.name=' '"], "study.name"),
     "train's key for a study": (["+study=demo", "recipe=x.yaml"], "search.train"),
@@ -54,7 +70,7 @@ def test_a_mistake_costs_one_line_and_creates_nothing(name: str, study_name: str
     if "+study=demo" in arguments and not any("study.name" in argument for argument in arguments):
         arguments = [*arguments, f"study.name={study_name}"]
     before = visible()
-    done = run([sys.executable, "-m", "search", *arguments])
+    done = run([sys.executable, "-m", "search", *arguments], CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if line]
     assert len(lines) == 1, done.stderr
@@ -103,7 +119,38 @@ def test_help_names_the_product_and_the_studies() -> None:
     assert done.returncode == 0
     assert "joulesearch" in done.stdout
     assert "study: demo" in done.stdout
+    assert "'study.name=demo-${study.seed}'" in done.stdout
     assert "__main__" not in done.stdout
+
+
+def test_a_current_folder_that_was_removed_is_said(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    done = run(
+        ["sh", "-c", f"mkdir {gone}; cd {gone}; rmdir {gone}; {sys.executable} -P -m search +study=demo"]
+    )
+    assert done.returncode == 2
+    assert done.stderr == "joulesearch: the current folder was removed; type cd to one that is there\n"
+
+
+@pytest.mark.parametrize("asked", ["--help", "--version"])
+def test_what_needs_no_work_imports_none_of_it(asked: str) -> None:
+    done = run([sys.executable, "-X", "importtime", "-m", "search", asked])
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert imported.isdisjoint(
+        {"torch", "optuna", "plotly", "hydra", "sqlalchemy", "pandas", "rich", "numpy"}
+    )
+
+
+def test_several_studies_run_wherever_m_stands(text_file: Path, study_name: str) -> None:
+    command = [sys.executable, "-m", "search", "--config-dir", str(CONF), "+study=tiny", "data=text"]
+    keys = [f"data.path={text_file}", "budget.n_trials=1", f"study.name={study_name}-${{study.seed}}"]
+    try:
+        done = run([*command, *keys, "-m", "study.seed=1,2"])
+        assert done.returncode == 0, done.stderr
+        assert all((study_dir(f"{study_name}-{seed}") / "report.html").is_file() for seed in (1, 2))
+    finally:
+        for seed in (1, 2):
+            shutil.rmtree(study_dir(f"{study_name}-{seed}"), ignore_errors=True)
 
 
 def test_cfg_job_prints_the_composed_configuration() -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import optuna
 import psutil
 import pytest
@@ -19,8 +20,11 @@ from conftest import run
 from optuna.trial import TrialState
 
 from search.device import exclusive
+from search.history import state_of
 from search.paths import root, study_dir
 from search.records import read_records
+from search.report.csv_columns import documented
+from search.report.schema import summary_schema
 from search.trial import Outcome, Record
 
 Tiny = Callable[..., list[str]]
@@ -40,6 +44,17 @@ def summary_of(name: str) -> dict[str, object]:
     return found
 
 
+def test_what_scripts_read_of_a_study_is_as_documented(tiny: Tiny, study_name: str) -> None:
+    assert run(tiny("budget.n_trials=2")).returncode == 0
+    content = summary_of(study_name)
+    jsonschema.validate(content, summary_schema(closed=True))
+    assert isinstance(content["device"], dict)
+    assert None not in content["device"].values()
+    heads = (study_dir(study_name) / "trials.csv").read_text().splitlines()[0].split(",")
+    names = {column.name for column in documented()}
+    assert [head for head in heads if head not in names and not head.startswith("params.")] == []
+
+
 def test_a_study_leaves_what_it_promises(tiny: Tiny, study_name: str) -> None:
     done = run(tiny())
     assert done.returncode == 0, done.stdout + done.stderr
@@ -53,8 +68,8 @@ def test_a_study_leaves_what_it_promises(tiny: Tiny, study_name: str) -> None:
     assert [record.role for record in records] == ["baseline", *["search"] * 5]
     assert records[0].outcome is Outcome.REACHED
     for record, trial in zip(records, trials, strict=True):
-        assert trial.state is (TrialState.COMPLETE if record.outcome.completes else TrialState.FAIL)
-        assert trial.values == list(record.values.values())
+        assert trial.state is state_of(record)
+        assert trial.values == (list(record.values.values()) or None)
         assert trial.constraints["loss_gap"] == record.loss_gap
         assert (record.loss_gap <= 0) is record.feasible
         assert record.ledger is not None
@@ -281,6 +296,7 @@ def test_the_winner_repeats_its_recorded_curve_to_the_last_digit(
     ((again,), _) = read_records(output)
     assert curve(again) == curve(recorded)
     assert "ledger (estimated by cpu_time)" in done.stdout
+    assert re.search(r"loss \d\.\d{4} ", done.stdout)
 
     other = tmp_path / "other.jsonl"
     done = run(

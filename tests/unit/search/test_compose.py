@@ -10,10 +10,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from search.compose import absolute, explain, missing_study, register, studies, to_config
+from search.complaints import explain, missing_study, studies
+from search.compose import readable, register, to_config
 from search.config import StudyConfig, check_run, check_study
 from search.errors import UserError, say
-from search.paths import config_dir, root
+from search.paths import absolute, config_dir, root
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def mistake(*overrides: str) -> str:
         to_config(composed(*overrides))
     except UserError as error:
         return str(error)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         return explain(error, overrides)
     raise AssertionError(f"nobody minded {overrides}")
 
@@ -116,6 +117,23 @@ MISTAKES = {
     "target_loss=low": "target_loss must be a number, got 'low'",
     "model.n_layer=[1,2]": "model.n_layer",
     "a#b": "see python -m search --help",
+    "meter.also=roofline": "meter.also must be a list, got roofline; type meter.also=[roofline]",
+    "meter.also=null": "meter.also must be a list, got null; type meter.also=[...]",
+    "meter.gpus=0": "meter.gpus must be a list, got 0; type meter.gpus=[0]",
+    "objective.names=energy_to_target_j": "type objective.names=[energy_to_target_j]",
+    "meter.roofline.pj_per_flop=3": "type one of them, like meter.roofline.pj_per_flop.",
+    "budget=3": "budget is a group of keys, got 3; type one of them, like budget.n_trials=...",
+    "study.seed=null": "study.seed cannot be null",
+    "storage=[hunter2,b]": "storage must be one text",
+    "model=5": "model takes the name of one of gpt2_124m,",
+    "=3": "'=3' is no key=value",
+    "+meter=roofline": "type it without its plus: meter=roofline",
+    "+target_loss=2": "type it without its plus: target_loss=2",
+    "~model.n_layer": "cannot be taken away; type model.n_layer=VALUE",
+    "study.name=${nope}": "refers to ${nope}, and there is no such key",
+    "space.model.n_layer=[1,2,3]": "an entry like {type: categorical, choices: [1,2,3]}, got [1,2,3]",
+    "+study=": "there is no study ''",
+    "+study=sub/x": "there is no study 'sub/x'",
 }
 
 
@@ -167,6 +185,20 @@ def test_a_line_for_the_user_goes_to_standard_error_and_is_one_line(
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "joulesearch: two lines of words\n"
+
+
+@pytest.mark.parametrize(
+    "path", ["~/f.txt", "/tmp/a (1).txt", "C:\\x\\y", "a,b.txt", "it's.txt", "[x", "a b"]
+)
+def test_a_path_is_taken_as_it_is_typed(path: str) -> None:
+    found = to_config(composed("study.name=x", readable(f"data.path={path}", swept=False))).data.path
+    assert found == str(absolute(path))
+
+
+def test_a_path_that_is_quoted_for_hydra_or_several_for_m_stay_what_they_are() -> None:
+    assert readable("data.path='a b'", swept=False) == "data.path='a b'"
+    assert readable("data.path=a,b", swept=True) == "data.path=a,b"
+    assert readable("study.name=a(b", swept=False) == "study.name=a(b"
 
 
 def test_a_typed_path_may_start_at_home_or_here() -> None:

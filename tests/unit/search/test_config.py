@@ -43,6 +43,14 @@ def test_the_defaults_with_a_name_and_a_space_are_a_study() -> None:
     assert [entry.path for entry in space.entries] == ["optimizer.lr"]
 
 
+def test_a_space_in_which_nothing_ever_varies_is_no_space() -> None:
+    never = {"type": "float", "low": 0.1, "high": 0.9, "when": {"schedule.name": ["trapezoid"]}}
+    with pytest.raises(
+        ConfigError, match=r"nothing in the space varies: .* schedule.name is never trapezoid"
+    ):
+        check_study(config_with(space={"schedule": {"cooldown_fraction": never}}))
+
+
 def test_a_run_needs_neither_a_name_nor_a_space() -> None:
     check_run(StudyConfig())
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Sequence
 
 import pytest
@@ -25,11 +26,11 @@ BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
 CHEAP = make_record(1, energy_j=12.0, time_s=5.0, params={"optimizer.lr": 0.01, "optimizer.name": "muon"})
 
 
-def drawn(records: Sequence[Record]) -> str:
-    console = Console(width=160, record=True, color_system=None, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(front_table(summary(study_view(records, study_config()))))
-    console.file.close()
-    return console.export_text()
+def drawn(records: Sequence[Record], width: int = 160, objectives: tuple[str, ...] = ()) -> str:
+    console = Console(width=width, color_system=None, file=io.StringIO())
+    console.print(front_table(summary(study_view(records, study_config(*objectives)))))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 def cost_of(*records: Record) -> str:
@@ -136,7 +137,9 @@ def test_the_cost_of_runs_without_energy_is_a_lower_bound() -> None:
 
 
 def test_an_unknown_cost_is_not_zero() -> None:
-    assert cost_of(unmeasured(2, "x")) == "The search cost an unknown energy: none of its 1 runs has one."
+    assert cost_of(unmeasured(2, "x")) == (
+        "What the search cost is unknown: no energy is known of its 1 run."
+    )
 
 
 def test_no_runs_have_cost_nothing_yet() -> None:
@@ -162,3 +165,46 @@ def test_a_measured_meter_that_disagrees_with_the_one_that_ranks_is_a_warning() 
 
 def test_a_modelled_meter_that_disagrees_with_a_measured_one_that_ranks_is_none() -> None:
     assert "Warning" not in drawn(make_metered_study())
+
+
+def many_params(count: int, seed: int) -> dict[str, int]:
+    return {f"model.setting_{number:02}": seed + number for number in range(count)}
+
+
+@pytest.mark.parametrize("width", [160, 10_000])
+def test_where_there_is_room_every_parameter_that_differs_is_shown(width: int) -> None:
+    records = [make_record(n, energy_j=30.0 / n, time_s=n, params=many_params(9, n)) for n in (1, 2)]
+    text = drawn(records, width)
+    assert all(text.count(f"setting_{number:02}=") == 2 for number in range(9))
+    assert "more" not in text
+
+
+def test_where_there_is_none_it_says_how_many_parameters_are_left_and_where_they_are() -> None:
+    records = [make_record(n, energy_j=30.0 / n, time_s=n, params=many_params(40, n)) for n in (1, 2)]
+    text = " ".join(drawn(records, 80).split())
+    assert "more in trials.csv)" in text
+    assert "setting_00=1 " in text
+
+
+def counts(record: Record) -> Record:
+    more = {"tokens_to_target": 135_936.0, "parameters": 804_864.0}
+    return dataclasses.replace(record, values=dict(record.values) | more, spent=dict(record.spent) | more)
+
+
+@pytest.mark.parametrize("objectives", [3, 4])
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_counts_are_never_cut_however_many_objectives_there_are(objectives: int, width: int) -> None:
+    names = ("energy_to_target_j", "time_to_target_s", "tokens_to_target", "parameters")[:objectives]
+    text = drawn([counts(BASELINE), counts(CHEAP)], width, names)
+    assert "…" not in text
+    assert "135,936" in text
+    assert "lr=0.01" in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_study_without_runs_has_a_title_that_says_so() -> None:
+    assert "Pareto front of demo: no run has finished" in drawn([])
+
+
+def test_one_run_is_not_one_runs() -> None:
+    assert "over 1 run;" in f"{cost_of(BASELINE)[:-1]};"

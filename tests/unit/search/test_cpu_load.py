@@ -22,10 +22,10 @@ from search.meter.cpu_load import (
     Thread,
     machine_times,
     package_thermometer,
-    process_tree_core_s,
     run_queue_s,
     throttled_s,
 )
+from search.meter.process_tree import process_tree_core_s
 from search.meter.simulated import FakeClock
 
 MAIN, HELPER = (1, 1), (1, 2)
@@ -67,6 +67,7 @@ class FakeMachine:
     stolen_s: float = 3.0
     waits_s: dict[Thread, float] | None = field(default_factory=lambda: {MAIN: 2.0})
     throttled_s: float | None = 4.0
+    ran_s: dict[Thread, float] | None = field(default_factory=lambda: {MAIN: 5.0})
     degrees_c: float | None = None
     trouble: str = ""
     heat_reads: int = 0
@@ -88,6 +89,7 @@ class FakeMachine:
         return Readers(
             machine=lambda: MachineTimes(self.busy_core_s, self.stolen_s),
             run_queue_s=self.waits,
+            ran_s=lambda: None if self.ran_s is None else dict(self.ran_s),
             throttled_s=lambda: self.throttled_s,
             temperature_c=self.read_heat,
         )
@@ -157,6 +159,36 @@ def test_short_waits_of_many_threads_do_not_add_up_to_contention() -> None:
         machine.waits_s = {MAIN: 2.0} | {(1, number): 1.0 for number in range(2, 65)}
 
     assert after(change) == ()
+
+
+@pytest.mark.parametrize(
+    ("ran", "waited", "throttled_s", "flags"),
+    [
+        ((27.0, 27.0), (73.0, 72.0), 0.0, ("cpu_contended", "threads_spinning")),
+        ((80.0, 15.0), (20.0, 10.0), 0.0, ("cpu_contended",)),  # the second sleeps while it waits
+        ((99.0, 99.0), (1.0, 1.0), 0.0, ()),  # a quiet machine: both may be at work
+        ((50.0, 50.0), (45.0, 45.0), 50.0, ("cpu_contended", "cpu_throttled", "threads_spinning")),
+        ((27.0, 0.0), (73.0, 0.0), 0.0, ("cpu_contended",)),
+    ],
+    ids=["spin", "sleep", "quiet", "quota", "one thread"],
+)
+def test_threads_that_never_sleep_while_one_waits_for_a_core_spin(
+    ran: tuple[float, float], waited: tuple[float, float], throttled_s: float, flags: tuple[str, ...]
+) -> None:
+    def change(machine: FakeMachine) -> None:
+        machine.ran_s = {MAIN: 5.0 + ran[0], HELPER: ran[1]}
+        machine.waits_s = {MAIN: 2.0 + waited[0], HELPER: waited[1]}
+        machine.throttled_s = 4.0 + throttled_s
+
+    assert after(change) == flags
+
+
+def test_threads_are_not_called_spinning_where_the_system_does_not_say() -> None:
+    def change(machine: FakeMachine) -> None:
+        machine.ran_s = None
+        machine.waits_s = {MAIN: 2.0, HELPER: 50.0}
+
+    assert after(change) == ("cpu_contended",)
 
 
 def test_threads_of_children_count_too() -> None:
@@ -268,6 +300,7 @@ def test_what_was_spent_is_observed_in_seconds() -> None:
         "run_queue_s": 0.75,
         "worst_wait_s": 0.5,
         "throttled_s": 0.125,
+        "sleepless_threads": 0,
     }
 
 

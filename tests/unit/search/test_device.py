@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 
 from search.device import Device, DeviceBusy, exclusive, locks
+from search.locks import VARIABLE
 from search.meter.base import MeterSpec
 from search.trial import Kind
 
 
 def spec(*devices: str) -> MeterSpec:
     return MeterSpec("any", Kind.MEASURED, 0.1, 0.001, devices)
+
+
+@pytest.fixture(autouse=True)
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
 
 
 @pytest.fixture

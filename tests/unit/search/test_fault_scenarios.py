@@ -83,10 +83,18 @@ SCENARIOS = [
     gpu("a counter that moves all the time", STEP, tick_s=0.0),
     gpu("many evaluations, each shorter than ten ticks", STEP, train_s=20.0, stretches=20),
     gpu("three GPUs are summed", STEP, devices=3),
-    gpu("a pause of a second without any power", [(0.0, 70.0), (5.0, 0.0), (6.0, 70.0)]),
+    gpu(
+        "a pause of a second without any power",
+        [(0.0, 70.0), (5.0, 0.0), (6.0, 70.0)],
+        flags=["power_implausible"],
+    ),
     gpu("a run of three ticks is short", train_s=0.3, flags=["short_window"]),
     gpu("a run of minutes", BURSTS, repeat_s=0.47, train_s=300.0, stretches=10),
-    gpu("the power reading fails beside a counter that works", power_unreadable_from_s=4.0),
+    gpu(
+        "the power reading fails beside a counter that works",
+        power_unreadable_from_s=4.0,
+        flags=["sampling_gap"],
+    ),
     gpu("no power reading beside a counter", power_reading="none"),
     gpu("counter and power disagree", power_gain=0.8, train_s=20.0, flags=["counter_power_disagree"]),
     # what goes wrong with it

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import plotly.graph_objects as go
 import pytest
@@ -37,7 +38,9 @@ from search.report.figures import (
 )
 from search.report.importance import Importance
 from search.report.meters_figure import MetersInfo, meters_figure, meters_info
-from search.report.pareto import pareto_figure, pareto_info
+from search.report.panels import arrange, responsive
+from search.report.pareto import pareto_caption, pareto_info
+from search.report.pareto_figure import pareto_figure
 from search.report.temperature import Warming, temperature_figure, temperature_info, temperature_note, warming
 from search.trial import PHASES, Ledger, Outcome, Record
 
@@ -67,34 +70,76 @@ def view() -> StudyView:
     return study_view(make_study(), study_config())
 
 
-def test_the_plane_holds_every_run_with_values_in_its_group(view: StudyView) -> None:
-    groups = pareto_info(view).groups
-    assert {name: [mark.trial for mark in marks] for name, marks in groups.items()} == {
+def test_runs_that_reached_the_target_are_apart_from_those_that_did_not(view: StudyView) -> None:
+    info = pareto_info(view)
+    assert {name: [mark.trial for mark in marks] for name, marks in info.reached.items()} == {
         "baseline": [0],
         "front": [7, 10, 12],
         "feasible": [14, 6, 13, 4, 1],
         "replicate": [15],
+    }
+    assert {name: [mark.trial for mark in marks] for name, marks in info.missed.items()} == {
         "DIVERGED": [3],
         "DOMINATED": [11, 5],
         "OUT_OF_BUDGET": [2],
     }
 
 
-def test_runs_that_are_not_drawn_are_counted_in_the_note(view: StudyView) -> None:
-    assert "3 runs are not drawn" in pareto_info(view).note
+def test_a_cheap_run_that_missed_is_in_a_strip_below_and_not_lower_left_of_the_front(view: StudyView) -> None:
+    figure = pareto_figure(pareto_info(view))
+    (diverged,) = [trace for trace in figure.data if trace.name == "did not reach: diverged"]
+    (front,) = [trace for trace in figure.data if trace.name == "Pareto front"]
+    assert min(diverged.x) < min(front.x)
+    assert (diverged.yaxis, front.yaxis) == ("y2", "y")
+    assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
+    assert figure.layout.yaxis2.ticktext == ("missed",)
+
+
+def test_legends_of_runs_that_missed_say_so_and_come_after_those_that_reached(
+    view: StudyView,
+) -> None:
+    ranks = {trace.name: trace.legendrank for trace in marks(view)}
+    assert min(ranks, key=lambda name: ranks[name]) == "Pareto front"
+    order = sorted(ranks, key=lambda name: ranks[name])
+    assert [name.startswith("did not reach") for name in order] == [False] * 4 + [True] * 3
+
+
+def test_the_caption_says_what_is_better_only_of_runs_that_reached_the_target(view: StudyView) -> None:
+    caption = pareto_caption(pareto_info(view))
+    assert caption.startswith("Every run in the plane reached the target, and lower left is better.")
+    assert "did not reach the target are in the strip below" in caption
+    assert "3 runs are not drawn" in caption
+
+
+def test_where_no_run_missed_there_is_no_strip_and_no_word_of_one() -> None:
+    info = pareto_info(view_of(QUICK_BASELINE, make_record(1)))
+    assert "strip" not in pareto_caption(info)
+    assert "yaxis2" not in pareto_figure(info).layout.to_plotly_json()
+
+
+def test_where_no_run_reached_the_target_none_is_said_to_be_better() -> None:
+    info = pareto_info(view_of(make_record(1, outcome=Outcome.DOMINATED)))
+    assert "none of them is better" in pareto_caption(info)
+    assert "lower left" not in pareto_caption(info).lower()
+    (trace,) = pareto_figure(info).data
+    assert trace.yaxis == "y"
+
+
+def test_a_study_without_marks_has_no_caption() -> None:
+    assert pareto_caption(pareto_info(view_of())) == ""
 
 
 def test_a_run_short_of_the_target_is_drawn_at_what_it_had_spent() -> None:
     dominated = make_record(2, energy_j=14.0, time_s=6.0, outcome=Outcome.DOMINATED)
-    (mark,) = pareto_info(view_of(make_record(1), dominated)).groups["DOMINATED"]
-    assert (mark.x, mark.y) == (14.0, 6.0)
+    (mark,) = pareto_info(view_of(make_record(1), dominated)).missed["DOMINATED"]
+    assert dict(mark.values) == {"energy_to_target_j": 14.0, "time_to_target_s": 6.0}
 
 
 def test_the_interval_of_a_crossing_reaches_down_to_the_evaluation_before_it() -> None:
     record = make_record(1)
     assert record.crossing is not None
-    (mark,) = pareto_info(view_of(record)).groups["front"]
-    assert (mark.x_low, mark.y_low) == (record.crossing.energy_low_j, record.crossing.time_low_s)
+    (mark,) = pareto_info(view_of(record)).reached["front"]
+    assert list(mark.lows.values()) == [record.crossing.energy_low_j, record.crossing.time_low_s]
 
 
 def test_groups_are_told_apart_without_colour(view: StudyView) -> None:
@@ -106,7 +151,7 @@ def test_groups_are_told_apart_without_colour(view: StudyView) -> None:
 def test_lookup_like_runs_are_groups_of_their_own_and_what_joins_the_front_without_them_is_on_it(
     lookup_view: StudyView,
 ) -> None:
-    groups = pareto_info(lookup_view).groups
+    groups = pareto_info(lookup_view).reached
     assert {name: [mark.trial for mark in groups[name]] for name in groups if "front" in name} == {
         "front": [7, 10, 12],
         "lookup_front": [17, 16],
@@ -117,7 +162,7 @@ def test_lookup_like_runs_are_groups_of_their_own_and_what_joins_the_front_witho
 def test_lookup_like_marks_have_symbols_and_legends_of_their_own(lookup_view: StudyView) -> None:
     found = {trace.name: trace.marker.symbol for trace in marks(lookup_view)}
     assert found["Pareto front, lookup-like"] == "diamond"
-    assert found["lookup-like, dominated"] == "diamond-open"
+    assert found["lookup-like, beaten"] == "diamond-open"
     assert len(set(found.values())) == len(found)
 
 
@@ -165,7 +210,7 @@ def test_a_baseline_short_of_the_target_is_drawn_open_and_says_so() -> None:
     short = make_record(0, outcome=Outcome.OUT_OF_BUDGET)
     (trace,) = pareto_figure(pareto_info(view_of(short))).data
     assert trace.marker.symbol == "star-open"
-    assert "not reached" in trace.name
+    assert trace.name == "did not reach: the baseline"
 
 
 @pytest.mark.parametrize(("dearest_j", "kind"), [(19.0, None), (21.0, "log")])
@@ -184,21 +229,75 @@ def test_energy_axes_name_the_kind_of_energy(view: StudyView) -> None:
     assert all("estimated by cpu_time" in title for title in titles)
 
 
-def test_with_three_objectives_the_first_two_are_drawn_without_a_staircase_and_it_says_so() -> None:
-    names = ("energy_to_target_j", "time_to_target_s", "parameters")
+def with_counts(record: Record, **counts: float) -> Record:
+    """The record with further objectives, as far as it has any."""
+
+    def more(values: Mapping[str, float]) -> dict[str, float]:
+        return dict(values) | (counts if values else {})
+
+    return dataclasses.replace(record, values=more(record.values), spent=more(record.spent))
+
+
+@pytest.mark.parametrize(("count", "planes"), [(3, 3), (4, 6)])
+def test_with_more_than_two_objectives_every_pair_of_them_has_a_panel(count: int, planes: int) -> None:
+    names = ("energy_to_target_j", "time_to_target_s", "parameters", "tokens_to_target")[:count]
     records = [
-        dataclasses.replace(record, values=dict(record.values) | {"parameters": 100.0 + record.trial})
-        for record in (make_record(1), make_record(2, energy_j=30.0))
+        with_counts(record, parameters=100.0 + record.trial, tokens_to_target=7.0)
+        for record in (
+            make_record(1),
+            make_record(2, energy_j=30.0),
+            make_record(3, outcome=Outcome.DIVERGED),
+        )
     ]
     info = pareto_info(view_of(*records, names=names))
-    assert "3 objectives (energy, time, parameters)" in info.note
-    assert all("lines" not in trace.mode for trace in pareto_figure(info).data)
+    figure = pareto_figure(info)
+    titles = {
+        str(axis.title.text).split(" (")[0] for axis in (*figure.select_xaxes(), *figure.select_yaxes())
+    }
+    assert len(info.planes) == planes
+    assert titles >= {"energy", "time", "parameters"}
+    assert all("lines" not in trace.mode for trace in figure.data)
+    fronts = [trace for trace in figure.data if trace.name == "Pareto front"]
+    assert [trace.showlegend for trace in fronts] == [True] + [False] * (planes - 1)
+    assert len({(trace.xaxis, trace.yaxis) for trace in fronts}) == planes
 
 
-def test_with_one_objective_seconds_stand_beside_it() -> None:
+def test_a_front_point_that_looks_beaten_in_one_panel_is_explained() -> None:
+    names = ("energy_to_target_j", "time_to_target_s", "parameters")
+    small = with_counts(make_record(1, energy_j=30.0, time_s=9.0), parameters=10.0)
+    quick = with_counts(make_record(2, energy_j=20.0, time_s=8.0), parameters=90.0)
+    info = pareto_info(view_of(small, quick, names=names))
+    assert [mark.trial for mark in info.reached["front"]] == [2, 1]
+    assert "it is better in what that panel does not show" in pareto_caption(info)
+    assert "3 objectives (energy, time, parameters)" in pareto_caption(info)
+
+
+def test_with_one_objective_seconds_stand_beside_it_and_the_caption_says_that_they_rank_nothing() -> None:
     info = pareto_info(view_of(make_record(1), names=("energy_to_target_j",)))
-    assert (info.x_objective, info.y_objective) == ("energy_to_target_j", "time_to_target_s")
-    assert [mark.y for mark in info.groups["front"]] == [8.0]
+    assert info.axes == ("energy_to_target_j", "time_to_target_s")
+    assert [mark.values["time_to_target_s"] for mark in info.reached["front"]] == [8.0]
+    assert "Further left is better; energy is the only objective, and time ranks nothing" in (
+        pareto_caption(info)
+    )
+
+
+def test_on_a_narrow_screen_panels_lie_one_above_the_other(view: StudyView) -> None:
+    for figure in (curves_figure(curves_info(view)), pareto_figure(pareto_info(view))):
+        narrow = responsive(figure).layout.meta["narrow"]
+        assert all(narrow[key] == [0, 1] for key in narrow if key.startswith("x") and key.endswith("domain"))
+        assert narrow["margin.r"] < figure.layout.margin.r
+
+
+@given(st.integers(1, 10), st.integers(1, 2), st.sampled_from([0, 70]))
+def test_panels_lie_in_the_figure_and_do_not_overlap(count: int, columns: int, strip_px: int) -> None:
+    domains = arrange(count, columns, 300, strip_px).domains
+    assert all(-1e-9 <= low < high <= 1 + 1e-9 for low, high in domains.values())
+    tall = [domain for key, domain in domains.items() if key.startswith("y")]
+    for number in range(count - columns):
+        above = domains["yaxis" if number == 0 else f"yaxis{2 * number + 1}"]
+        below = domains[f"yaxis{2 * (number + columns) + 1}"]
+        assert below[1] < above[0]
+    assert len(tall) == count * (2 if strip_px else 1)
 
 
 def test_hover_texts_show_parameters_as_text_and_not_as_markup() -> None:
@@ -210,6 +309,14 @@ def test_hover_texts_show_parameters_as_text_and_not_as_markup() -> None:
 def test_text_is_escaped_and_cut_at_a_readable_length() -> None:
     assert style.text('<a href="x">&') == '&lt;a href="x"&gt;&amp;'
     assert len(style.text("x" * 500)) == 60
+
+
+def test_a_long_line_of_a_hover_goes_on_in_the_next_and_is_not_cut() -> None:
+    flag = "a thread of the run waited for a core for over 5 % of the time, on every look of the meter"
+    shown = style.lines(["trial 1, REACHED", f"flag: {flag}"])
+    assert " ".join(shown.split("<br>")) == f"trial 1, REACHED flag: {flag}"
+    assert max(map(len, shown.split("<br>"))) <= 60
+    assert style.lines(["x" * 1000]).endswith("…")
 
 
 def test_front_and_baseline_have_curves_of_their_own_and_the_rest_share_a_thin_one(view: StudyView) -> None:
@@ -262,23 +369,37 @@ def test_phases_add_up_to_the_gross_energy(view: StudyView) -> None:
         assert math.fsum(info.energy_j[phase][index] for phase in PHASES) == record.gross_energy_j
 
 
-def test_phases_that_count_are_filled_and_named_and_all_have_patterns(view: StudyView) -> None:
-    traces = {trace.name: trace.marker.pattern for trace in phases_figure(phases_info(view)).data}
+def test_phases_that_count_are_plainly_filled_and_the_others_only_hatched(view: StudyView) -> None:
+    traces = {trace.name: trace for trace in phases_figure(phases_info(view)).data}
     assert [name for name in traces if name.endswith("(counted)")] == ["compile (counted)", "train (counted)"]
-    assert {name for name, pattern in traces.items() if pattern.fillmode == "overlay"} == {
-        "compile (counted)",
-        "train (counted)",
-    }
-    assert len({pattern.shape for pattern in traces.values()}) == len(PHASES)
+    plain = [name for name, trace in traces.items() if not trace.marker.pattern.shape]
+    assert plain == ["compile (counted)", "train (counted)"]
+    hatched = [trace.marker.pattern.shape for name, trace in traces.items() if name not in plain]
+    assert len(set(hatched)) == len(hatched) == 3
 
 
-def test_outcomes_that_happened_are_counted_with_their_joules(view: StudyView) -> None:
+def test_neighbours_that_count_are_told_apart_by_a_gap_and_their_names(
+    view: StudyView,
+) -> None:
+    info = dataclasses.replace(phases_info(view), counted=PHASES)
+    for trace, phase in zip(phases_figure(info).data, PHASES, strict=True):
+        assert not trace.marker.pattern.shape
+        assert (trace.marker.line.color, set(trace.text)) == ("white", {phase})
+
+
+def test_bars_of_outcomes_are_joules_on_a_labelled_axis_with_the_number_of_runs_as_labels(
+    view: StudyView,
+) -> None:
     info = outcomes_info(view)
     assert dict(info.runs) == {
         "REACHED": 10, "OUT_OF_BUDGET": 1, "DOMINATED": 2, "DIVERGED": 1, "CRASHED": 2, "UNMEASURED": 1,
     }  # fmt: skip
-    (trace,) = outcomes_figure(info).data
-    assert trace.text[-1] == "1 run, unknown"
+    figure = outcomes_figure(info)
+    (trace,) = figure.data
+    assert figure.layout.xaxis.title.text == "gross energy (J), estimated by cpu_time"
+    assert list(trace.x) == [info.energy_j[name] or 0.0 for name in info.runs]
+    assert trace.y[:2] == ("REACHED<br>10 runs", "OUT_OF_BUDGET<br>1 run")
+    assert trace.text[-1] == "energy unknown"
 
 
 def test_an_outcome_that_did_not_happen_has_no_bar() -> None:
@@ -331,12 +452,12 @@ def test_without_evaluations_that_ended_early_the_legend_does_not_name_them(view
 
 
 def test_a_hover_gives_the_error_of_counted_joules() -> None:
-    (mark,) = pareto_info(view_of(make_record(1, energy_error_j=0.4))).groups["front"]
+    (mark,) = pareto_info(view_of(make_record(1, energy_error_j=0.4))).reached["front"]
     assert "energy: 20.0 ± 0.40 J" in mark.lines
 
 
 def test_a_hover_gives_flags_in_words() -> None:
-    (mark,) = pareto_info(view_of(make_record(1, flags=("power_capped", "own_flag")))).groups["front"]
+    (mark,) = pareto_info(view_of(make_record(1, flags=("power_capped", "own_flag")))).reached["front"]
     assert "flag: own_flag" in mark.lines
     assert any(line.startswith("flag: the power limit") for line in mark.lines)
 

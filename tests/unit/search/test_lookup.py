@@ -13,6 +13,7 @@ from search.lookup import is_lookup_like, rivals_of
 from search.report.data import StudyView, study_view
 from search.report.headline import headline
 from search.report.summary_json import summary
+from search.stopping import Rival
 from search.trial import Outcome, Record
 
 BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
@@ -205,6 +206,7 @@ def test_a_winner_that_is_not_lookup_like_has_no_such_caveat(dominated: list[Rec
 
 def test_a_run_without_lookups_is_ended_by_its_like_alone_and_one_with_them_by_all() -> None:
     records = (BASELINE, PLAIN, TABLE, make_record(3, outcome=Outcome.DOMINATED))
-    plain = [tuple(record.values.values()) for record in (BASELINE, PLAIN)]
+    plain = [Rival(record.trial, tuple(record.values.values())) for record in (BASELINE, PLAIN)]
+    table = Rival(TABLE.trial, tuple(TABLE.values.values()))
     assert rivals_of(PLAIN.config, records) == tuple(plain)
-    assert rivals_of(TABLE.config, records) == (*plain, tuple(TABLE.values.values()))
+    assert rivals_of(TABLE.config, records) == (*plain, table)

@@ -38,7 +38,8 @@ from search.records import append_record
 from search.report.__main__ import main
 from search.report.data import ReportError, study_view
 from search.report.page import embedded, write_report
-from search.report.table import runs_table, trials_frame
+from search.report.paper import print_names
+from search.report.table import Column, runs_table, trials_frame
 from search.report.values import brief_names
 from search.trial import Outcome, Record
 
@@ -147,14 +148,59 @@ def test_every_drawing_has_its_data(page: Page) -> None:
 
 def test_the_headline_its_caveat_and_the_kind_are_on_the_page(page: Page) -> None:
     assert "Trial 7 reached 2.30 nats with 0.21 of the baseline's energy (12.3 J against 58.1 J" in page.text
-    assert "not yet confirmed with fresh seeds" in page.text
+    assert "Not yet confirmed with fresh seeds" in page.text
     badges = [a for tag, a in page.elements if tag == "span" and "badge-estimated" in (a.get("class") or "")]
     assert len(badges) >= 6
+
+
+def test_the_first_screen_says_what_the_study_is_and_where_its_numbers_come_from(tmp_path: Path) -> None:
+    hardware = {"device": "AMD EPYC", "threads": 1, "system": "Linux 6.1"}
+    records = [
+        dataclasses.replace(record, provenance=PROVENANCE | {"hardware": hardware})
+        for record in (BASELINE, CHEAP)
+    ]
+    described = study_config() | {"study": {"name": "demo", "description": "a small <search>"}}
+    text = Page(write_report(tmp_path / "demo", records, described).read_text()).text
+    first_screen = text[: text.index("The Pareto front")]
+    assert "a small <search>" in first_screen
+    assert "AMD EPYC, 1 thread, Linux 6.1; 2026-03-01, 10:00 to 10:01 UTC" in first_screen
+    assert "joulesearch 0.1.0, torch 2.11.0, Python 3.11.2" in first_screen
+    assert "target 2.30 nats per token (3.32 bits per byte)" in first_screen
+    assert "A nat is 1.44 bits" in first_screen
+
+
+def test_a_study_over_midnight_has_both_days(tmp_path: Path) -> None:
+    late = dataclasses.replace(CHEAP, ended_at="2026-03-02T00:10:00+00:00")
+    assert "2026-03-01 10:00 to 2026-03-02 00:10 UTC" in page_of(tmp_path, BASELINE, late).text
+
+
+def test_without_provenance_the_first_screen_is_silent_on_it(tmp_path: Path) -> None:
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, provenance={}, started_at="", ended_at=""))
+    assert not page.with_id("origin")
+    assert "bits per byte" not in page.text
+
+
+def test_losses_among_the_provenance_are_rounded(tmp_path: Path) -> None:
+    exact = PROVENANCE | {"data": PROVENANCE["data"] | {"ngram_loss": 1.4820201223049956}}
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, provenance=exact))
+    assert "ngram_loss1.48202 " in page.text.replace("\n", " ")
+    assert "1.4820201" not in page.text
 
 
 def test_what_the_search_cost_is_on_the_page(page: Page) -> None:
     for text in ("at least 439 J", "17 runs, 1 of unknown energy, 1 killed", "≤ 183 J", "at least 9.59 runs"):
         assert text in page.text
+
+
+def test_a_study_too_small_for_importance_says_what_it_takes_and_draws_the_raw_runs(
+    tmp_path: Path, page: Page
+) -> None:
+    few = page_of(tmp_path, *make_study()[:6])
+    assert (
+        "2 of 4 trials reached the target, and importance takes 8 trials, 3 of which reached it" in few.text
+    )
+    assert "figure-raw-runs" in few.figures()
+    assert "figure-raw-runs" not in page.figures()
 
 
 def test_every_outcome_is_explained(page: Page) -> None:
@@ -185,7 +231,6 @@ def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -> None:
-    plain = page_of(tmp_path, BASELINE, CHEAP)
     hostile = dataclasses.replace(
         CHEAP,
         study=ATTACK,
@@ -198,11 +243,17 @@ def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -
     )
     baseline = dataclasses.replace(hostile, trial=0, role="baseline", params={}, curve=BASELINE.curve)
     attacked = page_of(tmp_path, baseline, hostile)
-    assert len(attacked.scripts) == len(plain.scripts)
+    assert len(attacked.scripts) == len(attacked.figures()) + 2
     assert ATTACK in attacked.text
     assert json.loads((tmp_path / "demo" / "summary.json").read_text())["study"] == ATTACK
     for figure in attacked.figures().values():
         assert "<script" not in json.dumps(figure)
+
+
+def test_no_name_of_a_column_can_end_the_style_sheet_that_prints_it() -> None:
+    rules = print_names((Column('</style>"} * { display: none } \\', "", False),))
+    assert "</" not in rules
+    assert rules.count('"') == 2 * rules.count("content:")
 
 
 def test_no_text_of_a_figure_can_end_the_script_element_around_it() -> None:
@@ -264,6 +315,15 @@ def test_the_runs_table_can_be_sorted_by_a_button_in_every_heading(page: Page, f
     body = table[table.index("<tbody>") : table.index("</tbody>")]
     assert body.count("<tr") == len(make_study())
     assert body.count("data-sort=") == len(make_study()) * head.count("<th ")
+
+
+def test_a_recipe_says_in_its_first_line_what_it_took_beside_the_baseline(tmp_path: Path) -> None:
+    page_of(tmp_path, BASELINE, make_record(1, energy_j=75.0, time_s=10.0))
+    first = (tmp_path / "demo" / "best.yaml").read_text().splitlines()[0]
+    assert first.startswith(
+        "# Trial 1 of demo: one run, with 1.25 of the baseline's energy (75.0 J against 60.0 J"
+    )
+    assert first.endswith("which saves nothing.")
 
 
 def test_the_csv_has_a_row_a_record_and_its_values_round_trip(folder: Path) -> None:
@@ -479,7 +539,7 @@ def mistyped(study_folder: Path, mistake: str) -> list[str]:
         text = (study_folder / "records.jsonl").read_text()
         (study_folder / "records.jsonl").write_text("garbage\n" + text)
     if mistake == "mixed meters":
-        other = dataclasses.replace(CHEAP, meter=dataclasses.replace(METER, name="nvml"))
+        other = dataclasses.replace(CHEAP, meter=dataclasses.replace(METER, name="nvml"), run_id="other")
         append_record(study_folder / "records.jsonl", other)
     if mistake == "broken configuration":
         (study_folder / "config.yaml").write_text("a: [1\nb: }")

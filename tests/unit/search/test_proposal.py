@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.canonical import config_key
 from search.config import SAMPLERS as SAMPLER_NAMES
 from search.config import SamplerSection, StudyConfig
 from search.proposal import SAMPLERS, derived_seed, propose
-from search.space import Params, Space, config_key, parse_space
+from search.space import Params, Space, parse_space
 
 # TPE's `group` is experimental; the command line mutes the same warning.
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

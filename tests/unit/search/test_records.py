@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records_factory import make_record, make_study
 
+from search.files import FileError, write_atomically
 from search.records import RecordsError, append_record, check_appendable, read_records
 from search.trial import Record
 
@@ -97,8 +99,8 @@ def test_a_torn_line_longer_than_one_read_is_found(path: Path) -> None:
     assert [record.trial for record in read_records(path)[0]] == [1, 2]
 
 
-@pytest.mark.parametrize("garbage", [b"\0" * 512, b"\xff\xfe{", b'{"schema": 1,\n'])
-def test_a_last_line_that_is_not_json_counts_as_torn(path: Path, garbage: bytes) -> None:
+@pytest.mark.parametrize("garbage", [b"\0" * 512, b"\xff\xfe{", b'{"schema": 1,', b'{"schema\0\0"}\n'])
+def test_a_last_line_without_an_end_that_is_not_json_counts_as_torn(path: Path, garbage: bytes) -> None:
     append_record(path, make_record(1))
     valid = path.stat().st_size
     with path.open("ab") as file:
@@ -183,3 +185,82 @@ def test_a_full_disk_is_found_and_leaves_no_file(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert "too large" in done.stdout
     assert not path.exists()
+
+
+@pytest.mark.parametrize("where", [0, 1, 2])
+@pytest.mark.parametrize("garbage", [b"garbage\n", b"\xff\xfe\x00\n\x80\n", b'{"schema": 1,\n', b"]\n"])
+def test_a_garbage_line_is_an_error_wherever_it_stands(path: Path, garbage: bytes, where: int) -> None:
+    append_all(path, [make_record(1), make_record(2)])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:where], garbage, *lines[where:]]))
+    if where == 2 and b"\0" in garbage:
+        pytest.skip("zeros at the end are what a crash of the machine leaves")
+    with pytest.raises(
+        RecordsError, match=rf"records\.jsonl, line {where + 1}: expected a JSON record"
+    ) as caught:
+        read_records(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_never_held_a_record_is_not_taken_for_a_torn_line(path: Path) -> None:
+    for content in (b"PK\x03\x04\x14\x00\x06\x00 a picture", b"some notes of mine, without an end"):
+        path.write_bytes(content)
+        with pytest.raises(RecordsError, match="line 1"):
+            read_records(path)
+        with pytest.raises(RecordsError, match="last line"):
+            append_record(path, make_record(1))
+        assert path.read_bytes() == content
+
+
+def test_what_is_not_ours_at_the_end_of_a_file_is_not_cut_off(path: Path) -> None:
+    append_record(path, make_record(1))
+    with path.open("a") as file:
+        file.write("a line of somebody else\n")
+    before = path.read_bytes()
+    with pytest.raises(RecordsError, match="somebody else"):
+        append_record(path, make_record(2))
+    assert path.read_bytes() == before
+
+
+def test_a_record_that_stands_there_twice_is_an_error(path: Path) -> None:
+    append_all(path, [make_record(1), make_record(2), make_record(1)])
+    with pytest.raises(RecordsError, match="line 3: repeats line 1, run run-0001; drop one of them"):
+        read_records(path)
+
+
+@pytest.mark.parametrize("field", ["meter", "ledger", "curve", "flags", "outcome", "also"])
+@pytest.mark.parametrize("value", [5, "text", [5], {"a": 5}])
+def test_a_record_with_a_field_of_another_shape_is_an_error_of_one_line(
+    path: Path, field: str, value: object
+) -> None:
+    content = make_record(1).to_dict() | {field: value}
+    path.write_text(json.dumps(content) + "\n")
+    if field == "flags" and isinstance(value, list | dict | str):
+        return
+    with pytest.raises(RecordsError, match="line 1"):
+        read_records(path)
+
+
+def test_a_folder_in_the_files_place_is_named(path: Path) -> None:
+    path.mkdir()
+    for attempt in (lambda: read_records(path), lambda: append_record(path, make_record(1))):
+        with pytest.raises(FileError, match=r"records\.jsonl cannot be (read|written): it is a folder"):
+            attempt()
+
+
+def test_a_full_disk_names_the_file_and_leaves_it_as_it_was(path: Path) -> None:
+    append_record(path, make_record(1))
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, hard))
+    try:
+        with pytest.raises(
+            FileError, match=r"records\.jsonl cannot be written: (the disk is full|it is larger)"
+        ):
+            append_record(path, make_record(2))
+        with pytest.raises(FileError, match=r"other\.json cannot be written"):
+            write_atomically(path.with_name("other.json"), "x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert [one.name for one in path.parent.iterdir()] == ["records.jsonl"]

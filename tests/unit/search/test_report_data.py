@@ -27,101 +27,20 @@ from records_factory import (
 
 from search.agreement import Verdict
 from search.report import words
-from search.report.data import ReportError, StudyView, study_view
+from search.report.data import ReportError, Saving, StudyView, study_view
 from search.report.headline import headline
 from search.report.importance import MIN_TRIALS, parameter_importance
 from search.report.meters import Comparison
+from search.report.schema import summary_schema
 from search.report.summary_json import summary
 from search.report.table import trials_frame
 from search.report.words import nats, quantity, ratio, redacted
 from search.trial import CountedPhases, Kind, MeterInfo, Outcome, Record
 
-NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
-TEXT_OR_NULL = {"type": ["string", "null"]}
-NUMBER_OR_NULL = {"type": ["number", "null"]}
-OUTCOMES = {outcome.value for outcome in Outcome}
 
-
-def required(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-METER_NAME = required(
-    name={"type": "string"},
-    kind={"enum": ["measured", "estimated", "modelled"]},
-    ranks={"type": "boolean"},
-)
-SIDE_BY_SIDE = required(
-    surrogate=METER_NAME,
-    reference=METER_NAME,
-    runs={"type": "integer"},
-    runs_of_any_outcome={"type": "integer"},
-    spearman={
-        "anyOf": [
-            {"type": "null"},
-            required(rho={"type": "number"}, low=NUMBER_OR_NULL, high=NUMBER_OR_NULL),
-        ]
-    },
-    scale=NUMBER_OR_NULL,
-    regret=NUMBER_OR_NULL,
-    verdict={"enum": ["AGREES", "DISAGREES", "UNDECIDED", "UNKNOWN"]},
-    unreadable={"type": "object", "additionalProperties": {"type": "integer"}},
-)
-FRONT = {
-    "type": "array",
-    "items": required(
-        trial={"type": "integer"},
-        params={"type": "object"},
-        values=NUMBERS,
-        phases_j=NUMBERS,
-        flags={"type": "array", "items": {"type": "string"}},
-        lookup_like={"type": "boolean"},
-        confirmed={"const": False},
-    ),
-}
-TRIAL_OR_NULL = {"type": ["integer", "null"]}
-SCHEMA = required(
-    schema={"const": 1},
-    study={"type": "string"},
-    meter=required(
-        name=TEXT_OR_NULL,
-        kind={"enum": ["measured", "estimated", "modelled", None]},
-        counted_phases={"type": "array", "items": {"type": "string"}},
-    ),
-    problem=required(
-        dataset=TEXT_OR_NULL,
-        dataset_sha256=TEXT_OR_NULL,
-        target_loss=NUMBER_OR_NULL,
-        ngram_loss=NUMBER_OR_NULL,
-    ),
-    objectives={"type": "array", "items": {"type": "string"}, "minItems": 1},
-    outcomes={
-        "type": "object",
-        "propertyNames": {"enum": sorted(OUTCOMES)},
-        "additionalProperties": {"type": "integer"},
-    },
-    baseline=required(
-        trial=TRIAL_OR_NULL,
-        outcome=TEXT_OR_NULL,
-        lookup_like={"type": ["boolean", "null"]},
-        values=NUMBERS,
-        phases_j=NUMBERS,
-    ),
-    front=FRONT,
-    best=TRIAL_OR_NULL,
-    front_without_lookup=FRONT,
-    best_without_lookup=TRIAL_OR_NULL,
-    search_cost=required(
-        energy_j={"type": "number"},
-        time_s={"type": "number"},
-        by_outcome_j=NUMBERS,
-        saved_by_stopping_j={"type": "number"},
-        break_even_runs=NUMBER_OR_NULL,
-        runs_without_energy={"type": "integer"},
-    ),
-    verdict={"type": "null"},
-)
-SCHEMA["properties"]["meters_side_by_side"] = {"type": "array", "items": SIDE_BY_SIDE}
+def again(trial: int, energy_j: float) -> Record:
+    """One more run of the baseline."""
+    return make_record(trial, energy_j=energy_j, time_s=20.0, role="baseline")
 
 
 def view_of(*records: Record, names: tuple[str, ...] = ()) -> StudyView:
@@ -166,7 +85,7 @@ def test_every_study_has_a_summary_of_the_schema_in_strict_json_and_builtin_type
     records: list[Record],
 ) -> None:
     content = summary(study_view(records, study_config()))
-    jsonschema.validate(content, SCHEMA)
+    jsonschema.validate(content, summary_schema(closed=True))
     assert only_builtin(content)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
 
@@ -375,7 +294,7 @@ def test_the_headline_gives_ratios_both_numbers_and_the_kind_of_energy() -> None
         "Trial 7 reached 2.30 nats with 0.21 of the baseline's energy (12.3 J against 58.1 J, estimated by "
         "cpu_time) and 0.25 of its time (4.90 s against 19.6 s)."
     )
-    assert any("not yet confirmed" in caveat for caveat in found.caveats)
+    assert any("Not yet confirmed" in caveat for caveat in found.caveats)
 
 
 @pytest.mark.parametrize(
@@ -397,6 +316,50 @@ def test_the_headline_gives_ratios_both_numbers_and_the_kind_of_energy() -> None
 )
 def test_the_headline_says_what_happened_instead(records: list[Record], says: str) -> None:
     assert says in headline(study_view(records, study_config())).text
+
+
+def test_where_every_trial_was_ended_as_dominated_they_were_dearer_and_not_unable() -> None:
+    trials = [make_record(n, energy_j=70.0, outcome=Outcome.DOMINATED) for n in (1, 2, 3)]
+    text = headline(view_of(BASELINE, *trials, make_record(4, outcome=Outcome.OUT_OF_BUDGET))).text
+    assert "nothing was saved" in text
+    assert "Of 4 trials, 3 ended because the baseline had reached the target for less (dearer, not un" in text
+    assert ", and 1 came to the end of its schedule" in text
+
+
+def test_where_only_the_baseline_is_on_the_front_nothing_was_saved() -> None:
+    text = headline(view_of(BASELINE, make_record(1, energy_j=75.0, time_s=25.0))).text
+    assert text.startswith("Nothing was saved: only the baseline is on the front: the cheapest, trial 1, ")
+
+
+def test_a_ratio_within_what_runs_of_the_baseline_differ_by_is_no_saving() -> None:
+    runs = [again(0, 60.0), make_record(1, energy_j=58.0), again(2, 66.0), again(3, 63.0)]
+    view = view_of(*runs)
+    assert view.baseline is runs[3]
+    assert view.saving is Saving.WITHIN_NOISE
+    text = headline(view).text
+    assert text.startswith(
+        "No saving beyond the noise floor (± 27 % in energy, by 3 runs of the baseline): the "
+    )
+    assert "the cheapest, trial 1, reached 2.30 nats with 0.92 of the baseline's energy" in text
+    clear = view_of(again(0, 60.0), CHEAP, again(2, 66.0), again(3, 63.0))
+    assert clear.saving is Saving.SAVES
+    assert any("± 27 %" in caveat and "trials 0, 2, 3" in caveat for caveat in headline(clear).caveats)
+
+
+def test_the_run_that_sets_the_target_is_neither_ranked_nor_the_closest() -> None:
+    sets = make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
+    view = view_of(sets, again(1, 60.0), make_record(2, energy_j=12.0))
+    assert view.problem.target_loss == 2.3
+    assert view.baseline is view.records[1]
+    assert view.closest is not sets
+    assert view.cost.runs == 3
+    assert "sets the target" in words.name_of(view, sets)
+
+
+def test_without_a_second_run_of_the_baseline_the_noise_floor_is_not_known() -> None:
+    caveats = headline(view_of(BASELINE, CHEAP)).caveats
+    assert any("The noise floor is not known: the baseline ran once" in caveat for caveat in caveats)
+    assert summary(view_of(BASELINE, CHEAP))["noise"]["floor"]["energy_to_target_j"] is None
 
 
 def test_flags_of_the_compared_runs_are_caveats() -> None:
@@ -747,6 +710,7 @@ FLAGS = (
     *("processes_not_identifiable", "foreign_cpu_load", "cpu_contended", "cpu_stolen", "cpu_waiting"),
     *("cpu_throttled", "cpu_load_unknown", "short_window", "started_hot", "started_cold"),
     *("temperature_unknown", "device_not_exclusive", "sampling_gap", "energy_until_last_report"),
+    *("paused", "power_implausible", "threads_spinning"),
 )
 
 

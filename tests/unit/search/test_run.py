@@ -28,7 +28,7 @@ from search.run import (
     to_record,
     unmetered_record,
 )
-from search.stopping import Ending, Limits
+from search.stopping import Ending, Limits, Rival
 from search.trial import CountedPhases, Kind, MeterInfo, Outcome, Record
 
 WATTS = 100.0
@@ -257,9 +257,10 @@ def test_a_budget_ends_a_run_between_two_evaluations_within_a_second(limits: Lim
 
 
 def test_a_dominated_run_ends_between_two_evaluations_within_a_second() -> None:
-    request = replace(REQUEST, rivals=((500.0, 0.1), (90.0, 0.9)))
+    request = replace(REQUEST, rivals=(Rival(3, (500.0, 0.1)), Rival(4, (90.0, 0.9))))
     record = ran(small_steps(1000), request=request)
     assert record.outcome is Outcome.DOMINATED
+    assert "trial 4 reached it" in record.reason
     assert record.values == {}
     assert 90.0 <= record.spent["energy_to_target_j"] < 90.0 + WATTS
     assert record.crossing is None
@@ -451,7 +452,7 @@ def test_points_of_the_curve_after_the_meter_was_lost_have_no_energy() -> None:
 
 
 def test_an_unknown_energy_spends_no_budget_and_is_dominated_by_nobody() -> None:
-    request = replace(REQUEST, limits=Limits(energy_j=1e-9), rivals=((0.0, 0.0),))
+    request = replace(REQUEST, limits=Limits(energy_j=1e-9), rivals=(Rival(1, (0.0, 0.0)),))
     record = ran(small_steps(100), request=request, faults={"unreadable_from_s": 0.0})
     assert record.outcome is Outcome.UNMEASURED
     assert record.steps == 100
@@ -582,7 +583,9 @@ def test_a_run_that_died_before_its_first_look_has_no_energy_rather_than_zero() 
             time_s=st.none() | st.floats(0, 1e9),
             tokens=st.none() | st.integers(0, 10**12),
         ),
-        rivals=st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)), max_size=3).map(tuple),
+        rivals=st.lists(
+            st.builds(Rival, st.integers(0, 99), st.tuples(st.floats(0, 1e9), st.floats(0, 1e9))), max_size=3
+        ).map(tuple),
         retry_of=st.none() | st.integers(0, 100),
         index=st.integers(0, 1000),
     )
@@ -782,3 +785,49 @@ def test_what_torch_compiled_is_kept_and_nothing_is_said_of_a_run_that_did_not()
     ]
     assert {"compiled_graphs": 3, "graph_breaks": 0}.items() <= ran(counted).observed.items()
     assert "compiled_graphs" not in ran(TO_THE_TARGET).observed
+
+
+# ---- a process that stood still
+
+
+class Paused:
+    """Stood still for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> float:
+        return self._seconds
+
+
+def test_a_run_that_stood_still_for_part_of_its_time_has_no_joules_that_count_and_is_tried_again() -> None:
+    record = ran(TO_THE_TARGET, pauses=Paused(3.0))
+    assert record.outcome is Outcome.UNMEASURED
+    assert "stood still for 3.0 s of 12.5 s" in record.reason
+    assert record.interrupted, "so that it is tried again"
+    assert (record.values, record.counted_energy_j) == ({}, None)
+    assert record.gross_energy_j is not None, "which the study spent all the same"
+    assert "paused" in record.flags
+    assert record.observed["paused_s"] == 3.0
+
+
+def test_a_pause_that_is_short_beside_the_run_is_flagged() -> None:
+    record = ran([(1000.0, at(0, "train")), *TO_THE_TARGET], pauses=Paused(2.0))
+    assert record.outcome is Outcome.REACHED
+    assert "paused" in record.flags
+    assert not record.interrupted
+
+
+def test_a_run_that_did_not_stand_still_says_nothing_of_it() -> None:
+    record = ran(TO_THE_TARGET, pauses=Paused(0.0))
+    assert record.outcome is Outcome.REACHED
+    assert "paused" not in record.flags
+    assert "paused_s" not in record.observed
+
+
+def test_a_run_that_raised_and_stood_still_keeps_its_own_reason_and_is_not_tried_again() -> None:
+    record = ran(TO_THE_TARGET[:4], error=ValueError("no"), pauses=Paused(3.0))
+    assert (record.outcome, record.interrupted) == (Outcome.CRASHED, False)

@@ -20,8 +20,9 @@ from optuna.trial import create_trial
 
 from model.config import ConfigError, RunConfig
 from model.variants import Capabilities
+from search.canonical import SEARCHABLE, config_key
 from search.config import StudyConfig
-from search.space import SEARCHABLE, Space, Suggest, config_key, get_path, offered, parse_space, set_path
+from search.space import Space, Suggest, get_path, never_varies, offered, parse_space, set_path
 
 BASE: Mapping[str, Any] = StudyConfig().run_values()
 HERE = Capabilities("cpu", "a processor", "2.11.0", bf16=True, compiler="/usr/bin/g++")
@@ -92,6 +93,28 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "no type, but another mapping": ({LR: {"when": {}}}, LR, "must be int, float or categorical, got None"),
     "an empty entry": ({LR: {}}, LR, "must be int, float or categorical, got None"),
     "an unknown type": ({LR: float_entry(type="loguniform")}, LR, "got 'loguniform'"),
+    "a list of values": (
+        {LAYERS: [1, 2, 3]},
+        LAYERS,
+        "like {type: categorical, choices: [1, 2, 3]}, got [1, 2",
+    ),
+    "a list of values below its part": (
+        {"model": {"n_layer": [1, 2, 3]}},
+        LAYERS,
+        "must be an entry like {type: categorical, choices: [1, 2, 3]}",
+    ),
+    "words below their part": ({"train": {"precision": ["bf16"]}}, "train.precision", 'choices: ["bf16"]}'),
+    "a value for a whole part": ({"model": 3}, "model", "must be a group of entries like {n_layer:"),
+    "the instrument, by parts": (
+        {"evaluation": {"interval": int_entry()}},
+        "evaluation.interval",
+        "cannot be searched: evaluation is the instrument, the same for every trial",
+    ),
+    "the problem": ({"data": {"tokenizer": choice_entry("chars")}}, "space.data", "data is the problem"),
+    "the problem's target": ({"target_loss": float_entry()}, "target_loss", "the same for every trial"),
+    "the seed, and why": ({"seed": int_entry()}, "seed", "seed is drawn anew for every trial"),
+    "the meter, without a type": ({"meter": {"idle_s": 3}}, "meter", "meter is the instrument"),
+    "a part that there is not": ({"modle": {"n_layer": [1]}}, "modle", "there is no modle"),
     "a bare value": ({LR: 0.1}, LR, "must be an entry like {type: int"),
     "an unknown key": ({LR: float_entry(lo=0.1)}, LR, "unknown key 'lo'; float takes high, log, low"),
     "choices of a number": ({LR: float_entry(choices=[0.1])}, LR, "unknown key 'choices'"),
@@ -300,6 +323,19 @@ def test_when_may_look_at_a_value_that_does_not_vary() -> None:
     assert set(parse({"optimizer.kernel": kernels}).sample(always())) == {"optimizer.kernel"}
     dense = int_entry(when={"train.compile": [True]})
     assert set(parse({LAYERS: dense}).sample(always())) == set()
+
+
+def test_a_condition_that_can_never_hold_is_named() -> None:
+    rate = float_entry(when={"optimizer.name": ["muon"]})
+    never = {LAYERS: int_entry(when={"train.compile": [True]})}
+    assert never_varies(parse(never)) == [
+        "model.n_layer never varies: train.compile is never true, only false"
+    ]
+    chosen = {"optimizer.name": choice_entry("adamw", "muon"), "optimizer.muon_lr": rate}
+    assert never_varies(parse(chosen)) == []
+    narrowed = {"optimizer.name": choice_entry("adamw"), "optimizer.muon_lr": rate}
+    (line,) = never_varies(parse(narrowed))
+    assert line == "optimizer.muon_lr never varies: optimizer.name is never muon, only adamw"
 
 
 def test_a_range_is_drawn_as_it_was_written() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.objective import OBJECTIVES, Spent
-from search.stopping import DIVERGED_ABOVE_UNIFORM, Ending, Limits, Standing, ending
+from search.stopping import DIVERGED_ABOVE_UNIFORM, Ending, Limits, Rival, Standing, ending
 from search.trial import Outcome
 
 TARGET = 2.0
@@ -31,7 +31,8 @@ def verdict(
     objectives: tuple[str, ...] = BOTH,
     rivals: tuple[tuple[float, ...], ...] = (),
 ) -> Ending | None:
-    return ending(standing, TARGET, VOCABULARY, limits or Limits(), objectives, rivals)
+    numbered = [Rival(trial, values) for trial, values in enumerate(rivals)]
+    return ending(standing, TARGET, VOCABULARY, limits or Limits(), objectives, numbered)
 
 
 def outcome(standing: Standing, **options: Any) -> Outcome | None:
@@ -132,11 +133,18 @@ def test_without_rivals_nothing_is_dominated() -> None:
     assert outcome(replace(HALFWAY, spent=Spent(1e300, 1e300, 10**18, 10**18, 10**18)), rivals=()) is None
 
 
-def test_the_reason_says_what_the_rival_needed() -> None:
-    end = verdict(HALFWAY, rivals=((99.0, 9.0),))
+def test_the_reason_names_the_rival_and_sets_what_it_needed_beside_what_this_run_had_spent() -> None:
+    end = verdict(HALFWAY, rivals=((101.0, 11.0), (99.0, 9.0)))
     assert end is not None
-    assert "energy_to_target_j 99" in end.reason
-    assert "time_to_target_s 9" in end.reason
+    assert "spent 100 J, 10.0 s" in end.reason
+    assert "trial 1 reached it for 99.0 J, 9.00 s" in end.reason
+
+
+def test_counts_in_a_reason_are_whole_numbers_with_their_names() -> None:
+    names = ("tokens_to_target", "parameters", "peak_memory_bytes")
+    end = verdict(HALFWAY, objectives=names, rivals=((4999.0, 800.0, 2.0**20),))
+    assert end is not None
+    assert "spent 5,000 tokens, 800 parameters, 1,048,576 B" in end.reason
 
 
 amounts = st.integers(0, 6)  # few values, so that ties are common

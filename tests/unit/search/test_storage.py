@@ -17,25 +17,27 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from optuna.storages import RDBStorage
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial, TrialState, create_trial
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from search.errors import UserError
+from search.history import constraint_attrs
 from search.storage import (
     GRACE_S,
     HEARTBEAT_S,
+    CorruptDatabase,
     abandoned,
     beat,
     beating,
-    claim,
     is_local,
     name_objectives,
     open_storage,
     open_study,
+    owner,
     reopen,
     scrub,
-    set_constraint,
+    set_aside,
     without_secret,
 )
 
@@ -67,10 +69,6 @@ def journal_mode(path: Path) -> str:
     """As a connection of its own sees the file."""
     with closing(sqlite3.connect(path)) as connection:
         return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
-
-
-def attributes(study: optuna.Study, trial: Trial) -> dict[str, Any]:
-    return study.get_trials()[trial.number].system_attrs
 
 
 # ---- opening
@@ -203,27 +201,15 @@ def test_a_url_without_a_password_is_shown_as_it_is(url: str) -> None:
 
 
 def test_both_keys_of_the_constraint_are_set(study: optuna.Study) -> None:
-    trial = study.ask()
-    set_constraint(trial, 0.25)
-    study.tell(trial, [1.0, 2.0])
-    assert study.get_trials()[0].constraints["loss_gap"] == 0.25  # what Optuna's samplers read
-    assert attributes(study, trial)["constraints"] == [0.25]  # what optuna-dashboard reads
-
-
-def test_setting_the_constraint_again_is_harmless(study: optuna.Study) -> None:
-    trial = study.ask()
-    set_constraint(trial, 0.25)
-    set_constraint(reopen(study, study.get_trials()[0]), 0.25)
-    study.tell(trial, [1.0, 2.0])
-    assert study.get_trials()[0].constraints["loss_gap"] == 0.25
-    assert attributes(study, trial)["constraints"] == [0.25]
+    study.add_trial(create_trial(values=[1.0, 2.0], system_attrs=constraint_attrs(0.25)))
+    (trial,) = study.get_trials()
+    assert trial.constraints["loss_gap"] == 0.25  # what Optuna's samplers read
+    assert trial.system_attrs["constraints"] == [0.25]  # what optuna-dashboard reads
 
 
 def test_only_a_trial_that_reached_the_target_is_on_optunas_front(study: optuna.Study) -> None:
     for gap, values in ((0.1, [1.0, 1.0]), (-0.1, [2.0, 2.0]), (0.0, [3.0, 1.5])):
-        trial = study.ask()
-        set_constraint(trial, gap)
-        study.tell(trial, values)
+        study.add_trial(create_trial(values=values, system_attrs=constraint_attrs(gap)))
     assert sorted(trial.number for trial in study.best_trials) == [1, 2]
 
 
@@ -246,9 +232,8 @@ def age_heartbeat(storage: RDBStorage, trial: Trial, seconds: float) -> None:
 def owned(study: optuna.Study, **changed: Any) -> Trial:
     """A running trial of another process: as `claim` writes it, with some of it replaced."""
     trial = study.ask()
-    claim(trial)
-    [(key, owner)] = study.get_trials()[trial.number].user_attrs.items()
-    trial.set_user_attr(key, owner | changed)
+    [(key, held)] = owner().items()
+    trial.set_user_attr(key, held | changed)
     return trial
 
 
@@ -319,8 +304,9 @@ def test_this_process_number_of_an_earlier_process_is_another_process_too(study:
 
 
 def test_a_trial_of_this_process_is_not_abandoned(study: optuna.Study) -> None:
-    claim(study.ask())
+    owned(study)
     assert numbers(study) == []
+    assert [trial.number for trial in abandoned(study, local=True, own=True)] == [0]
 
 
 @pytest.mark.parametrize("local", [True, False])
@@ -365,6 +351,56 @@ def test_an_abandoned_trial_can_be_taken_up_and_told(study: optuna.Study) -> Non
     study.ask()
     [frozen] = abandoned(study, local=True)
     trial = reopen(study, frozen)
-    set_constraint(trial, -0.1)
     study.tell(trial, [1.0, 2.0])
     assert study.get_trials()[0].state is TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("held", ["nonsense", {"host": "here"}, {}, [1], {"host": None, "pid": "x"}])
+def test_an_owner_that_was_written_over_by_hand_is_one_that_nobody_is(
+    study: optuna.Study, held: object
+) -> None:
+    trial = owned(study)
+    trial.set_user_attr(next(iter(owner())), held)
+    assert numbers(study, local=True) == [0]
+    assert numbers(study, local=False) == []
+
+
+# ---- files that are broken
+
+
+@pytest.mark.parametrize("content", [b"garbage " * 1000, b"\0" * 8192, b"SQLite format 3\0" + b"x" * 5000])
+def test_a_file_that_is_no_database_is_told_from_one_that_cannot_be_opened(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "study.db").write_bytes(content)
+    with pytest.raises(CorruptDatabase, match=r"study\.db is no database that can be read") as caught:
+        open_storage("auto", tmp_path)
+    assert caught.value.path == tmp_path / "study.db"
+    assert (tmp_path / "study.db").read_bytes() == content
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.9])
+def test_a_truncated_database_is_damaged(tmp_path: Path, kept: float) -> None:
+    backend = open_storage("auto", tmp_path)
+    filled = open_study(backend, "a study", 2)
+    for _ in range(40):
+        filled.add_trial(create_trial(values=[1.0, 2.0], user_attrs={"text": "x" * 1000}))
+    backend.remove_session()
+    backend.engine.dispose()
+    with closing(sqlite3.connect(tmp_path / "study.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = (tmp_path / "study.db").read_bytes()
+    (tmp_path / "study.db").write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(CorruptDatabase):
+        open_storage("auto", tmp_path)
+
+
+def test_what_is_set_aside_takes_what_sqlite_keeps_beside_it_and_writes_over_nothing(tmp_path: Path) -> None:
+    for name in ("study.db", "study.db-wal", "study.db.corrupt-1"):
+        (tmp_path / name).write_text(name)
+    assert set_aside(tmp_path / "study.db") == tmp_path / "study.db.corrupt-2"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "study.db.corrupt-1": "study.db.corrupt-1",
+        "study.db.corrupt-2": "study.db",
+        "study.db.corrupt-2-wal": "study.db-wal",
+    }

@@ -1,0 +1,134 @@
+"""Whether a run's process stood still: stopped by a signal, suspended with its container or its job, or
+asleep with its machine.
+
+Its meters and the clock went on, so what was drawn meanwhile is in the run's joules and nobody can take it
+out again. A thread beats a few times a second, through a long evaluation or compilation too. A beat comes
+late for other reasons as well, and each leaves a trace: the process worked and held the interpreter; the
+thread asked for the interpreter again and again; it was ready and had no core. What is left over is standing
+still. While a machine sleeps the monotonic clock stops, and the clock since boot goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+if sys.platform != "win32":
+    import resource
+
+BEAT_EVERY_S = 0.25
+# What no scheduler lets a thread wait for; a stop that is shorter is not seen.
+STOOD_STILL_S = 1.0
+# Of the gap: the process was at work if it used a core for more than this share.
+WORKED = 0.5
+# The share of a run's time beyond which its joules are not those of its work.
+TOO_LONG = 0.01
+SCHEDSTAT = Path("/proc/thread-self/schedstat")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Seconds: of the monotonic clock, of the one that goes on while the machine sleeps, of this process' CPU
+    time; and of this thread's waits for a core and for the interpreter."""
+
+    time_s: float
+    since_boot_s: float
+    cpu_s: float
+    queued_s: float = 0.0
+    asked_s: float = 0.0
+
+
+def now() -> Moment:
+    monotonic_s = time.monotonic()
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)  # Linux has it, and the next two
+    since_boot_s = monotonic_s if boottime is None else time.clock_gettime(boottime)
+    return Moment(monotonic_s, since_boot_s, time.process_time(), _queued_s(), _asked_s())
+
+
+def _queued_s() -> float:
+    try:
+        return int(SCHEDSTAT.read_text(encoding="utf-8").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _asked_s() -> float:
+    """A thread that wants the interpreter sleeps for one switch interval, asks, and sleeps again."""
+    who = getattr(resource, "RUSAGE_THREAD", None)
+    return 0.0 if who is None else resource.getrusage(who).ru_nvcsw * sys.getswitchinterval()
+
+
+@dataclass(frozen=True)
+class Beats:
+    """What the beats until `last` have shown."""
+
+    last: Moment
+    paused_s: float = 0.0
+
+    def beat(self, moment: Moment) -> Beats:
+        return replace(self, last=moment, paused_s=self.paused_s + stood_still_s(self.last, moment))
+
+
+def stood_still_s(before: Moment, after: Moment) -> float:
+    """Seconds between two beats in which the process stood still: 0 where they came in time."""
+    gap_s = after.time_s - before.time_s
+    explained_s = BEAT_EVERY_S + (after.queued_s - before.queued_s) + (after.asked_s - before.asked_s)
+    still_s = gap_s - explained_s
+    if still_s < STOOD_STILL_S or after.cpu_s - before.cpu_s > WORKED * gap_s:
+        still_s = 0.0
+    slept_s = (after.since_boot_s - before.since_boot_s) - gap_s
+    return still_s + (slept_s if slept_s >= STOOD_STILL_S else 0.0)
+
+
+class Pauses(Protocol):
+    """What a run asks."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> float:
+        """Seconds since `start` in which the process stood still."""
+        ...
+
+
+class NoPauses:
+    """Of a run that a test drives by a clock of its own."""
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> float:
+        return 0.0
+
+
+class Heartbeat:
+    """Watches this process from `start` to `stop`."""
+
+    def __init__(self, moment: Callable[[], Moment] = now) -> None:
+        self._moment = moment
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._paused_s = 0.0
+
+    def start(self) -> None:
+        self._ended = threading.Event()
+        self._paused_s = 0.0
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        """The thread takes the last beat: its waits are its own."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        return self._paused_s
+
+    def _loop(self) -> None:
+        beats = Beats(self._moment())
+        while not self._ended.wait(BEAT_EVERY_S):
+            beats = beats.beat(self._moment())
+        self._paused_s = beats.beat(self._moment()).paused_s

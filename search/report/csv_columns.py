@@ -1,0 +1,227 @@
+"""The columns of `trials.csv`, each with its unit and its meaning beside the function that fills it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from search.lookup import is_lookup_like
+from search.objective import OBJECTIVES
+from search.report import words
+from search.report.data import StudyView
+from search.report.temperature import warming
+from search.report.values import flat, plain_value
+from search.trial import PHASES, Outcome, Record
+
+
+@dataclass(frozen=True)
+class CsvColumn:
+    """`unit` is that of a number, or the type of what is none. `optional`: there only where a run has it."""
+
+    name: str
+    unit: str
+    meaning: str
+    of: Callable[[Record], Any]
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class ColumnFamily:
+    """Columns whose names depend on the study; `name` has the part that varies in capitals."""
+
+    name: str
+    unit: str
+    meaning: str
+
+    def covers(self, column: str) -> bool:
+        """Whether the column is one of these."""
+        pattern = re.sub(r"[A-Z]+", ".+", re.escape(self.name))
+        return re.fullmatch(pattern, column) is not None
+
+
+_WHO = (
+    CsvColumn("trial", "number", "the trial's number in the study", lambda r: r.trial),
+    CsvColumn("run_id", "text", "the run's own name, the same in records.jsonl", lambda r: r.run_id),
+    CsvColumn("role", "text", "baseline, search, replicate or single", lambda r: r.role),
+    CsvColumn(
+        "outcome",
+        "text",
+        f"how the run ended: {', '.join(Outcome)}",
+        lambda r: r.outcome.value,
+    ),
+    CsvColumn("reason", "text", "why it ended, in its own words", lambda r: words.redacted(r.reason)),
+    CsvColumn(
+        "interrupted", "True or False", "whether it was killed before its end", lambda r: r.interrupted
+    ),
+    CsvColumn(
+        "lookup_like",
+        "True or False",
+        "whether its model maps the last tokens to the next by looking them up",
+        is_lookup_like,
+    ),
+    CsvColumn("seed", "number", "the seed of the run", lambda r: r.seed),
+)
+
+_ENERGY = (
+    CsvColumn("gross_energy_j", "J", "everything that the meter saw, all phases", lambda r: r.gross_energy_j),
+    CsvColumn(
+        "counted_energy_j",
+        "J",
+        "joules of the phases that count until the run ended, whether or not it reached the target",
+        lambda r: r.counted_energy_j,
+    ),
+    CsvColumn(
+        "energy_error_j",
+        "J",
+        "what the meter's tick may have moved into or out of the counted joules; its gain is not in it",
+        lambda r: r.energy_error_j,
+    ),
+    CsvColumn(
+        "net_energy_j", "J", "gross minus idle power times time; may be negative", lambda r: r.net_energy_j
+    ),
+    CsvColumn(
+        "counted_time_s",
+        "s",
+        "seconds of the phases that count until the run ended",
+        lambda r: r.counted_time_s,
+    ),
+    CsvColumn("idle_power_w", "W", "power before the study, nothing running", lambda r: r.idle_power_w),
+)
+
+
+def _joules_of(phase: str) -> Callable[[Record], float | None]:
+    return lambda record: None if record.ledger is None else record.ledger.energy_j[phase]
+
+
+def _seconds_of(phase: str) -> Callable[[Record], float | None]:
+    return lambda record: None if record.ledger is None else record.ledger.time_s[phase]
+
+
+_PHASES = (
+    *(CsvColumn(f"energy_{name}_j", "J", f"joules of the phase {name}", _joules_of(name)) for name in PHASES),
+    *(CsvColumn(f"time_{name}_s", "s", f"seconds of the phase {name}", _seconds_of(name)) for name in PHASES),
+)
+
+
+def _observed(key: str, unit: str, meaning: str) -> CsvColumn:
+    return CsvColumn(key, unit, meaning, lambda record: plain_value(record.observed.get(key)), optional=True)
+
+
+def _rise_k(record: Record) -> float | None:
+    seen = warming(record)
+    return None if seen is None else seen.rise_k
+
+
+_OBSERVED = (
+    _observed("mean_power_w", "W", "mean power of the run as the meter saw it"),
+    _observed("temperature_start_c", "°C", "the device's temperature at the start"),
+    _observed("temperature_end_c", "°C", "the device's temperature at the end"),
+    _observed("temperature_max_c", "°C", "the device's highest temperature"),
+    _observed("compiled_graphs", "number", "graphs that torch compiled"),
+    _observed("graph_breaks", "number", "places where torch could not compile on"),
+    CsvColumn(
+        "temperature_rise_k", "K", "highest temperature minus the one at the start", _rise_k, optional=True
+    ),
+)
+
+_WORK = (
+    CsvColumn("target_loss", "nats per token", "the validation loss to reach", lambda r: r.target_loss),
+    CsvColumn("best_loss", "nats per token", "the lowest validation loss of the run", lambda r: r.best_loss),
+    CsvColumn(
+        "loss_gap", "nats per token", "best loss minus target: 0 or less reached it", lambda r: r.loss_gap
+    ),
+    CsvColumn("steps", "number", "optimizer steps taken", lambda r: r.steps),
+    CsvColumn("tokens", "number", "training tokens seen", lambda r: r.tokens),
+    CsvColumn(
+        "parameters", "number", "trainable parameters of the model, of every run", lambda r: r.parameters
+    ),
+    CsvColumn(
+        "peak_memory_bytes", "B", "peak memory of the run, of every run", lambda r: r.peak_memory_bytes
+    ),
+    CsvColumn("meter", "text", "the meter that ranks", lambda r: r.meter.name),
+    CsvColumn(
+        "kind", "text", "what its joules are: measured, estimated, modelled", lambda r: r.meter.kind.value
+    ),
+    CsvColumn(
+        "flags", "text", "what makes the run doubtful, separated by semicolons", lambda r: "; ".join(r.flags)
+    ),
+    CsvColumn("started_at", "ISO 8601, UTC", "when the run started", lambda r: r.started_at),
+    CsvColumn("ended_at", "ISO 8601, UTC", "when the run ended", lambda r: r.ended_at),
+)
+
+_ALSO = (
+    ColumnFamily("also_METER_j", "J", "what another meter counted over the same run"),
+    ColumnFamily("also_METER_kind", "text", "what that meter's joules are: measured, estimated, modelled"),
+)
+_PARAMS = (
+    ColumnFamily("params.PATH", "any", "a parameter by its path in the configuration; a list is JSON"),
+)
+
+
+def _objective(name: str) -> CsvColumn:
+    row = OBJECTIVES.get(name)
+    unit = (row.unit or "number") if row else "number"
+    meaning = row.summary if row else name
+    text = f"objective: {meaning}; empty where the target was not reached"
+    return CsvColumn(name, unit, text, lambda record: record.values.get(name), optional=True)
+
+
+def csv_row(view: StudyView, record: Record) -> dict[str, Any]:
+    """One run's values by column, in the order of the file; what is optional and unknown is left out."""
+    names = dict.fromkeys((*view.objectives, *record.values))
+    row = _filled(record, _WHO)
+    row |= {name: record.values.get(name) for name in names}
+    row |= _filled(record, (*_ENERGY, *_PHASES))
+    for side in record.also:
+        row |= {f"also_{side.meter}_j": side.counted_energy_j, f"also_{side.meter}_kind": side.kind.value}
+    row |= _filled(record, _OBSERVED)
+    row |= _filled(record, _WORK)
+    return row | {f"params.{path}": _cell(value) for path, value in flat(view.params(record)).items()}
+
+
+def _filled(record: Record, columns: Iterable[CsvColumn]) -> dict[str, Any]:
+    values = {column: column.of(record) for column in columns}
+    return {c.name: value for c, value in values.items() if value is not None or not c.optional}
+
+
+def _cell(value: Any) -> Any:
+    """Lists as JSON, so that they can be read back; the rest as it is."""
+    plain = plain_value(value)
+    return json.dumps(plain) if isinstance(plain, list) else plain
+
+
+def head(view: StudyView) -> list[str]:
+    """The first columns, for a table without runs."""
+    return [*(column.name for column in _WHO), *view.objectives]
+
+
+def documented() -> tuple[CsvColumn | ColumnFamily, ...]:
+    """Every column that the file can have, in its order."""
+    facts = {column.name for column in _WORK}
+    objectives = [_objective(name) for name in OBJECTIVES if name not in facts]
+    return (*_WHO, *objectives, *_ENERGY, *_PHASES, *_ALSO, *_OBSERVED, *_WORK, *_PARAMS)
+
+
+def dictionary() -> str:
+    """`docs/trials-csv.md`."""
+    lines = [
+        "# The columns of `trials.csv`",
+        "",
+        "A row a run, in the order in which they ended. Unknown is empty, never 0. Columns in *italics* are "
+        "not there for every study: objectives are the study's own, and what no run has has no column.",
+        "",
+        "Written by `python -m search.report.schema docs`; `summary.schema.json` beside it is that of "
+        "`summary.json`.",
+        "",
+        "| column | unit | meaning |",
+        "|---|---|---|",
+    ]
+    for column in documented():
+        varies = isinstance(column, ColumnFamily) or column.optional
+        name = f"*`{column.name}`*" if varies else f"`{column.name}`"
+        lines.append(f"| {name} | {column.unit} | {column.meaning} |")
+    return "\n".join(itertools.chain(lines, [""]))
