@@ -174,15 +174,6 @@ def unrunnable(config: RunConfig, device_type: str) -> str | None:
     return next((reason for rule in _RULES if (reason := rule(config, device_type))), None)
 
 
-def _windows(config: RunConfig, device_type: str) -> str | None:
-    context, block = config.evaluation.context, config.model.block_size
-    if block < context and context % block:
-        return (
-            f"evaluation.context={context} must be a multiple of model.block_size={block}, which is shorter"
-        )
-    return None
-
-
 # A table of more logits is a mistake: 8 GiB, and as much again for its gradient and each of its moments.
 _MOST_TABLE_LOGITS = 2**31
 
@@ -315,14 +306,13 @@ def _fp8(config: RunConfig, device_type: str) -> str | None:
 
 
 _RULES: tuple[Callable[[RunConfig, str], str | None], ...] = (
-    _context,
     _heads,
     _attention,
     _loss,
     _liger,
     _cuda_graphs,
     _fp8,
-    _windows,
+    _context,
 )
 
 
@@ -365,6 +355,18 @@ def evaluated(path: str, name: str) -> str:
     """The row that an evaluation takes in the place of `name`: the first that computes the same function, so
     that the instrument does not depend on the kernel that a trial trains with."""
     return next((group[0] for group in functions(path) if name in group), name)
+
+
+def idle_settings(config: ModelConfig) -> tuple[str, ...]:
+    """The settings that some row of the model's tables reads, and none of those chosen here."""
+    named: set[str] = set()
+    read: set[str] = set()
+    for path, table in tables().items():
+        section, _, key = path.partition(".")
+        if section == "model":
+            named.update(*(row.settings for row in table.values()))
+            read.update(table[getattr(config, key)].settings)
+    return tuple(sorted(named - read))
 
 
 def tables() -> Mapping[str, Mapping[str, Variant]]:

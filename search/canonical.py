@@ -14,6 +14,7 @@ from typing import Any
 
 from model.config import ConfigError, ModelConfig, OptimizerConfig, RunConfig
 from model.schedule import learning_rate, plateaus
+from model.variants import idle_settings
 
 # The evaluation is the instrument and the data the problem: neither may be searched.
 SEARCHABLE = ("model", "optimizer", "schedule", "train")
@@ -49,7 +50,12 @@ def canonical(config: RunConfig, vocab_size: int | None = None) -> dict[str, Any
 
 
 def _model(model: ModelConfig, vocab_size: int | None) -> dict[str, Any]:
-    form = asdict(model) | {"n_kv_head": model.kv_heads, "mlp_ratio": model.mlp_width}
+    form = asdict(model) | {
+        "n_kv_head": model.kv_heads,
+        "mlp_ratio": model.mlp_width,
+        "attention_window": min(model.attention_window, model.block_size),
+    }
+    form = _without(form, *idle_settings(model))
     if not model.bigram_table:
         return _without(form, "table_order", "bigram_rows")
     if vocab_size is None:

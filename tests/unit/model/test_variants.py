@@ -23,6 +23,7 @@ from model.variants import (
     find_compiler,
     find_modules,
     functions,
+    idle_settings,
     lookup_like,
     missing,
     tables,
@@ -149,6 +150,11 @@ def test_a_row_gets_its_settings_and_nothing_else():
     row = Variant("builtins:dict", "", settings=("attention_window", "n_head"))
     assert row.bound(ModelConfig(attention_window=7))() == {"attention_window": 7, "n_head": 4}
     assert Variant("builtins:dict", "").bound(ModelConfig())() == {}
+
+
+def test_a_setting_that_no_chosen_row_reads_is_idle():
+    assert idle_settings(ModelConfig(attention="manual")) == ("attention_window",)
+    assert idle_settings(ModelConfig(attention="sliding_window")) == ()
 
 
 def test_a_row_is_loaded_from_its_module_by_name():

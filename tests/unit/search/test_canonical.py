@@ -258,3 +258,11 @@ def test_a_number_on_a_grid_is_the_one_that_a_person_would_write(low: int, steps
     (drawn,) = space.sample(lambda path, distribution: added).values()
     assert drawn == float(f"{begin + steps * tenths:.10g}")
     assert len(repr(drawn)) <= 7
+
+
+def test_a_window_counts_where_attention_has_one_and_as_far_as_the_context_reaches() -> None:
+    manual = {"model__attention": "manual"}
+    assert key(small(**manual, model__attention_window=2)) == key(small(**manual, model__attention_window=5))
+    window = {"model__attention": "sliding_window"}
+    assert key(small(**window, model__attention_window=2)) != key(small(**window, model__attention_window=5))
+    assert key(small(**window, model__attention_window=8)) == key(small(**window, model__attention_window=64))
