@@ -33,6 +33,7 @@ from search.meter.program import Program
 from search.objective import OBJECTIVES
 from search.space import Space, never_varies, parse_space
 from search.stopping import Limits
+from search.target import AUTO
 from search.trial import CountedPhases
 
 SAMPLERS = ("tpe", "nsgaii", "random")
@@ -53,7 +54,7 @@ class StudySection:
 @dataclass
 class BudgetSection:
     """What the study and each run may spend; null is no limit. `n_trials` counts every trial, failed ones
-    too.
+    too, but not the runs that only look for the target or repeat the baseline.
 
     `hang_s`: a worker that says nothing for so long is replaced, and its trial is CRASHED.
     """
@@ -135,12 +136,26 @@ class SamplerSection:
 
 
 @dataclass
+class NoiseSection:
+    """How often the baseline runs, so that a study can say how far two runs of one configuration differ:
+    `runs` times at least (1: not measured), and up to `max_runs` while one more run may differ by over
+    `enough` (0.1: a tenth) and the best trial is not clear of that. These runs come on top of `n_trials`.
+    """
+
+    runs: int = 2
+    max_runs: int = 4
+    enough: float = 0.1
+
+
+@dataclass
 class StudyConfig:
     """The whole. `model`, `optimizer`, `schedule` and `train` are the baseline; `space` says what may
-    vary; `reports` is the folder that studies are written to, null for the repository's own."""
+    vary; `reports` is the folder that studies are written to, null for the repository's own. `target_loss` is
+    in nats per token, or `auto`: what the baseline ends at, plus `target_margin`."""
 
     study: StudySection = field(default_factory=StudySection)
-    target_loss: float = 1.905
+    target_loss: float | int | str = 1.905
+    target_margin: float = 0.01
     budget: BudgetSection = field(default_factory=BudgetSection)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -152,6 +167,7 @@ class StudyConfig:
     space: dict[str, Any] = field(default_factory=dict)
     objective: ObjectiveSection = field(default_factory=ObjectiveSection)
     sampler: SamplerSection = field(default_factory=SamplerSection)
+    noise: NoiseSection = field(default_factory=NoiseSection)
     meter: MeterSection = field(default_factory=MeterSection)
     device: DeviceSection = field(default_factory=DeviceSection)
     reports: str | None = None
@@ -180,7 +196,8 @@ class StudyConfig:
 
 def check_run(config: StudyConfig) -> None:
     """Raises ConfigError for whatever one run needs and is not so."""
-    _number("target_loss", config.target_loss, above=0)
+    _check_target(config.target_loss)
+    _number("target_margin", config.target_margin, at_least=0)
     _choice("data", config.data.name, DATASETS)
     check_meter(config.meter)
     _choice("device.name", config.device.name, DEVICES)
@@ -197,6 +214,16 @@ def check_run(config: StudyConfig) -> None:
             _number(f"budget.{name}", value, above=0)
     check_seed("seed", config.seed)
     config.run_config()
+
+
+def _check_target(target_loss: float | str) -> None:
+    if isinstance(target_loss, str) and target_loss != AUTO:
+        raise ConfigError(
+            f"target_loss must be a number in nats per token, or auto for what the baseline ends at, got "
+            f"{target_loss!r}"
+        )
+    if not isinstance(target_loss, str):
+        _number("target_loss", target_loss, above=0)
 
 
 def _check_threads(threads: int, cores: Cores) -> None:
@@ -244,6 +271,9 @@ def check_study(config: StudyConfig) -> Space:
     _number("budget.n_trials", config.budget.n_trials, at_least=1)
     _choice("sampler.name", config.sampler.name, SAMPLERS)
     _number("sampler.n_startup_trials", config.sampler.n_startup_trials, at_least=1)
+    _number("noise.runs", config.noise.runs, at_least=1)
+    _number("noise.max_runs", config.noise.max_runs, at_least=config.noise.runs)
+    _number("noise.enough", config.noise.enough, above=0)
     if not config.objective.names:
         raise ConfigError(f"objective.names must name one objective or more of {', '.join(OBJECTIVES)}")
     for name in config.objective.names:

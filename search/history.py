@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.canonical import config_key
 from search.objective import CONSTRAINT
 from search.space import Space
+from search.target import ROLE
 from search.trial import Record
 
 RUN_ID = "run_id"
@@ -32,7 +33,7 @@ def sampler_history(records: Sequence[Record], space: Space, objectives: Sequenc
     for record in records:
         key = config_key(record.config)
         known = record.outcome.completes and all(name in record.spent for name in objectives)
-        if not known or key in seen:
+        if not known or key in seen or record.role == ROLE:
             continue
         seen.add(key)
         params, distributions = _drawn(record, space)

@@ -24,7 +24,7 @@ def identity(
 ) -> dict[str, Any]:
     """As plain JSON values."""
     facts = {
-        "target_loss": config.target_loss,
+        "target_loss": f"auto + {config.target_margin:g}" if is_auto(config) else config.target_loss,
         "space": space.describe(),
         "baseline": {key: value for key, value in config.run_values().items() if key != "seed"},
         "objectives": list(config.objective.names),
@@ -45,17 +45,24 @@ def identity(
     return plain
 
 
-def check_records(ours: Mapping[str, Any], written: Any, records: Sequence[Record], path: Path) -> None:
+def is_auto(config: StudyConfig) -> bool:
+    return isinstance(config.target_loss, str)
+
+
+def check_records(
+    ours: Mapping[str, Any], written: Any, records: Sequence[Record], path: Path, target_loss: float | None
+) -> None:
     """Raises UserError where a study was begun with other settings, or its file holds records of another.
 
     `written` is what was written down of it beside them. It may be lost, or of a version before; each record
-    says enough by itself.
+    says enough by itself. `target_loss` is the number that it must have, which the study may have found.
     """
     if records and isinstance(written, Mapping):
         _refuse_changes(f"study {records[-1].study!r}", ours, written)
     for record in records:
         theirs = json.loads(json.dumps(begun_with(record)))
-        _refuse_changes(f"trial {record.trial} of {shown(path)}", known_part(ours, theirs), theirs)
+        part = known_part({**ours, "target_loss": target_loss}, theirs)
+        _refuse_changes(f"trial {record.trial} of {shown(path)}", part, theirs)
 
 
 def check_storage(mirror: Mirror, records: Sequence[Record], path: Path) -> None:

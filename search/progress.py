@@ -127,7 +127,7 @@ class Watcher:
                 self._live = None
 
     def begin(self, run: RunRequest) -> None:
-        self._trial = f"trial {run.trial}" + (" (baseline)" if run.role == "baseline" else "")
+        self._trial = f"trial {run.trial}" + (f" ({run.role})" if run.role != "search" else "")
         self._show(self._trial)
 
     def progress(self, partial: Record) -> None:
@@ -152,14 +152,13 @@ class Watcher:
     def finished(self, record: Record) -> None:
         self._remember(record)
         self._done.append(time.monotonic())
-        who = "baseline" if record.role == "baseline" else "search"
         if record.outcome is Outcome.REACHED:
             told = f"{shown_values(record.values)} ({record.meter.kind.value})"
         else:
             told = f"{record.reason} ({record.meter.kind.value})"
         flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""
         self.say(
-            f"trial {record.trial} ({who}) {record.outcome}: {escape(told)}"
+            f"trial {record.trial} ({record.role}) {record.outcome}: {escape(told)}"
             f"{self._against_baseline(record)}{flags}"
         )
         if self._live is not None:
@@ -179,6 +178,16 @@ class Watcher:
 
     def exhausted(self) -> None:
         self.say("every configuration of the space that could be found was tried: the study ends here")
+
+    def found_target(self, target_loss: float, ended_at: float, ngram: NgramLoss) -> None:
+        self.say(f"the baseline ends at {ended_at:.4f}: the target is {target_loss:g} nats per token")
+        self.target(target_loss, ngram)
+
+    def no_target(self, record: Record) -> None:
+        self.say(
+            "[red]target_loss=auto needs the baseline's whole schedule, and it did not come to its end:[/] "
+            f"{escape(record.reason)}; type target_loss=NUMBER, or raise what ended it"
+        )
 
     def baseline_failed(self, record: Record) -> None:
         self.say(f"[red]the baseline has no result, so nothing can be compared:[/] {escape(record.reason)}")

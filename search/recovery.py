@@ -14,6 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from search.history import RUN_ID, state_of, values_of
+from search.target import ROLE
 from search.trial import Record
 
 NO_NUMBER = -1
@@ -143,13 +144,14 @@ def begun_with(record: Record) -> dict[str, Any]:
     data, hardware = record.provenance.get("data", {}), record.provenance.get("hardware", {})
     meter = record.meter
     facts: dict[str, Any] = {
-        "target_loss": record.target_loss,
         "meter": {
             "name": meter.name,
             "counted_phases": meter.counted_phases.value,
             "settings": dict(meter.settings),
         },
     }
+    if record.role != ROLE:
+        facts["target_loss"] = record.target_loss
     for name, key in (("data_sha256", "sha256"), ("tokenizer", "tokenizer")):
         if key in data:
             facts[name] = data[key]

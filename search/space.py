@@ -43,6 +43,8 @@ FIXED = {
     "evaluation": "the instrument, the same for every trial",
     "data": "the problem, the same for every trial",
     "target_loss": "the problem, the same for every trial",
+    "target_margin": "the problem, the same for every trial",
+    "noise": "the study's",
     "seed": "drawn anew for every trial",
     "objective": "what trials are ranked by",
     "meter": "the instrument, the same for every trial",

@@ -32,12 +32,13 @@ from search import provenance, storage
 from search.canonical import config_key
 from search.config import StudyConfig, check_study
 from search.enqueued import asked_for, whole
-from search.errors import INTERRUPTED, Stopped, UserError
+from search.errors import INTERRUPTED, NO_RESULT, Stopped, UserError
 from search.files import FileError, check_folder, naming, read_json, write_atomically
 from search.history import sampler_history
 from search.identity import check_records, check_storage, identity
 from search.lookup import rivals_of
 from search.mirror import Enqueued, Mirror
+from search.noise import NoiseSettings, another_baseline
 from search.paths import cache_dir, reports_dir, shown, study_dir
 from search.progress import Watcher
 from search.proposal import Proposal, cannot_run, derived_seed, nothing_runs, propose
@@ -48,6 +49,7 @@ from search.report.page import write_report
 from search.run import RunRequest, unmetered_record
 from search.signals import ending_signals
 from search.space import Space, offered
+from search.target import ROLE, TO_THE_END, target_of
 from search.trial import Record
 from search.worker import Hello, StationSetup, Worker, check_device
 
@@ -56,6 +58,8 @@ RUNNING = "running.json"
 IDENTITY = "identity.json"
 # A configuration whose run was interrupted is tried this often in all.
 MAX_ATTEMPTS = 3
+# Of a study's energy budget, what may be kept for one more run of the baseline.
+LARGEST_RESERVE = 0.25
 # The part of a seed that sets runs apart from proposals.
 SEED_OF_RUN = 1_000_000
 KILLED = "the study's process was killed during this run"
@@ -125,12 +129,28 @@ class Session:
     watcher: Watcher
     stop: Stop
     records: list[Record] = field(default_factory=list)
+    found_before: int = 0
+    exhausted: bool = False
+
+    def target_loss(self) -> float | None:
+        """The loss to reach, None until it is found."""
+        return target_of(self.config.target_loss, self.config.target_margin, self.records)
 
     def baseline_done(self) -> bool:
         return any(record.role == "baseline" and record.outcome.completes for record in self.records)
 
     def spent_j(self) -> float:
         return sum(record.gross_energy_j or 0.0 for record in self.records)
+
+    def search_limit_j(self) -> float | None:
+        """What the study may spend before it repeats its baseline: its budget, less one run of the baseline
+        where that is still to come and at most a quarter of it."""
+        limit_j = self.config.budget.study_energy_j
+        runs = [record for record in self.records if record.role == "baseline" and record.feasible]
+        if limit_j is None or len(runs) != 1 or self.config.noise.runs < 2:
+            return limit_j
+        once_more_j = runs[0].gross_energy_j or 0.0
+        return limit_j - once_more_j if once_more_j <= LARGEST_RESERVE * limit_j else limit_j
 
     def key_of(self, config: Mapping[str, Any]) -> str:
         return config_key(config, self.problem.corpus.vocab_size)
@@ -164,7 +184,8 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
     with naming(cache_dir(), "used"):
         problem = load_problem(config, watcher.loading)
     check_reach(space, problem.corpus)
-    watcher.problem(problem.corpus, problem.ngram, config.target_loss, problem.validation_tokens)
+    target_loss = target_of(config.target_loss, config.target_margin, _read(folder))
+    watcher.problem(problem.corpus, problem.ngram, target_loss, problem.validation_tokens)
     stop = Stop(on_request=watcher.stopping)
     if config.storage != "auto":  # a wrong URL is found before anything is created
         _try_storage(config.storage, folder)
@@ -257,7 +278,8 @@ def _open(
 ) -> Session:
     records = _read(folder)
     ours = identity(config, space, problem.corpus, problem.validation_tokens, hello)
-    check_records(ours, read_json(folder / IDENTITY), records, folder / RECORDS)
+    target_loss = target_of(config.target_loss, config.target_margin, records)
+    check_records(ours, read_json(folder / IDENTITY), records, folder / RECORDS, target_loss)
     mirror = Mirror.open(
         config.storage, folder, config.study.name, config.objective.names, ours, space, watcher.note
     )
@@ -283,6 +305,7 @@ def _open(
         watcher=watcher,
         stop=stop,
         records=records,
+        found_before=len(records),
     )
 
 
@@ -308,7 +331,7 @@ def _sit(session: Session) -> int:
         session.mirror.close()
     if session.stop.requested:
         return INTERRUPTED
-    return 0 if session.baseline_done() else 1
+    return 0 if any(record.feasible for record in session.records) else NO_RESULT
 
 
 def _what_is_safe(session: Session) -> str:
@@ -330,32 +353,80 @@ def report(session: Session) -> None:
 
 def _loop(session: Session) -> None:
     while not session.stop.requested:
-        if len(session.records) >= session.config.budget.n_trials:
-            return
-        limit_j = session.config.budget.study_energy_j
-        if limit_j is not None and session.spent_j() >= limit_j:
-            session.watcher.budget_spent(session.spent_j(), limit_j, session.hello.meter.kind)
-            return
         run = _next_run(session)
         if run is None:
-            session.watcher.exhausted()
             return
         record = _run_one(session, run)
-        if record.role == "baseline" and not record.outcome.completes and not record.interrupted:
+        if record.role == "search":
+            continue
+        lost = not record.outcome.completes and (not record.interrupted or _gives_up(session))
+        if lost and not session.baseline_done():
             session.watcher.baseline_failed(record)
+        if (lost and not session.baseline_done()) or _gives_up(session):
             return
+        if record.role == ROLE and not _found_target(session, record):
+            return
+
+
+def _gives_up(session: Session) -> bool:
+    """Whether the baseline was interrupted so often in this sitting that it will not come to its end."""
+    now = session.records[session.found_before :]
+    return sum(record.interrupted for record in now if record.role != "search") >= MAX_ATTEMPTS
+
+
+def _found_target(session: Session, record: Record) -> bool:
+    """Whether the study has a target now; it says which, or why not."""
+    if record.interrupted:
+        return True  # it is tried again
+    target_loss = session.target_loss()
+    if target_loss is None:
+        session.watcher.no_target(record)
+        return False
+    session.watcher.found_target(target_loss, record.curve[-1].loss, session.problem.ngram)
+    return True
 
 
 def _next_run(session: Session) -> RunRequest | None:
-    """The baseline first, then interrupted configurations once more, then what somebody enqueued, then what
-    the sampler proposes.
+    """What looks for the target where it is not known; the baseline; the trials; the baseline once more.
 
-    None where every configuration of the space was tried. The run has no trial number yet, unless its trial
-    waits for it.
+    None where nothing is left to do. The run has no trial number yet, unless its trial waits for it.
     """
-    if not session.baseline_done():
-        before = next((record for record in reversed(session.records) if record.role == "baseline"), None)
-        return _run_request(session, "baseline", Proposal(session.space.base_params() or {}), 0, before)
+    records, config = session.records, session.config
+    of_baseline = Proposal(session.space.base_params() or {})
+    for role, done in ((ROLE, session.target_loss() is not None), ("baseline", session.baseline_done())):
+        if not done:
+            before = next((record for record in reversed(records) if record.role == role), None)
+            return _run_request(session, role, of_baseline, 0, before)
+    limit_j = session.search_limit_j()
+    if limit_j is not None and session.spent_j() >= limit_j:
+        session.watcher.budget_spent(session.spent_j(), limit_j, session.hello.meter.kind)
+    elif counted_trials(records) < config.budget.n_trials and not session.exhausted:
+        run = _next_trial(session)
+        if run is not None:
+            return run
+        session.exhausted = True
+        session.watcher.exhausted()
+    if another_baseline(records, config.objective.names, NoiseSettings(**asdict(config.noise))):
+        total_j = config.budget.study_energy_j
+        if total_j is None or session.spent_j() < total_j:
+            return _run_request(session, "baseline", of_baseline, 0, None)
+    return None
+
+
+def counted_trials(records: Sequence[Record]) -> int:
+    """Those that `budget.n_trials` counts: all but the runs that look for the target, or repeat a baseline
+    that has reached it."""
+    count, reached = 0, False
+    for record in records:
+        is_baseline = record.role == "baseline"
+        count += record.role != ROLE and not (is_baseline and reached)
+        reached = reached or (is_baseline and record.feasible)
+    return count
+
+
+def _next_trial(session: Session) -> RunRequest | None:
+    """An interrupted configuration once more, then what somebody enqueued, then what the sampler proposes;
+    None where every configuration of the space was tried."""
     again = interrupted(session.records)
     if again is not None:
         proposal = Proposal(dict(again.params), again.extra["system_attrs"])
@@ -397,12 +468,12 @@ def _run_request(
     session: Session, role: str, proposal: Proposal, index: int, again: Record | None
 ) -> RunRequest:
     config, params = session.config, proposal.params
-    is_baseline = role == "baseline"
-    values = session.space.config({} if is_baseline else params)
-    values["seed"] = config.seed if is_baseline else derived_seed(config.study.seed, index, SEED_OF_RUN)
-    limits = config.limits()
-    if not is_baseline and config.budget.study_energy_j is not None:
-        left_j = config.budget.study_energy_j - session.spent_j()
+    is_trial = role == "search"
+    values = session.space.config(params if is_trial else {})
+    values["seed"] = derived_seed(config.study.seed, index, SEED_OF_RUN) if is_trial else config.seed
+    limits, limit_j = config.limits(), session.search_limit_j()
+    if is_trial and limit_j is not None:
+        left_j = limit_j - session.spent_j()
         limits = replace(limits, energy_j=min(left_j, limits.energy_j or left_j))
     return RunRequest(
         study=config.study.name,
@@ -413,11 +484,11 @@ def _run_request(
         role=role,
         params=params,
         config=values,
-        target_loss=config.target_loss,
+        target_loss=TO_THE_END if role == ROLE else session.target_loss() or TO_THE_END,
         objectives=tuple(config.objective.names),
         vocab_size=session.problem.corpus.vocab_size,
         limits=limits,
-        rivals=() if is_baseline else rivals_of(values, session.records),
+        rivals=rivals_of(values, session.records) if is_trial else (),
         retry_of=again.trial if again is not None else None,
         provenance=session.provenance,
     )

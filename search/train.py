@@ -18,13 +18,15 @@ from model.variants import absent
 from search import terminal
 from search.compose import run, to_config
 from search.config import StudyConfig, check_run
-from search.errors import NO_RESULT, UserError
+from search.errors import NO_RESULT, Stopped, UserError
 from search.fresh_caches import fresh_caches_here
 from search.leaving import leaving_at_once
 from search.paths import absolute
 from search.progress import Watcher
 from search.recipe import read_recipe
+from search.report.advice import reachable_target
 from search.signals import Interruption, ends_like_ctrl_c
+from search.target import TO_THE_END, target_of
 from search.trial import PHASES, Outcome, Record
 
 
@@ -58,13 +60,26 @@ def _task(composed: DictConfig, interruption: Interruption) -> int:
     check_run(config)
     console = terminal.console()
     with console.status("opening the device and its meter"), fresh_caches_here():
-        record = train_one(config, console)
+        record = train_one(config, console, interruption)
     _print(record, console)
+    if record.target_loss == TO_THE_END and record.curve and not record.interrupted:
+        _say_end(record.curve[-1].loss, console)
     if config.output is not None:
         _keep(config.output, record)
     if record.interrupted and record.outcome is Outcome.CRASHED:
         return interruption.status
-    return 0 if record.feasible else NO_RESULT
+    wanted = Outcome.OUT_OF_BUDGET if record.target_loss == TO_THE_END else Outcome.REACHED
+    return 0 if record.outcome is wanted else NO_RESULT
+
+
+def _say_end(loss: float, console: Console) -> None:
+    """After target_loss=auto, which trains to the end: what a target would be."""
+    console.print(
+        f"it ends at {loss:.4f} nats per token; for a target that it reaches, type "
+        f"target_loss={reachable_target(loss):g}, or target_loss=auto in a study",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _check_output(output: str) -> None:
@@ -98,8 +113,9 @@ def _keep(output: str, record: Record) -> None:
         ) from error
 
 
-def train_one(config: StudyConfig, console: Console) -> Record:
-    """One run in this process, by the same code that a study's worker runs."""
+def train_one(config: StudyConfig, console: Console, interruption: Interruption) -> Record:
+    """One run in this process, by the same code that a study's worker runs. Where nobody reads its lines any
+    more, it is interrupted, and has a record."""
     with leaving_at_once():
         from search import provenance
         from search.device import resolve
@@ -114,7 +130,8 @@ def train_one(config: StudyConfig, console: Console) -> Record:
         _check_output(config.output)
     watcher = Watcher(console, config.study.name, 1)
     problem = load_problem(config, watcher.loading)
-    watcher.problem(problem.corpus, problem.ngram, config.target_loss, problem.validation_tokens)
+    target_loss = target_of(config.target_loss, config.target_margin, ())
+    watcher.problem(problem.corpus, problem.ngram, target_loss, problem.validation_tokens)
     setup = StationSetup(
         study="train",
         data=asdict(config.data),
@@ -139,7 +156,7 @@ def train_one(config: StudyConfig, console: Console) -> Record:
         role="single",
         params={},
         config=config.run_values(),
-        target_loss=config.target_loss,
+        target_loss=TO_THE_END if target_loss is None else target_loss,
         objectives=tuple(config.objective.names),
         vocab_size=problem.corpus.vocab_size,
         limits=config.limits(),
@@ -156,10 +173,12 @@ def train_one(config: StudyConfig, console: Console) -> Record:
             energy_j, time_s = seen.counted
             kind = station.info.kind.value
             joules = "unknown" if energy_j is None else f"{energy_j:10.2f} J ({kind})"
-            console.print(
-                f"step {seen.progress.step:6d}  loss {seen.progress.loss:.4f}  {joules}  {time_s:8.2f} s",
-                highlight=False,
-            )
+            line = f"step {seen.progress.step:6d}  loss {seen.progress.loss:.4f}  {joules}  {time_s:8.2f} s"
+            try:
+                console.print(line, highlight=False)
+            except Stopped as stopped:
+                interruption.status = stopped.status
+                raise KeyboardInterrupt from stopped
 
     said = ""
 

@@ -179,7 +179,7 @@ def _standing(summary: Mapping[str, Any]) -> str:
         return "No baseline: no ratios."
     if baseline["outcome"] != "REACHED":
         return f"The baseline did not reach the target ({baseline['outcome']}), so there are no ratios."
-    return " ".join(part for part in (_noise(summary), _unconfirmed(summary)) if part)
+    return _noise(summary)
 
 
 def _noise(summary: Mapping[str, Any]) -> str:
@@ -193,10 +193,6 @@ def _noise(summary: Mapping[str, Any]) -> str:
         "nothing saved": "Nothing was saved; noise floor",
     }.get(summary["saving"], "Noise floor")
     return f"{within}: {floor_words(floor)} in {words.label(objective)}, by {runs} runs of the baseline."
-
-
-def _unconfirmed(summary: Mapping[str, Any]) -> str:
-    return "One run each, not yet confirmed with fresh seeds." if summary["verdict"] is None else ""
 
 
 def _name(entry: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
