@@ -262,13 +262,9 @@ class Mirror:
             self.study.add_trial(stored(one, self.space) if isinstance(one, Record) else _dated(one))
         self._restore(*attributes, ids)
         kept = f"; what it held is kept as study {beside!r}" if beside else ""
-        if records:
-            self.say(
-                f"{self.place}: {reason}; it was built again from the {len(records)} runs of "
-                f"{shown(self.folder / 'records.jsonl')}{kept}"
-            )
-        else:
-            self.say(f"{self.place}: {reason}; the study begins anew{kept}")
+        runs = "the only run" if len(records) == 1 else f"the {len(records)} runs"
+        source = f"built again from {runs} of {shown(self.folder / 'records.jsonl')}"
+        self.say(f"{self.place}: {reason}; {source if records else 'the study begins anew'}{kept}")
 
     def _gone_numbers(self) -> set[int]:
         return {trial.number for trial in self._gone()}

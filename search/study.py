@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import Any
 
@@ -509,7 +510,8 @@ def _keep(session: Session, record: Record) -> None:
         except FileError:
             raise error from None
         raise FileError(
-            f"{error}; trial {record.trial} lies in {elsewhere}: type cat {elsewhere} >> {shown(path)}"
+            f"{error}; trial {record.trial} lies in {elsewhere}: "
+            f"type cat {quote(str(elsewhere))} >> {quote(shown(path))}"
         ) from error
     session.records.append(record)
     with suppress(OSError):

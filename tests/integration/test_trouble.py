@@ -142,7 +142,7 @@ def test_a_study_whose_storage_is_lost_broken_or_renamed_goes_on_from_its_record
     done = run(tiny("budget.n_trials=3"))
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = [line for line in done.stdout.splitlines() if "built again" in line]
-    assert "study.db: it holds nothing of the study; it was built again from the 3 runs" in line
+    assert "study.db: it holds nothing of the study; built again from the 3 runs" in line
     assert [(t.number, t.state, t.values, t.params) for t in trials_of(study_name)] == told
 
     (folder / "study.db").write_bytes(b"garbage" * 999)
