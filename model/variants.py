@@ -274,13 +274,13 @@ def _fp8(config: RunConfig, device_type: str) -> str | None:
 
 
 _RULES: tuple[Callable[[RunConfig, str], str | None], ...] = (
-    _context,
     _heads,
     _attention,
     _loss,
     _liger,
     _cuda_graphs,
     _fp8,
+    _context,
 )
 
 

@@ -310,13 +310,10 @@ def _sit(session: Session) -> int:
 
 
 def _what_is_safe(session: Session) -> str:
-    path, count = shown(session.folder / RECORDS), len(session.records)
-    runs = "nothing had run yet" if not count else f"{count} runs are safe in {path}"
-    return (
-        f"{runs}; the same command goes on"
-        if count != 1
-        else f"1 run is safe in {path}; the same command goes on"
-    )
+    count = len(session.records)
+    runs = "1 run is" if count == 1 else f"{count} runs are"
+    safe = f"{runs} safe in {shown(session.folder / RECORDS)}; " if count else ""
+    return f"{safe}then the same command goes on"
 
 
 def report(session: Session) -> None:
