@@ -107,14 +107,16 @@ class Mirror:
     def reconcile(self, records: Sequence[Record]) -> None:
         """Make the storage agree with the records, as it is now. Nothing runs. Raises UserError where it
         cannot."""
-        try:
-            self._reopen()
-            self._carry_out(self._plan(records), records)
-        except _SURPRISES as error:
-            if not self._set_aside(error):
-                raise UserError(_trouble(self.url, self.folder, "written", error)) from error
-            self._reopen()
-            self._carry_out(self._plan(records), records)
+        for last in (False, False, True):  # somebody may change it, or take it away, in between
+            try:
+                self._reopen()
+                self._carry_out(self._plan(records), records)
+            except _SURPRISES as error:
+                if last:
+                    raise UserError(_trouble(self.url, self.folder, "written", error)) from error
+                self._set_aside_if_damaged(error)
+            else:
+                return
 
     def waiting(self, records: Sequence[Record]) -> list[Enqueued]:
         """The trials that somebody asked for, in their order."""
@@ -192,14 +194,12 @@ class Mirror:
         self.study = storage.open_study(self.backend, self.name, len(self.objectives))
         self._file = storage.file_of(self.backend)
 
-    def _set_aside(self, error: Exception) -> bool:
-        """Whether the storage was a damaged file of the study's own, which is out of the way now."""
+    def _set_aside_if_damaged(self, error: Exception) -> None:
+        """A file of the study's own, that is; others may be anything."""
         path = self.folder / "study.db"
-        if self.url != "auto" or not storage.is_damaged(error) or not path.is_file():
-            return False
-        self.close()
-        _say_set_aside(path, storage.what_is_wrong(error, self.url), self.say)
-        return True
+        if self.url == "auto" and storage.is_damaged(error) and path.is_file():
+            self.close()
+            _say_set_aside(path, storage.what_is_wrong(error, self.url), self.say)
 
     def close(self) -> None:
         self.backend.remove_session()
@@ -262,13 +262,9 @@ class Mirror:
             self.study.add_trial(stored(one, self.space) if isinstance(one, Record) else _dated(one))
         self._restore(*attributes, ids)
         kept = f"; what it held is kept as study {beside!r}" if beside else ""
-        if records:
-            self.say(
-                f"{self.place}: {reason}; it was built again from the {len(records)} runs of "
-                f"{shown(self.folder / 'records.jsonl')}{kept}"
-            )
-        else:
-            self.say(f"{self.place}: {reason}; the study begins anew{kept}")
+        runs = "the only run" if len(records) == 1 else f"the {len(records)} runs"
+        source = f"built again from {runs} of {shown(self.folder / 'records.jsonl')}"
+        self.say(f"{self.place}: {reason}; {source if records else 'the study begins anew'}{kept}")
 
     def _gone_numbers(self) -> set[int]:
         return {trial.number for trial in self._gone()}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import Any
 
@@ -335,13 +336,10 @@ def _sit(session: Session) -> int:
 
 
 def _what_is_safe(session: Session) -> str:
-    path, count = shown(session.folder / RECORDS), len(session.records)
-    runs = "nothing had run yet" if not count else f"{count} runs are safe in {path}"
-    return (
-        f"{runs}; the same command goes on"
-        if count != 1
-        else f"1 run is safe in {path}; the same command goes on"
-    )
+    count = len(session.records)
+    runs = "1 run is" if count == 1 else f"{count} runs are"
+    safe = f"{runs} safe in {shown(session.folder / RECORDS)}; " if count else ""
+    return f"{safe}then the same command goes on"
 
 
 def report(session: Session) -> None:
@@ -583,7 +581,8 @@ def _keep(session: Session, record: Record) -> None:
         except FileError:
             raise error from None
         raise FileError(
-            f"{error}; trial {record.trial} lies in {elsewhere}: type cat {elsewhere} >> {shown(path)}"
+            f"{error}; trial {record.trial} lies in {elsewhere}: "
+            f"type cat {quote(str(elsewhere))} >> {quote(shown(path))}"
         ) from error
     session.records.append(record)
     with suppress(OSError):

@@ -397,7 +397,7 @@ def test_what_was_put_right_is_said_in_one_line_that_names_the_file_and_the_reas
     delete_the_study(study)
     study.resume()
     (line,) = study.said
-    assert "study.db: it holds nothing of the study; it was built again from the 2 runs of" in line
+    assert "study.db: it holds nothing of the study; built again from the 2 runs of" in line
 
 
 def test_a_damaged_file_is_named_and_set_aside_as_it_was(study: Study) -> None:
