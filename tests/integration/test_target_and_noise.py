@@ -82,10 +82,6 @@ def test_a_target_that_nothing_reaches_is_answered_with_the_closest_and_what_to_
     line = next(line for line in done.stdout.splitlines() if "type study.name=OTHER target_loss=" in line)
     typed = float(line.split("target_loss=")[1].split(";")[0])
     assert closest["best_loss"] < typed < closest["best_loss"] + 0.03
-    assert run(tiny(f"target_loss={typed}", "budget.n_trials=1", f"study.name={study_name}x")).returncode in (
-        0,
-        1,
-    )
 
 
 def test_a_target_of_words_is_one_line(tiny: Tiny) -> None:
