@@ -3,7 +3,7 @@
 | status | meaning |
 |---|---|
 | 0 | done |
-| 1 | ran, and has no result: the baseline failed, a single run missed its target, or meters disagree |
+| 1 | ran, and has no result: nothing reached the target, the baseline failed, or meters disagree |
 | 2 | a mistake to put right: one line says what was expected, what came, and what to type |
 | 129 | stopped by SIGHUP: the terminal closed |
 | 129 | stopped by SIGHUP: the terminal was closed |
