@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from search.leaving import end_with, leaving_at_once
+from search.console.leaving import end_with, leaving_at_once
 
 if TYPE_CHECKING:  # imported when needed: --help, --version and mistakes are answered without
     from omegaconf import DictConfig
@@ -15,8 +15,8 @@ if TYPE_CHECKING:  # imported when needed: --help, --version and mistakes are an
 def task(composed: DictConfig) -> int:
     from omegaconf import OmegaConf
 
-    from search.complaints import unnamed
-    from search.compose import to_config
+    from search.config.complaints import unnamed
+    from search.config.composition import to_config
     from search.errors import UserError
 
     if OmegaConf.is_missing(composed.study, "name"):
@@ -27,17 +27,17 @@ def task(composed: DictConfig) -> int:
     with leaving_at_once():
         import optuna
 
-        from search.progress import Watcher
-        from search.study import run_study
-        from search.terminal import console
+        from search.console.terminal import console
+        from search.study.loop import run_study
+        from search.study.progress import Watcher
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     watcher = Watcher(console(), config.study.name, config.budget.n_trials)
     return run_study(config, watcher)
 
 
 def program() -> int:
-    from search.command_line import checked
-    from search.help import answer
+    from search.config.command_line import checked
+    from search.config.help import answer
 
     answered = answer(checked(sys.argv[1:]))
     if answered is not None:
@@ -48,7 +48,7 @@ def program() -> int:
 
     from optuna.exceptions import ExperimentalWarning
 
-    from search.compose import start
+    from search.config.composition import start
 
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)

@@ -22,13 +22,17 @@ from contextlib import suppress
 
 from model.config import ConfigError
 from model.errors import DataError
-from search.meter.base import MeterUnavailable
 
 NO_RESULT = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 TERMINATED = 143
+
+
+class MeterUnavailable(Exception):
+    """This meter cannot work on this machine. The text is one line: what is missing and what to do about
+    it."""
 
 
 class UserError(Exception):

@@ -60,9 +60,9 @@ def begin() -> None:
     started = sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0] if sys.argv else "") in _SCRIPTS
     if started:
         current_folder_last()
-        from search.leaving import ignore_interrupts, leave_at_once
+        from search.console.leaving import ignore_interrupts, leave_at_once
 
-        if sys.orig_argv[-1:] == ["search.station"]:  # Ctrl-C goes to the parent, which decides
+        if sys.orig_argv[-1:] == ["search.worker.process"]:  # Ctrl-C goes to the parent, which decides
             ignore_interrupts()
         else:
             leave_at_once()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.energy import Counter
+from search.energy.account import Counter
 from search.meter.base import MeterSpec, Reading, WorkDone
-from search.meter.gpu import GpuError
-from search.meter.program import PowerProfile, Program
-from search.meter.simulated import FakeClock, SimulatedGpu
-from search.trial import Kind
+from search.meter.gpu.library import GpuError
+from search.meter.simulated.meter import FakeClock, SimulatedGpu
+from search.meter.simulated.program import PowerProfile, Program
+from search.record.record import Kind
 
 RESOLUTION_J = 0.001
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from search.paths import root, study_dir
+from search.files.paths import root, study_dir
 
 settings.register_profile("joulesearch", deadline=None, print_blob=True)
 settings.load_profile("joulesearch")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from search.trial import (
+from search.record.record import (
     PHASES,
     CountedPhases,
     CurvePoint,

@@ -6,13 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from search.meter.base import Meter, MeterSpec, MeterUnavailable, Reading, WorkDone
-
-if TYPE_CHECKING:  # torch stays out of processes that only look at the table
-    from search.config import MeterSection
-    from search.device import Device
+from search.errors import MeterUnavailable
+from search.meter.base import Meter, MeteredDevice, MeterSpec, Reading, WorkDone
+from search.meter.settings import MeterSection
 
 __all__ = ["METERS", "Meter", "MeterSpec", "MeterUnavailable", "Reading", "WorkDone", "choose"]
 
@@ -24,13 +21,13 @@ class MeterRow:
     `device_types`: those whose energy it sees, for meter=auto; empty where auto must never take it.
     """
 
-    build: Callable[[MeterSection, Device], Meter]
+    build: Callable[[MeterSection, MeteredDevice], Meter]
     summary: str
     device_types: frozenset[str] = frozenset()
 
 
-def _nvml(section: MeterSection, device: Device) -> Meter:
-    from search.meter.nvml import nvml_meter
+def _nvml(section: MeterSection, device: MeteredDevice) -> Meter:
+    from search.meter.gpu.nvml import nvml_meter
 
     return nvml_meter(
         charged_gpus(section, device),
@@ -39,10 +36,10 @@ def _nvml(section: MeterSection, device: Device) -> Meter:
     )
 
 
-def charged_gpus(section: MeterSection, device: Device) -> tuple[str, ...]:
+def charged_gpus(section: MeterSection, device: MeteredDevice) -> tuple[str, ...]:
     """UUIDs of the GPUs that a run is charged for: those that the section names, else the one that trains;
     where the CPU trains, the first that is visible."""
-    from search.meter.nvml_devices import inventory, resolve_devices
+    from search.meter.gpu.nvml_devices import inventory, resolve_devices
 
     trains = (device.gpu,) if device.gpu is not None else ("0",)
     visible, order = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
@@ -53,39 +50,39 @@ def charged_gpus(section: MeterSection, device: Device) -> tuple[str, ...]:
         raise MeterUnavailable(f"meter.gpus: {error}") from error
 
 
-def _rapl(section: MeterSection, device: Device) -> Meter:
-    from search.meter.cpu_load import CpuLoad
-    from search.meter.rapl import RaplMeter
-    from search.meter.sysfs import SysfsPowercap
+def _rapl(section: MeterSection, device: MeteredDevice) -> Meter:
+    from search.meter.cpu.load import CpuLoad
+    from search.meter.cpu.rapl import RaplMeter
+    from search.meter.cpu.sysfs import SysfsPowercap
 
     return RaplMeter(SysfsPowercap(), load=CpuLoad(expect_busy=device.type == "cpu"))
 
 
-def _zeus(section: MeterSection, device: Device) -> Meter:
-    from search.meter.zeus import zeus_meter
+def _zeus(section: MeterSection, device: MeteredDevice) -> Meter:
+    from search.meter.zeus.meter import zeus_meter
 
     return zeus_meter(
         device.type, device.index, rocm=device.rocm, allow_module_scope=section.allow_module_scope
     )
 
 
-def _cpu_time(section: MeterSection, device: Device) -> Meter:
-    from search.meter.cpu_load import CpuLoad
-    from search.meter.cpu_time import CpuTimeMeter
+def _cpu_time(section: MeterSection, device: MeteredDevice) -> Meter:
+    from search.meter.cpu.cpu_time import CpuTimeMeter
+    from search.meter.cpu.load import CpuLoad
 
     load = CpuLoad(expect_busy=device.type == "cpu")
     return CpuTimeMeter(section.watts_per_core, section.static_w, load=load)
 
 
-def _roofline(section: MeterSection, device: Device) -> Meter:
+def _roofline(section: MeterSection, device: MeteredDevice) -> Meter:
     from search.meter.roofline import RooflineMeter
 
     return RooflineMeter(section.roofline)
 
 
-def _simulated(section: MeterSection, device: Device) -> Meter:
-    from search.meter.program import Program
-    from search.meter.simulated import simulated_meter
+def _simulated(section: MeterSection, device: MeteredDevice) -> Meter:
+    from search.meter.simulated.meter import simulated_meter
+    from search.meter.simulated.program import Program
 
     return simulated_meter(Program.from_mapping(section.simulated))
 
@@ -103,7 +100,7 @@ METERS: Mapping[str, MeterRow] = {
 }
 
 
-def choose(section: MeterSection, device: Device) -> tuple[Meter, str]:
+def choose(section: MeterSection, device: MeteredDevice) -> tuple[Meter, str]:
     """The meter, and why it was taken. Raises MeterUnavailable where none can measure this device."""
     if section.name != "auto":
         return METERS[section.name].build(section, device), "named in the configuration"

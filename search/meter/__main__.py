@@ -14,17 +14,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search import terminal
-from search.compose import start, to_config
-from search.config import MeterSection, check_run
-from search.leaving import end_with, leaving_at_once
-from search.meter import METERS, Meter, MeterUnavailable
-from search.meter.gpu_trace import DISAGREE
+from search.config.composition import start, to_config
+from search.config.schema import check_run
+from search.console import terminal
+from search.console.leaving import end_with, leaving_at_once
+from search.errors import MeterUnavailable
+from search.meter import METERS, Meter
+from search.meter.gpu.trace import DISAGREE
+from search.meter.settings import MeterSection
 from search.meter.survey import POLL_EVERY_S, Idle, Load, look_at_idle, windows
-from search.trial import Kind
+from search.record.record import Kind
 
 if TYPE_CHECKING:
-    from search.device import Device
+    from search.worker.device import Device
 
 EXAMPLE = "python -m search.meter --check device=cpu"
 
@@ -46,7 +48,7 @@ def program() -> int:
         config = to_config(composed)
         check_run(config)
         with leaving_at_once():
-            from search.device import resolve
+            from search.worker.device import resolve
 
         device = resolve(config.device)
         console = terminal.console()
@@ -142,8 +144,8 @@ def _zeus_nvidia_j(meters: Mapping[str, Meter]) -> float | None:
     """What zeus reads of the GPUs of our own meter, to be held against it; None where it is not installed."""
     if "nvml" not in meters:
         return None
-    from search.meter.nvml_devices import inventory
-    from search.meter.zeus_sources import nvidia_total_mj
+    from search.meter.gpu.nvml_devices import inventory
+    from search.meter.zeus.sources import nvidia_total_mj
 
     try:
         numbers = {gpu.uuid: gpu.index for gpu in inventory()}

@@ -1,8 +1,8 @@
 """What a meter is: something that reads a cumulative number of joules, and says how far that can be trusted.
 
 A meter never returns a made-up number. A reading that cannot be had is a `Reading` whose `energy_j` is None
-and whose `problem` says why; what a window between two readings is worth is decided in `search.energy`, not
-here.
+and whose `problem` says why; what a window between two readings is worth is decided in
+`search.energy.account`, not here.
 """
 
 from __future__ import annotations
@@ -12,15 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from model.config import RunConfig
-from search.energy import Counter, Reading
-from search.trial import Kind
+from search.energy.account import Counter, Reading
+from search.record.record import Kind
 
-__all__ = ["Meter", "MeterSpec", "MeterUnavailable", "Reading", "WorkDone"]
-
-
-class MeterUnavailable(Exception):
-    """This meter cannot work on this machine. The text is one line: what is missing and what to do about
-    it."""
+__all__ = ["Meter", "MeterSpec", "MeteredDevice", "Reading", "WorkDone"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +57,22 @@ class WorkDone:
     steps: int = 0
     evaluated_tokens: int = 0
     compiles: int = 0
+
+
+class MeteredDevice(Protocol):
+    """The device that trains, as far as a meter must know it: torch's `type` ("cpu", "cuda") and `index`, a
+    logical CUDA index or UUID in `gpu` (None on a CPU), and whether "cuda" means AMD's GPUs (`rocm`)."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def gpu(self) -> str | None: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def rocm(self) -> bool: ...
 
 
 class Meter(Protocol):

@@ -21,9 +21,9 @@ from typing import Any
 from model.schedule import Plateau, plateaus
 from model.variants import compiles
 from model.work import UncountedWork, Work, evaluation_work, plateau_steps, setup_work, step_work
-from search.config import RooflineSection
 from search.meter.base import MeterSpec, Reading, WorkDone
-from search.trial import Kind
+from search.meter.settings import RooflineSection
+from search.record.record import Kind
 
 PICO = 1e-12
 OUTSIDE = "roofline models the work of a run, and there is no run: idle power is not modelled"

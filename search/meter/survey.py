@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from search.energy import Account, Reading, mean_power_w
+from search.energy.account import Account, Reading, mean_power_w
 from search.meter.base import Meter
 
 POLL_EVERY_S = 0.002

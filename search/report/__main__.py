@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from search import terminal
-from search.leaving import end_with
-from search.records import RecordsError, read_records
+from search.console import terminal
+from search.console.leaving import end_with
+from search.files.records import RecordsError, read_records
 from search.report import cost_line, front_table, study_view, summary, write_report
 from search.report.advice import what_next
 from search.report.data import ReportError

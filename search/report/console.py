@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from search.plural import counted
+from search.console.plural import counted
 from search.report import words
 from search.report.headline import floor_words
 from search.report.values import brief_names, differing_params, flat

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from search.trial import CountedPhases, Outcome, Record
+from search.record.record import CountedPhases, Outcome, Record
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from search.lookup import is_lookup_like
-from search.objective import OBJECTIVES
+from search.record.lookup import is_lookup_like
+from search.record.objective import OBJECTIVES
+from search.record.record import PHASES, Outcome, Record
 from search.report import words
 from search.report.data import StudyView
 from search.report.temperature import warming
 from search.report.values import flat, plain_value
-from search.trial import PHASES, Outcome, Record
 
 
 @dataclass(frozen=True)

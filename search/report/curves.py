@@ -10,10 +10,10 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from search.record.record import CurvePoint, Outcome
 from search.report import panels, style, words
 from search.report.data import StudyView
 from search.report.pareto import group_of
-from search.trial import CurvePoint, Outcome
 
 _AXES = ("xaxis", "xaxis2", "yaxis", "yaxis2")
 PARTIAL = "evaluation ended early: plainly above the target"

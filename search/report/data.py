@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from search.front import pareto_front
-from search.lookup import is_lookup_like
-from search.noise import NoiseFloor, baseline_runs, noise_floor, reference
+from search.record.front import pareto_front
+from search.record.lookup import is_lookup_like
+from search.record.noise import NoiseFloor, baseline_runs, noise_floor, reference
+from search.record.record import MeterInfo, Outcome, Record
+from search.record.unseen import MANY, unseen_words
 from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.meters import SideBySide, side_by_side
 from search.report.values import flat
-from search.trial import MeterInfo, Outcome, Record
-from search.unseen import MANY, unseen_words
 
 DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
 RANKED_ROLES = ("search", "single")

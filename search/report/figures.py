@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.plural import counted
+from search.console.plural import counted
+from search.record.record import PHASES, Outcome
 from search.report import style, words
 from search.report.data import StudyView
 from search.report.importance import Importance
-from search.trial import PHASES, Outcome
 
 
 @dataclass(frozen=True)

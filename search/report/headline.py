@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from search.record.record import Outcome, Record
 from search.report import advice, words
 from search.report.data import RANKED_ROLES, Saving, StudyView
-from search.trial import Outcome, Record
 
 
 @dataclass(frozen=True)

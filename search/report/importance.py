@@ -24,10 +24,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 
-from search.plural import counted
+from search.console.plural import counted
+from search.record.record import Record
 from search.report.data import StudyView
 from search.report.values import plain_value
-from search.trial import Record
 
 _BEST_SHARE = 0.25
 MIN_TRIALS = 8

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict, TypeGuard
 
-from search.agreement import Agreement, Correlation, Pair, Verdict, compare
-from search.trial import Kind, Record, SideReading
+from search.energy.agreement import Agreement, Correlation, Pair, Verdict, compare
+from search.record.record import Kind, Record, SideReading
 
 _TRUST = (Kind.MEASURED, Kind.ESTIMATED, Kind.MODELLED)  # the most trustworthy first
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.agreement import Pair
+from search.energy.agreement import Pair
+from search.record.record import Record
 from search.report import style, words
 from search.report.data import StudyView
 from search.report.meters import Comparison
-from search.trial import Record
 
 LABELLED = 3  # of the runs farthest from the median ratio
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from search.plural import counted
+from search.console.plural import counted
 from search.report import words
 from search.report.data import StudyView
 

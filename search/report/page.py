@@ -18,8 +18,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from search.files import write_atomically
-from search.plural import counted
+from search.console.plural import counted
+from search.files.whole_file import write_atomically
+from search.record.record import CountedPhases, Kind, Outcome, Record
 from search.report import words
 from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view
@@ -44,7 +45,6 @@ from search.report.table import runs_table, trials_frame
 from search.report.temperature import MIN_RUNS, temperature_figure, temperature_info, temperature_note
 from search.report.values import brief_names, differing_params, flat, plain_value
 from search.report.varied import varied
-from search.trial import CountedPhases, Kind, Outcome, Record
 
 _LISTED = 5  # of the worst disagreements
 _OTHER_BEST = "best_without_lookup.yaml"

@@ -11,10 +11,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from search.plural import counted
+from search.console.plural import counted
+from search.record.record import Record
 from search.report import style, words
 from search.report.data import StudyView
-from search.trial import Record
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from search.record.record import Outcome
 from search.report import panels, style, words
 from search.report.pareto import Mark, ParetoInfo
-from search.trial import Outcome
 
 # Group -> (legend, symbol, colour, size), what matters most first. Filled: front and baseline.
 _REACHED = {

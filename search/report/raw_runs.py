@@ -9,10 +9,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from search.record.record import Record
 from search.report import panels, style, words
 from search.report.data import StudyView
 from search.report.values import brief_names, differing_params, flat, plain_value
-from search.trial import Record
 
 MOST_PANELS = 12
 MIN_REACHED = 2  # with one there is nothing to set beside it

@@ -21,7 +21,7 @@ from typing import (
     is_typeddict,
 )
 
-from search.files import write_atomically
+from search.files.whole_file import write_atomically
 from search.report.csv_columns import dictionary
 from search.report.summary_json import Summary
 

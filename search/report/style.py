@@ -14,8 +14,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from search.record.record import Record
 from search.report import words
-from search.trial import Record
 
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2",

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from search.lookup import is_lookup_like
+from search.record.lookup import is_lookup_like
+from search.record.record import Kind, Outcome, Record
 from search.report.cost import SearchCost
 from search.report.data import Saving, StudyView
 from search.report.meters import SideBySideSummary, side_by_side_summary
 from search.report.origin import origin
 from search.report.values import plain_value
-from search.trial import Kind, Outcome, Record
 
 Values = Annotated[Mapping[str, float], "By objective, in its unit."]
 Joules = Annotated[Mapping[str, float], "Joules by phase of the ledger; empty where they are unknown."]

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from search.lookup import is_lookup_like
+from search.record.lookup import is_lookup_like
+from search.record.record import Outcome, Record
 from search.report import words
 from search.report.csv_columns import csv_row, head
 from search.report.data import StudyView
 from search.report.temperature import warming
 from search.report.values import brief_names, differing_params, flat
-from search.trial import Outcome, Record
 
 
 def trials_frame(view: StudyView) -> pd.DataFrame:

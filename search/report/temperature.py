@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.agreement import Correlation, spearman
-from search.plural import counted
+from search.console.plural import counted
+from search.energy.agreement import Correlation, spearman
+from search.record.record import Record
 from search.report import style, words
 from search.report.data import StudyView
-from search.trial import Record
 
 MIN_RUNS = 3  # fewer show no trend
 

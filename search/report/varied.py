@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.levers import Lever, in_words, lever_of
+from search.record.record import Record
 from search.report.data import StudyView
-from search.trial import Record
+from search.space.levers import Lever, in_words, lever_of
 
 
 @dataclass(frozen=True)

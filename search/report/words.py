@@ -6,11 +6,21 @@ import math
 import re
 from typing import Any
 
-from search.agreement import MIN_RUNS, REGRET, RHO, Agreement, Correlation, Pair, Residual, Swap, Verdict
-from search.plural import counted
+from search.console.plural import counted
+from search.energy.agreement import (
+    MIN_RUNS,
+    REGRET,
+    RHO,
+    Agreement,
+    Correlation,
+    Pair,
+    Residual,
+    Swap,
+    Verdict,
+)
+from search.record.record import Kind, Record
 from search.report.data import StudyView
 from search.report.meters import Comparison, StudyMeter
-from search.trial import Kind, Record
 
 _LABELS = {
     "energy_to_target_j": ("energy", "J"),

@@ -22,13 +22,14 @@ from model.config import DataConfig, RunConfig
 from model.data import load
 from model.progress import Progress
 from model.train import train
-from search.config import DeviceSection, MeterSection
-from search.paths import cache_dir
-from search.run import RunRequest, Seen, execute, to_record
-from search.station import REPORT_EVERY_S, Station, next_evaluation
-from search.stopping import Ending
-from search.trial import Outcome
-from search.worker import StationSetup
+from search.config.schema import DeviceSection
+from search.files.paths import cache_dir
+from search.meter.settings import MeterSection
+from search.record.record import Outcome
+from search.run.execute import RunRequest, Seen, execute, to_record
+from search.run.stopping import Ending
+from search.worker.handle import StationSetup
+from search.worker.process import REPORT_EVERY_S, Station, next_evaluation
 
 METER = os.environ.get("JOULESEARCH_BENCH_METER", "cpu_time")
 PAIRS = 16

@@ -16,9 +16,9 @@ from model.config import DataConfig, RunConfig
 from model.data import load
 from model.train import train
 from model.variants import missing, unrunnable
-from search.config import DeviceSection
-from search.device import resolve
-from search.paths import cache_dir
+from search.config.schema import DeviceSection
+from search.files.paths import cache_dir
+from search.worker.device import resolve
 
 ROUNDS, STEPS = 6, 15
 FASTEST = {"model": {"attention": "manual"}, "optimizer": {"kernel": "fused"}}

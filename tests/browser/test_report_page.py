@@ -19,8 +19,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.expected_conditions import alert_is_present
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from search.record.record import Record
 from search.report import write_report
-from search.trial import Record
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import CONF, run
 from this_cpu import needs_compiler
 
-from search.records import read_records
+from search.files.records import read_records
 
 PLACES = (
     "TMPDIR",

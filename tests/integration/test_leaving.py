@@ -14,8 +14,8 @@ import pytest
 from conftest import run
 
 from search import errors
-from search.paths import root, study_dir
-from search.records import read_records
+from search.files.paths import root, study_dir
+from search.files.records import read_records
 
 PROGRAMS = {
     "search": ["+study=demo", "study.name=test-leaving"],

@@ -14,10 +14,10 @@ import nvml_standin
 import pytest
 from conftest import run
 
+from search.files.paths import study_dir
+from search.files.records import read_records
 from search.meter.__main__ import nothing_compared
-from search.paths import study_dir
-from search.records import read_records
-from search.trial import Kind, Outcome, Record
+from search.record.record import Kind, Outcome, Record
 
 Tiny = Callable[..., list[str]]
 METER = [sys.executable, "-m", "search.meter"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import CONF, run
 
-from search.paths import root, study_dir
+from search.files.paths import root, study_dir
 
 MISTAKES = {
     "no study": ([], "+study=demo"),

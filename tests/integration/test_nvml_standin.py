@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PRELUDE = """
 import json, os, sys, time
-from search.meter.base import MeterUnavailable
-from search.meter.nvml import nvml_meter
-from search.meter.nvml_devices import inventory
+from search.errors import MeterUnavailable
+from search.meter.gpu.nvml import nvml_meter
+from search.meter.gpu.nvml_devices import inventory
 
 def gpu(index):
     return f"GPU-{index:08d}-57a9-4d11-b000-000000000000"

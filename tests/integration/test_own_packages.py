@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from search.files.paths import root, study_dir
 from search.own_packages import python_like_this
-from search.paths import root, study_dir
 
 # Each ends the process that imports it.
 NAMES = ("model", "yaml", "torch", "numpy", "random", "json", "typing", "optuna", "rich", "signal")
@@ -78,8 +78,8 @@ def test_another_model_that_was_imported_before_is_named(tmp_path: Path) -> None
 
 
 def test_a_process_like_this_one_has_its_path_in_any_folder(tmp_path: Path) -> None:
-    command, environment = python_like_this("search.station")
-    assert command[1:] == ["-P", "-m", "search.station"]
+    command, environment = python_like_this("search.worker.process")
+    assert command[1:] == ["-P", "-m", "search.worker.process"]
     code = "import sys; print(*sys.path, sep='\\n')"
     done = run_in(tmp_path, [sys.executable, "-P", "-c", code], **environment)
     wanted = list(dict.fromkeys(os.path.abspath(entry) for entry in sys.path))

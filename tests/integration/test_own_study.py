@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import run
 
-from search.paths import root
+from search.files.paths import root
 
 HEAD = "# @package _global_\n"
 NAMED = HEAD + "study:\n  name: mine\n"

@@ -15,9 +15,9 @@ import psutil
 import pytest
 from conftest import CONF, run
 
-from search.paths import root, study_dir
-from search.records import read_records
-from search.trial import Outcome, Record
+from search.files.paths import root, study_dir
+from search.files.records import read_records
+from search.record.record import Outcome, Record
 
 Tiny = Callable[..., list[str]]
 # Some seconds of training, and no evaluation that could end it earlier.
@@ -50,7 +50,7 @@ def started(command: list[str], name: str, tmp: Path) -> subprocess.Popen[str]:
 
 
 def worker_of(process: subprocess.Popen[str]) -> psutil.Process:
-    (worker,) = [p for p in psutil.Process(process.pid).children() if "search.station" in p.cmdline()]
+    (worker,) = [p for p in psutil.Process(process.pid).children() if "search.worker.process" in p.cmdline()]
     return worker
 
 

@@ -19,13 +19,13 @@ import pytest
 from conftest import run
 from optuna.trial import TrialState
 
-from search.device import exclusive
-from search.history import state_of
-from search.paths import root, study_dir
-from search.records import read_records
+from search.files.paths import root, study_dir
+from search.files.records import read_records
+from search.record.record import Outcome, Record
 from search.report.csv_columns import documented
 from search.report.schema import summary_schema
-from search.trial import Outcome, Record
+from search.sampling.history import state_of
+from search.worker.device import exclusive
 
 Tiny = Callable[..., list[str]]
 
@@ -212,7 +212,7 @@ def _started(command: list[str], name: str) -> subprocess.Popen[str]:
 def test_a_worker_that_is_killed_costs_one_trial_and_is_replaced(tiny: Tiny, study_name: str) -> None:
     slow = ("train.max_steps=2000", "target_loss=0.1")
     process = _started(tiny("budget.n_trials=3", *slow), study_name)
-    (worker,) = [p for p in psutil.Process(process.pid).children() if "search.station" in p.cmdline()]
+    (worker,) = [p for p in psutil.Process(process.pid).children() if "search.worker.process" in p.cmdline()]
     worker.kill()
     output, _ = process.communicate(timeout=120)
     records = records_of(study_name)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from conftest import run
 
-from search.paths import study_dir
-from search.records import read_records
-from search.trial import Record
+from search.files.paths import study_dir
+from search.files.records import read_records
+from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
 

@@ -16,9 +16,9 @@ import pytest
 from conftest import run
 from optuna.trial import TrialState
 
-from search.paths import root, study_dir
-from search.records import append_record, read_records
-from search.trial import Outcome, Record
+from search.files.paths import root, study_dir
+from search.files.records import append_record, read_records
+from search.record.record import Outcome, Record
 
 Tiny = Callable[..., list[str]]
 SLOW = ("train.max_steps=100000", "target_loss=0.1", "budget.run_time_s=4")

@@ -1,0 +1,1 @@
+"""How every program of the product prints, is interrupted and ends."""

@@ -1,0 +1,1 @@
+"""From readings to joules by phase, or why there are none."""

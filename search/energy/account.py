@@ -1,0 +1,222 @@
+"""From readings to joules: an account that is advanced reading by reading, and says when it cannot be
+trusted.
+
+Unknown is never zero. A reading that is missing, not finite, or lower than the one before, and a counter
+that stands still while time passes, make the whole account unmeasured; it keeps the reason and never
+recovers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from search.record.record import PHASES, Ledger
+
+# A counter that has not moved for this long, or for this many of its update periods, is taken to be frozen.
+FROZEN_AFTER_S = 2.0
+FROZEN_AFTER_PERIODS = 20.0
+
+# The highest power of a run is looked for over windows of at least so long, and so many update periods: over
+# ten periods a counter misreads its own power by up to a tenth, which is the margin.
+PEAK_WINDOW_S = 1.0
+PEAK_WINDOW_PERIODS = 10.0
+PEAK_MARGIN = 1.1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at a cumulative counter. `energy_j` counts from an arbitrary origin; only differences mean
+    anything.
+
+    None is a reading that could not be had, and `problem` says why. `time_s` is a monotonic clock read right
+    after the counter. `busy_core_s` (CPU meters) and `temperature_c` are side readings for flags.
+    """
+
+    time_s: float
+    energy_j: float | None
+    problem: str = ""
+    busy_core_s: float | None = None
+    temperature_c: float | None = None
+
+
+def _nothing() -> dict[str, float]:
+    return dict.fromkeys(PHASES, 0.0)
+
+
+@dataclass(frozen=True)
+class Counter:
+    """What must be known of a counter to judge its readings; see `MeterSpec`."""
+
+    update_period_s: float = 0.0
+    resolution_j: float = 0.0
+    clocked: bool = True
+
+
+@dataclass(frozen=True)
+class Account:
+    """Joules and seconds by phase up to the last reading. Advance it with `look`, change phase with `enter`.
+
+    The differences telescope: phases add up to last reading minus first, whatever the boundaries. `changes`
+    counts the changes from one phase to another, `peak_power_w` is the highest mean power of a window.
+    """
+
+    phase: str
+    first: Reading
+    last: Reading
+    counter: Counter
+    moved_at_s: float
+    window_start: Reading
+    energy_j: Mapping[str, float] = field(default_factory=_nothing)
+    time_s: Mapping[str, float] = field(default_factory=_nothing)
+    changes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    first_phase: str = "setup"
+    peak_power_w: float = 0.0
+    problem: str = ""
+
+    @staticmethod
+    def open(phase: str, reading: Reading, counter: Counter) -> Account:
+        _check_phase(phase)
+        return Account(
+            phase,
+            first=reading,
+            last=reading,
+            counter=counter,
+            moved_at_s=reading.time_s,
+            window_start=reading,
+            first_phase=phase,
+            problem=_unreadable(reading),
+        )
+
+    def look(self, reading: Reading) -> Account:
+        """Book what was spent since the last reading on the current phase."""
+        seconds = reading.time_s - self.last.time_s
+        if seconds < 0:
+            raise ValueError(f"readings must come in order of time; this one is {-seconds:.6f} s early")
+        times = {**self.time_s, self.phase: self.time_s[self.phase] + seconds}
+        problem = self.problem or _unreadable(reading) or self._implausible(reading)
+        if problem:
+            return replace(self, last=reading, time_s=times, problem=problem)
+        assert reading.energy_j is not None
+        assert self.last.energy_j is not None
+        joules = reading.energy_j - self.last.energy_j
+        energies = {**self.energy_j, self.phase: self.energy_j[self.phase] + joules}
+        moved_at = reading.time_s if joules > 0 else self.moved_at_s
+        window_start, peak_power_w = self._peak(reading)
+        return replace(
+            self,
+            last=reading,
+            time_s=times,
+            energy_j=energies,
+            moved_at_s=moved_at,
+            window_start=window_start,
+            peak_power_w=peak_power_w,
+        )
+
+    def enter(self, phase: str, reading: Reading) -> Account:
+        """Close the current phase at `reading` and go on in `phase`."""
+        _check_phase(phase)
+        looked = self.look(reading)
+        if phase == self.phase:
+            return looked
+        change = (self.phase, phase)
+        return replace(looked, phase=phase, changes={**self.changes, change: self.changes.get(change, 0) + 1})
+
+    def ledger(self) -> Ledger | None:
+        """The ledger so far, or None where the energy is unknown."""
+        if self.problem or self.last.energy_j == self.first.energy_j:
+            return None
+        return Ledger(dict(self.energy_j), dict(self.time_s))
+
+    def error_j(self, phases: Collection[str]) -> float | None:
+        """How many joules the counter's period and resolution may have moved into or out of `phases`, at
+        most; None where the energy is unknown.
+
+        A reading lies behind by up to one update period of the power at that moment and one step of the
+        resolution, at either end of each unbroken stretch of these phases. Peaks of power shorter than the
+        window of `peak_power_w` are not in it.
+        """
+        edge_j = self._edge_j()
+        return None if edge_j is None else self._stretches(phases) * edge_j
+
+    def resolves(self, phases: Collection[str]) -> bool:
+        """Whether the joules of `phases` stand out from what the counter's period may have moved.
+
+        The errors of the stretches are independent, so together they are about the square root of their
+        number times one.
+        """
+        ledger, edge_j = self.ledger(), self._edge_j()
+        if ledger is None or edge_j is None:
+            return False
+        spent_j = math.fsum(ledger.energy_j[phase] for phase in phases)
+        return spent_j > math.sqrt(self._stretches(phases)) * edge_j
+
+    def _stretches(self, phases: Collection[str]) -> int:
+        """How many unbroken stretches of these phases there were."""
+        entered = sum(
+            count for (old, new), count in self.changes.items() if new in phases and old not in phases
+        )
+        return entered + (self.first_phase in phases)
+
+    def _edge_j(self) -> float | None:
+        """What the counter may be behind by at one reading."""
+        ledger = self.ledger()
+        if ledger is None:
+            return None
+        mean_w = ledger.gross_energy_j / ledger.gross_time_s if ledger.gross_time_s > 0 else 0.0
+        power_w = PEAK_MARGIN * max(self.peak_power_w, mean_w)
+        return self.counter.update_period_s * power_w + self.counter.resolution_j
+
+    def _peak(self, reading: Reading) -> tuple[Reading, float]:
+        """Where the next window starts, and the highest power so far."""
+        long_enough_s = max(PEAK_WINDOW_S, PEAK_WINDOW_PERIODS * self.counter.update_period_s)
+        if reading.time_s - self.window_start.time_s < long_enough_s:
+            return self.window_start, self.peak_power_w
+        return reading, max(self.peak_power_w, mean_power_w(self.window_start, reading) or 0.0)
+
+    @property
+    def reason(self) -> str:
+        """Why there is no ledger; empty where there is one."""
+        if self.problem:
+            return self.problem
+        if self.last.energy_j == self.first.energy_j:
+            return f"the meter counted 0 J over {self.last.time_s - self.first.time_s:.3f} s of work"
+        return ""
+
+    def _implausible(self, reading: Reading) -> str:
+        assert reading.energy_j is not None
+        assert self.last.energy_j is not None
+        if reading.energy_j < self.last.energy_j:
+            return (
+                f"the energy counter went back from {self.last.energy_j:.3f} J to {reading.energy_j:.3f} J: "
+                "it was reset"
+            )
+        still = reading.time_s - self.moved_at_s
+        patience_s = max(FROZEN_AFTER_S, FROZEN_AFTER_PERIODS * self.counter.update_period_s)
+        if self.counter.clocked and reading.energy_j == self.last.energy_j and still > patience_s:
+            return f"the energy counter stood still for {still:.1f} s while work was done: it is frozen"
+        return ""
+
+
+def mean_power_w(start: Reading, end: Reading) -> float | None:
+    """Joules over seconds between two readings, or None where either is unreadable or nothing can be said."""
+    if _unreadable(start) or _unreadable(end) or end.time_s <= start.time_s:
+        return None
+    assert start.energy_j is not None
+    assert end.energy_j is not None
+    joules = end.energy_j - start.energy_j
+    return joules / (end.time_s - start.time_s) if joules >= 0 else None
+
+
+def _unreadable(reading: Reading) -> str:
+    if reading.energy_j is None:
+        return reading.problem or "the meter gave no reading"
+    if not math.isfinite(reading.energy_j) or reading.energy_j < 0:
+        return f"the meter gave {reading.energy_j} J, which no counter can"
+    return ""
+
+
+def _check_phase(phase: str) -> None:
+    if phase not in PHASES:
+        raise ValueError(f"unknown phase {phase!r}; phases are {', '.join(PHASES)}")

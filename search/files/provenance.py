@@ -1,0 +1,107 @@
+"""What a number needs beside it to be compared: code, software and data identity. No host or user names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from model.data.corpus import Corpus, unseen_share
+from model.data.ngram import NgramLoss
+
+PROJECT = "joulesearch"
+# Above this file: the repository's root, or where packages are installed.
+_AROUND = Path(__file__).resolve().parents[2]
+# What a commit must hold to be one of this product, and not of a repository that it was unpacked into.
+_OURS = ("search/__init__.py", "search/files/provenance.py", "model/__init__.py")
+_GIT_LIMIT_S = 10.0
+
+
+def code(around: Path = _AROUND) -> dict[str, Any]:
+    """Version, commit and whether files differ from it, of the code in `around`.
+
+    The commit is None unless `around` is the top of a git checkout whose commit holds this product: not for
+    an installed package, nor for a copy that lies in somebody else's repository.
+    """
+    commit = _git(around, "rev-parse", "HEAD") if _is_ours(around) else None
+    status = _git(around, "status", "--porcelain", "--untracked-files=no") if commit else None
+    return {
+        "version": _source_version(around) or _version(PROJECT),
+        "git_commit": commit,
+        "git_dirty": None if status is None else bool(status),
+    }
+
+
+def _is_ours(around: Path) -> bool:
+    top = _git(around, "rev-parse", "--show-toplevel")
+    if not top or not os.path.exists(top) or not os.path.samefile(top, around):
+        return False
+    held = _git(around, "ls-tree", "--name-only", "HEAD", "--", *_OURS)
+    return held is not None and set(held.splitlines()) == set(_OURS)
+
+
+def _source_version(around: Path) -> str | None:
+    """What the source tree says, which another installed copy may not be."""
+    try:
+        project = tomllib.loads((around / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return str(project["version"]) if project["name"] == PROJECT else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def software() -> dict[str, Any]:
+    """Of this process. Torch is asked by the process that imports it."""
+    packages = ("optuna", "numpy", "nvidia-ml-py", "hydra-core")
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+def data(corpus: Corpus, ngram: NgramLoss, validation_tokens: int) -> dict[str, Any]:
+    return {
+        "dataset": corpus.name,
+        "sha256": corpus.sha256,
+        "tokenizer": corpus.tokenizer,
+        "vocab_size": corpus.vocab_size,
+        "train_tokens": len(corpus.train),
+        "validation_tokens": validation_tokens,
+        "unseen_share": unseen_share(corpus, validation_tokens),
+        "bytes_per_token": corpus.validation_bytes_per_token,
+        "ngram_loss": ngram.loss,
+        "ngram_order": ngram.order,
+        "ngram_counted_tokens": ngram.counted_tokens,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says in `folder`, None where it is missing, hangs, or refuses (as for another's checkout)."""
+    # Variables such as GIT_DIR, which git itself sets for its hooks, point to some other repository.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
+    }
+    command = ["git", "--no-optional-locks", "-C", str(folder), "-c", "core.quotepath=false", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=_GIT_LIMIT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

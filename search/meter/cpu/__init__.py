@@ -1,0 +1,1 @@
+"""CPUs: the package counters of RAPL, and busy core-seconds times watts."""

@@ -1,0 +1,1 @@
+"""A machine that is not there, measured by the code that measures real ones."""

@@ -1,0 +1,1 @@
+"""What is kept of a run, as frozen values, and what they mean."""

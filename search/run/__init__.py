@@ -1,0 +1,1 @@
+"""One run: the meter around the training generator, and when it ends."""

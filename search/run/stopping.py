@@ -1,0 +1,97 @@
+"""Go on, or end with an outcome: pure decisions over what a run has spent and what finished trials needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.record.limits import Limits, Rival
+from search.record.objective import Spent, objective_values, shown_values
+from search.record.record import Outcome
+
+# Uniform guessing costs ln(V) nats. One evaluation this far above it may be a kick at the end of the warm-up,
+# from which runs recover; two in a row are taken for divergence.
+DIVERGED_ABOVE_UNIFORM = 1.5
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands: `spent` in counted phases, gross joules and seconds, and the latest losses looked
+    at."""
+
+    spent: Spent
+    gross_energy_j: float | None
+    gross_time_s: float
+    train_loss: float | None = None
+    loss: float | None = None
+    previous_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    outcome: Outcome
+    reason: str
+
+
+def ending(
+    standing: Standing,
+    target_loss: float,
+    vocab_size: int,
+    limits: Limits,
+    objectives: Sequence[str],
+    rivals: Sequence[Rival],
+) -> Ending | None:
+    """The first reason to end the run here, or None.
+
+    `rivals` are the finished trials that may end this run (none for a baseline, which runs to its end).
+    """
+    if standing.loss is not None and standing.loss <= target_loss:
+        return Ending(Outcome.REACHED, f"validation loss {standing.loss:.4f} is at or below {target_loss:g}")
+    return (
+        _diverged(standing, vocab_size)
+        or _out_of_budget(standing, limits)
+        or _dominated(standing.spent, objectives, rivals)
+    )
+
+
+def _diverged(standing: Standing, vocab_size: int) -> Ending | None:
+    for name, loss in (("training", standing.train_loss), ("validation", standing.loss)):
+        if loss is not None and not math.isfinite(loss):
+            return Ending(Outcome.DIVERGED, f"the {name} loss became {loss}")
+    uniform = math.log(vocab_size)
+    last, before = standing.loss, standing.previous_loss
+    if last is not None and before is not None and min(last, before) > uniform + DIVERGED_ABOVE_UNIFORM:
+        return Ending(
+            Outcome.DIVERGED,
+            f"the validation loss was {before:.2f} and then {last:.2f}; guessing costs {uniform:.2f}",
+        )
+    return None
+
+
+def _out_of_budget(standing: Standing, limits: Limits) -> Ending | None:
+    for name, used, limit, unit in (
+        ("energy", standing.gross_energy_j, limits.energy_j, "J"),
+        ("time", standing.gross_time_s, limits.time_s, "s"),
+        ("token", standing.spent.tokens, limits.tokens, "tokens"),
+    ):
+        if used is not None and limit is not None and used >= limit:
+            return Ending(Outcome.OUT_OF_BUDGET, f"the run's {name} budget of {limit:g} {unit} is spent")
+    return None
+
+
+def _dominated(spent: Spent, objectives: Sequence[str], rivals: Sequence[Rival]) -> Ending | None:
+    """Sound: what is spent only grows, so a rival that needed no more than that in everything stays
+    better."""
+    bound = objective_values(objectives, spent)
+    if bound is None:
+        return None
+    for rival in rivals:
+        if all(theirs <= ours for theirs, ours in zip(rival.values, bound.values(), strict=True)):
+            needed = shown_values(dict(zip(objectives, rival.values, strict=True)))
+            return Ending(
+                Outcome.DOMINATED,
+                f"spent {shown_values(bound)} and was above the target still; trial {rival.trial} reached it "
+                f"for {needed}",
+            )
+    return None

@@ -1,0 +1,1 @@
+"""What to try next, from the records of what was tried."""

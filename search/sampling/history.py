@@ -1,0 +1,125 @@
+"""What Optuna is shown of the records: to its samplers as trials to learn from, to its storage as trials to
+look at. Pure.
+
+The two differ in a run that missed its target. A sampler learns most from it as COMPLETE, with what it had
+spent and a constraint that it broke. In the storage it is PRUNED without values, since a lower bound beside
+results is taken for the best of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.record.objective import CONSTRAINT
+from search.record.record import Record
+from search.record.target import ROLE
+from search.space.canonical import config_key
+from search.space.space import Space
+
+RUN_ID = "run_id"
+_CONSTRAINTS = "constraints"
+
+
+def sampler_history(records: Sequence[Record], space: Space, objectives: Sequence[str]) -> list[FrozenTrial]:
+    """Every configuration once, of the runs whose values can be trusted; a baseline that was run again to
+    see the noise teaches nothing new."""
+    seen: set[str] = set()
+    history = []
+    for record in records:
+        key = config_key(record.config)
+        known = record.outcome.completes and all(name in record.spent for name in objectives)
+        if not known or key in seen or record.role == ROLE:
+            continue
+        seen.add(key)
+        params, distributions = _drawn(record, space)
+        history.append(
+            create_trial(
+                state=TrialState.COMPLETE,
+                values=[float(record.spent[name]) for name in objectives],
+                params=params,
+                distributions=distributions,
+                system_attrs=system_attrs(record),
+            )
+        )
+    return history
+
+
+def state_of(record: Record) -> TrialState:
+    """What the storage calls a run that has ended."""
+    if record.feasible:
+        return TrialState.COMPLETE
+    return TrialState.PRUNED if record.outcome.completes else TrialState.FAIL
+
+
+def values_of(record: Record) -> list[float] | None:
+    return [float(value) for value in record.values.values()] if record.feasible else None
+
+
+def stored(record: Record, space: Space) -> FrozenTrial:
+    """The trial that the storage should hold for a record."""
+    params, distributions = _drawn(record, space)
+    trial = create_trial(
+        state=state_of(record),
+        values=values_of(record),
+        params=params,
+        distributions=distributions,
+        user_attrs=user_attrs(record),
+        system_attrs=system_attrs(record),
+    )
+    trial.datetime_start = _local(record.started_at) or trial.datetime_start
+    trial.datetime_complete = _local(record.ended_at) or trial.datetime_complete
+    return trial
+
+
+def user_attrs(record: Record) -> dict[str, Any]:
+    """What a person sees beside a trial. The spent of a run that missed are lower bounds, and only here."""
+    attributes = {
+        RUN_ID: record.run_id,
+        "outcome": record.outcome.value,
+        "reason": record.reason,
+        "role": record.role,
+        "meter": f"{record.meter.name} ({record.meter.kind.value})",
+        "gross_energy_j": record.gross_energy_j,
+        "best_loss": record.best_loss,
+        "flags": list(record.flags),
+    }
+    if record.outcome.completes:
+        attributes["loss_gap"] = record.loss_gap
+    if record.outcome.completes and not record.feasible:
+        attributes |= {f"spent.{name}": float(value) for name, value in record.spent.items()}
+    return attributes
+
+
+def system_attrs(record: Record) -> dict[str, Any]:
+    """What a sampler noted with the proposal, and the constraint of a run that has an end."""
+    noted = dict(record.extra.get("system_attrs", {}))
+    return noted if record.loss_gap is None else noted | constraint_attrs(record.loss_gap)
+
+
+def constraint_attrs(gap: float) -> dict[str, Any]:
+    """Optuna's own constraint, and the key that optuna-dashboard reads."""
+    return {f"{_CONSTRAINTS}:{CONSTRAINT}": float(gap), _CONSTRAINTS: [float(gap)]}
+
+
+def _drawn(record: Record, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    """A run's parameters with what they were drawn from; neither where they do not lie in the space."""
+    params = dict(record.params)
+    try:
+        distributions = space.distributions(params)
+        create_trial(values=[0.0], params=params, distributions=distributions)
+    except (KeyError, ValueError):
+        return {}, {}
+    return params, distributions
+
+
+def _local(when: str) -> datetime | None:
+    """ISO 8601 in UTC -> local time without a zone, as Optuna keeps it."""
+    try:
+        return datetime.fromisoformat(when).astimezone().replace(tzinfo=None)
+    except ValueError:
+        return None

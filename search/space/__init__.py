@@ -1,0 +1,1 @@
+"""The search space: entries by configuration path, and the configurations that they make."""

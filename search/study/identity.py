@@ -1,0 +1,87 @@
+"""What must not change when a study goes on: with another of these its numbers would not compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from model.data import Corpus
+from search.config.schema import StudyConfig, differences
+from search.errors import UserError
+from search.files.paths import shown
+from search.record.record import Record
+from search.space.space import Space
+from search.study.mirror import Mirror
+from search.study.recovery import begun_with, known_part
+from search.worker.handle import Hello
+
+
+def identity(
+    config: StudyConfig, space: Space, corpus: Corpus, validation_tokens: int, hello: Hello
+) -> dict[str, Any]:
+    """As plain JSON values."""
+    facts = {
+        "target_loss": f"auto + {config.target_margin:g}" if is_auto(config) else config.target_loss,
+        "space": space.describe(),
+        "baseline": {key: value for key, value in config.run_values().items() if key != "seed"},
+        "objectives": list(config.objective.names),
+        "study_seed": config.study.seed,
+        "sampler": asdict(config.sampler),
+        "data_sha256": corpus.sha256,
+        "tokenizer": corpus.tokenizer,
+        "validation_tokens": validation_tokens,
+        "meter": {
+            "name": hello.meter.name,
+            "counted_phases": hello.meter.counted_phases.value,
+            "settings": dict(hello.meter.settings),
+        },
+        "device": {"uuid": hello.hardware["device_uuid"], "name": hello.hardware["device"]},
+        "threads": config.device.threads,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain
+
+
+def is_auto(config: StudyConfig) -> bool:
+    return isinstance(config.target_loss, str)
+
+
+def check_records(
+    ours: Mapping[str, Any], written: Any, records: Sequence[Record], path: Path, target_loss: float | None
+) -> None:
+    """Raises UserError where a study was begun with other settings, or its file holds records of another.
+
+    `written` is what was written down of it beside them. It may be lost, or of a version before; each record
+    says enough by itself. `target_loss` is the number that it must have, which the study may have found.
+    """
+    if records and isinstance(written, Mapping):
+        _refuse_changes(f"study {records[-1].study!r}", ours, written)
+    for record in records:
+        theirs = json.loads(json.dumps(begun_with(record)))
+        part = known_part({**ours, "target_loss": target_loss}, theirs)
+        _refuse_changes(f"trial {record.trial} of {shown(path)}", part, theirs)
+
+
+def check_storage(mirror: Mirror, records: Sequence[Record], path: Path) -> None:
+    """Raises UserError where the study there is not this one, or its records are lost."""
+    theirs = mirror.known_identity()
+    if theirs is not None:
+        _refuse_changes(f"study {mirror.name!r} in {mirror.place}", mirror.identity, theirs)
+    finished = 0 if records else mirror.finished()
+    if finished:
+        trials = "a finished trial" if finished == 1 else f"{finished} finished trials"
+        raise UserError(
+            f"{shown(path)} holds no runs, and {mirror.place} {trials} of study {mirror.name!r}; put the "
+            "file back, or type study.name=OTHER for a new study"
+        )
+
+
+def _refuse_changes(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    if ours != theirs:
+        raise UserError(
+            f"{what} was begun with other settings ({'; '.join(differences(ours, theirs))}); "
+            "type study.name=OTHER for a new one, or put them back"
+        )

@@ -1,0 +1,227 @@
+"""What a person sees while a study runs: a live line on a terminal, a line a trial anywhere else."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from model.data import Corpus, unseen_share
+from model.data.ngram import NgramLoss
+from search.console.plural import counted
+from search.files.paths import shown
+from search.record.objective import shown_values
+from search.record.record import Kind, Outcome, Record
+from search.record.unseen import MANY, unseen_words
+from search.report import words
+from search.report.advice import what_next
+from search.report.console import cost_line, front_table
+from search.run.execute import RunRequest
+from search.worker.handle import Hello
+
+LARGE_BYTES = 20_000_000
+PATIENCE_S = 3.0  # after so long, people wonder
+
+
+class Watcher:
+    """Prints to `console`; everything that comes from a configuration is escaped."""
+
+    def __init__(self, console: Console, name: str, n_trials: int) -> None:
+        self._console = console
+        self._name = name
+        self._n_trials = n_trials
+        self._live: Progress | None = None
+        self._task = TaskID(0)
+        self._trial = ""
+        self._done: list[float] = []
+        self._best: Record | None = None
+        self._baseline: Record | None = None
+        self._began_s = 0.0
+        self._waiting_for = ""
+        self._loading: tuple[str, int] = ("", 0)
+        self._opened_s = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+    def note(self, text: str) -> None:
+        """One line of plain text, however long."""
+        self._console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def loading(self, what: str, done_bytes: int, total_bytes: int) -> None:
+        """A line each tenth of a download or a preparation; small ones are done before anybody wonders."""
+        tenth = 10 * done_bytes // total_bytes if total_bytes > 0 else 0
+        slow = total_bytes >= LARGE_BYTES or time.monotonic() - self._opened_s > PATIENCE_S
+        if slow and (what, tenth) != self._loading:
+            self._loading = (what, tenth)
+            share = f": {10 * tenth} % of {total_bytes / 1e6:,.0f} MB" if total_bytes > 0 else " ..."
+            self.say(f"{escape(what)}{share}")
+
+    def problem(
+        self, corpus: Corpus, ngram: NgramLoss, target_loss: float | None, validation_tokens: int
+    ) -> None:
+        """The data, the target (None: the study looks for it) and what counting reaches."""
+        per_token = corpus.validation_bytes_per_token
+        target = "to be found" if target_loss is None else words.loss_words(target_loss, per_token)
+        self.say(
+            f"[bold]{escape(self._name)}[/]: {escape(corpus.name)}, {len(corpus.train):,} training tokens, "
+            f"{corpus.vocab_size} symbols; target {target} on {validation_tokens:,} validation tokens"
+        )
+        capped = ngram.counted_tokens < len(corpus.train)
+        counted_on = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
+        reached = f"{words.loss_words(ngram.loss, per_token)} on the same tokens"
+        if ngram.order == 0:
+            self.say(f"guessing reaches {reached}, counting n-grams{counted_on} does no better")
+        else:
+            self.say(f"counting {ngram.order}-grams reaches {reached}{counted_on}")
+        self.say(words.NATS)
+        unseen = unseen_share(corpus, validation_tokens)
+        if unseen > 0:
+            self.say(f"{'[yellow]warning:[/] ' if unseen > MANY else ''}{unseen_words(unseen)}")
+        if target_loss is not None:
+            self.target(target_loss, ngram)
+
+    def target(self, target_loss: float, ngram: NgramLoss) -> None:
+        """A warning where no language model is needed."""
+        if target_loss >= ngram.loss:
+            self.say(
+                f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "
+                "does not need a language model; a claim needs a lower target"
+            )
+
+    def ready(self, hello: Hello, left_out: Sequence[str]) -> None:
+        meter = hello.meter
+        idle = "" if hello.idle_power_w is None else f"; idle {hello.idle_power_w:.1f} W"
+        self.say(
+            f"{escape(str(hello.hardware['device']))}, meter {escape(meter.name)} "
+            f"([bold]{meter.kind.value}[/]{idle}): {escape(meter.chosen_because)}"
+        )
+        for line in left_out:
+            self.say(f"left out of the space: {escape(line)}")
+
+    @contextmanager
+    def watching(self, records: Sequence[Record]) -> Iterator[None]:
+        """Live while the study runs."""
+        for record in records:
+            self._remember(record)
+        if records:
+            self.say(f"going on after {counted(len(records), 'finished trial')}")
+        self._began_s = time.monotonic()
+        if not self._console.is_terminal:
+            yield
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+        live = Progress(*columns, TextColumn("{task.fields[left]}"), console=self._console, transient=True)
+        with live:
+            self._live = live
+            self._task = live.add_task("starting", total=self._n_trials, completed=len(records), left="")
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def begin(self, run: RunRequest) -> None:
+        self._trial = f"trial {run.trial}" + (f" ({run.role})" if run.role != "search" else "")
+        self._show(self._trial)
+
+    def progress(self, partial: Record) -> None:
+        spent = "? J" if partial.counted_energy_j is None else f"{partial.counted_energy_j:.1f} J"
+        best = self._best
+        against = (
+            ""
+            if best is None
+            else f" (best {best.values['energy_to_target_j']:.1f} J)"
+            if ("energy_to_target_j" in best.values)
+            else ""
+        )
+        loss = "-" if not partial.curve else f"{partial.curve[-1].loss:.3f}"
+        kind = partial.meter.kind.value
+        self._show(f"{self._trial}: step {partial.steps}, loss {loss}, {spent} {kind}{against}")
+
+    def waiting(self, what: str) -> None:
+        if what != self._waiting_for:
+            self._waiting_for = what
+            self.say(f"{self._trial}: waiting for {escape(what)}")
+
+    def finished(self, record: Record) -> None:
+        self._remember(record)
+        self._done.append(time.monotonic())
+        if record.outcome is Outcome.REACHED:
+            told = f"{shown_values(record.values)} ({record.meter.kind.value})"
+        else:
+            told = f"{record.reason} ({record.meter.kind.value})"
+        flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""
+        self.say(
+            f"trial {record.trial} ({record.role}) {record.outcome}: {escape(told)}"
+            f"{self._against_baseline(record)}{flags}"
+        )
+        if self._live is not None:
+            self._live.update(self._task, advance=1, left=self._time_left(record.trial + 1))
+
+    def stopping(self) -> None:
+        self.say("[yellow]finishing the running trial, then the report; Ctrl-C again stops now[/]")
+
+    def stopped_now(self, folder: Path) -> None:
+        self.say(
+            f"stopped; nothing finished is lost. The same command goes on; python -m search.report "
+            f"{escape(shown(folder))} draws what there is"
+        )
+
+    def budget_spent(self, spent_j: float, limit_j: float, kind: Kind) -> None:
+        self.say(f"the study's energy budget is spent: {spent_j:.1f} J ({kind.value}) of {limit_j:g} J")
+
+    def exhausted(self) -> None:
+        self.say("every configuration of the space that could be found was tried: the study ends here")
+
+    def found_target(self, target_loss: float, ended_at: float, ngram: NgramLoss) -> None:
+        self.say(f"the baseline ends at {ended_at:.4f}: the target is {target_loss:g} nats per token")
+        self.target(target_loss, ngram)
+
+    def no_target(self, record: Record) -> None:
+        self.say(
+            "[red]target_loss=auto needs the baseline's whole schedule, and it did not come to its end:[/] "
+            f"{escape(record.reason)}; type target_loss=NUMBER, or raise what ended it"
+        )
+
+    def baseline_failed(self, record: Record) -> None:
+        self.say(f"[red]the baseline has no result, so nothing can be compared:[/] {escape(record.reason)}")
+
+    def report(self, folder: Path, page: Path) -> None:
+        """The end of a sitting: front beside baseline, what the search cost, where the report is."""
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        self._console.print(front_table(summary))
+        self.say(escape(cost_line(summary)))
+        if line := what_next(summary, shown(folder / "best.yaml")):
+            self._console.print(escape(line), highlight=False, soft_wrap=True)
+        self._console.print(f"report: {escape(shown(page))}", highlight=False, soft_wrap=True)
+
+    def _show(self, description: str) -> None:
+        if self._live is not None:
+            self._live.update(self._task, description=description)
+
+    def _remember(self, record: Record) -> None:
+        if record.role == "baseline" and not record.interrupted:
+            self._baseline = record
+        if record.feasible and (self._best is None or _first(record) < _first(self._best)):
+            self._best = record
+
+    def _against_baseline(self, record: Record) -> str:
+        baseline = self._baseline
+        if baseline is None or baseline is record or not (baseline.feasible and record.feasible):
+            return ""
+        return f", {_first(record) / _first(baseline):.2f} of the baseline's"
+
+    def _time_left(self, done: int) -> str:
+        each_s = (time.monotonic() - self._began_s) / max(1, len(self._done))
+        left_s = each_s * max(0, self._n_trials - done)
+        return f"about {left_s / 60:.0f} min left" if left_s > 90 else f"about {left_s:.0f} s left"
+
+
+def _first(record: Record) -> float:
+    return next(iter(record.values.values()))

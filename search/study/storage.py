@@ -1,0 +1,279 @@
+"""Optuna's storage: how it is opened, what is wrong with it, and the few places where its private corners
+must be touched.
+
+What is written into it, and when, is `search.study.mirror`'s.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import socket
+import sqlite3
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import optuna
+import psutil
+import sqlalchemy
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage, fail_stale_trials
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from search.errors import UserError
+from search.files.paths import shown
+from search.files.whole_file import naming
+
+HEARTBEAT_S = 10
+GRACE_S = 60
+_OWNER = "owner"
+
+
+class CorruptDatabase(UserError):
+    """A SQLite file that is damaged or is none. `path` is where it lies."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(
+            f"{shown(path)} is no database that can be read ({detail}); move it away and type the same "
+            "command: what it held is built again from records.jsonl"
+        )
+        self.path = path
+        self.detail = detail
+
+
+def open_storage(url: str, folder: Path) -> RDBStorage:
+    """`auto` is SQLite in the study's folder. Raises UserError, without any password, where it cannot be
+    opened, and CorruptDatabase where its file is damaged."""
+    default = url == "auto"
+    try:
+        parsed = URL.create("sqlite", database=str(folder / "study.db")) if default else make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise UserError(
+            f"storage must be auto or an SQLAlchemy URL like sqlite:///file.db, got {without_secret(url)!r}"
+        ) from error
+    sqlite = parsed.get_backend_name() == "sqlite"
+    arguments = {"timeout": 60} if sqlite else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            storage = RDBStorage(
+                parsed.render_as_string(hide_password=False),
+                engine_kwargs={"connect_args": arguments},
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S,
+            )
+        if sqlite:
+            _check_sqlite(storage)
+    except (SQLAlchemyError, ImportError, RuntimeError, OSError, StorageInternalError) as error:
+        if sqlite and parsed.database and is_damaged(error):
+            raise CorruptDatabase(Path(parsed.database), what_is_wrong(error, url)) from error
+        raise UserError(
+            f"the storage {place(url, folder)} cannot be opened: {what_is_wrong(error, url)}"
+        ) from error
+    return storage
+
+
+def _check_sqlite(storage: RDBStorage) -> None:
+    with storage.engine.connect() as connection:
+        found = connection.execute(sqlalchemy.text("PRAGMA quick_check(1)")).scalar_one()
+        if found != "ok":
+            raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
+        connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
+
+
+def file_of(backend: RDBStorage) -> tuple[int, int] | None:
+    """Which file a SQLite storage's path leads to now, None where it is none. One that was deleted or
+    replaced goes on taking what is written to it."""
+    path = backend.engine.url.database
+    try:
+        found = os.stat(path) if is_local(backend) and path else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
+def place(url: str, folder: Path) -> str:
+    """Where the storage is, as it may be shown."""
+    return shown(folder / "study.db") if url == "auto" else without_secret(url)
+
+
+def what_is_wrong(error: BaseException, url: str) -> str:
+    """The database's own words, of the innermost error, in one line without a password."""
+    inner = _innermost(error)
+    return scrub(" ".join(str(inner).split()) or type(inner).__name__, url)[:200]
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether it says that a SQLite file is broken, of another program, or lacks what Optuna keeps in it."""
+    inner = _innermost(error)
+    if isinstance(inner, sqlite3.OperationalError):  # locked, full, read-only, ...: nothing is broken
+        return str(inner).startswith(("no such table", "no such column", "malformed database schema"))
+    return isinstance(inner, sqlite3.DatabaseError) and not isinstance(inner, sqlite3.IntegrityError)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while True:
+        inner = getattr(error, "orig", None) or error.__cause__
+        if not isinstance(inner, BaseException):
+            return error
+        error = inner
+
+
+def remove_orphans(backend: RDBStorage) -> None:
+    """Drop what is left in SQLite of trials that were deleted by hand: their ids are given out again."""
+    if not is_local(backend):  # other databases do not let it come to this
+        return
+    kinds = ("params", "values", "intermediate_values", "user_attributes", "system_attributes", "heartbeats")
+    with backend.engine.begin() as connection:
+        for kind in kinds:
+            statement = f"DELETE FROM trial_{kind} WHERE trial_id NOT IN (SELECT trial_id FROM trials)"
+            connection.execute(sqlalchemy.text(statement))
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a database file, and what SQLite keeps beside it, to a name that is free; returns that name."""
+    for count in itertools.count(1):
+        new = path.with_name(f"{path.name}.corrupt-{count}")
+        if not new.exists():
+            break
+    with naming(path, "renamed"):
+        for suffix in ("-wal", "-shm", "-journal"):
+            beside = path.with_name(path.name + suffix)
+            if beside.exists():
+                beside.rename(new.with_name(new.name + suffix))
+        path.rename(new)
+    return new
+
+
+def is_local(backend: RDBStorage) -> bool:
+    """Whether only this machine can use the storage: SQLite does not cross machines."""
+    return backend.engine.dialect.name == "sqlite"
+
+
+def without_secret(url: str) -> str:
+    """The URL as it may be shown: no password, whichever way it was typed.
+
+    Where it does not parse, or more than one reading is possible, only its scheme is left.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return f"{url.split('://')[0]}://***" if "://" in url else "***" if set("@:") & set(url) else url
+    if url.count("@") > 1:
+        return f"{parsed.drivername}://***"
+    shown = parsed.set(query=dict.fromkeys(parsed.query, "***"))
+    return shown.render_as_string(hide_password=True)
+
+
+def scrub(text: str, url: str) -> str:
+    """`text` without the password that `url` holds, in any of its spellings."""
+    for secret in sorted(_secrets(url), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _secrets(url: str) -> set[str]:
+    found = set(re.findall(r"://[^:/@]*:(.*)@", url)) | set(re.findall(r"[?&][^=&]*=([^&]*)", url))
+    try:
+        parsed = make_url(url)
+        found |= {str(parsed.password)} if parsed.password else set()
+        found |= {str(value) for value in parsed.query.values()}
+    except (ArgumentError, ValueError):
+        found |= set(re.findall(r":([^:@/]+)[@/]", url)) | {url}
+    return {form for secret in found if secret for form in (secret, unquote(secret), quote(secret, safe=""))}
+
+
+def open_study(storage: RDBStorage, name: str, n_objectives: int) -> optuna.Study:
+    """Create or load; every objective is minimised. A loaded study keeps what it was begun with."""
+    return optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=["minimize"] * n_objectives,
+        sampler=optuna.samplers.RandomSampler(),
+        load_if_exists=True,
+    )
+
+
+def name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
+    """What optuna-dashboard writes at the axes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names(list(names))
+
+
+def beat(storage: RDBStorage, trial: Trial) -> None:
+    """Say that this trial's run is alive."""
+    storage.record_heartbeat(trial._trial_id)
+
+
+@contextmanager
+def beating(storage: RDBStorage, trial: Trial) -> Iterator[None]:
+    """Say so all the while: an evaluation or a compilation may be longer than the grace period.
+
+    Whatever the storage answers: a trial that somebody deleted has no heart, and the run goes on."""
+    done = threading.Event()
+
+    def pulse() -> None:
+        while not done.wait(HEARTBEAT_S):
+            with suppress(Exception):  # the next beat may get through
+                beat(storage, trial)
+
+    thread = threading.Thread(target=pulse, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def reopen(study: optuna.Study, frozen: FrozenTrial) -> Trial:
+    """A handle on a trial that another process left RUNNING."""
+    return Trial(study, frozen._trial_id)
+
+
+def owner() -> dict[str, Any]:
+    """User attributes that say which process runs a trial, so that a later one can tell whether it still
+    does."""
+    me = psutil.Process()
+    return {_OWNER: {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()}}
+
+
+def abandoned(study: optuna.Study, local: bool, own: bool = False) -> list[FrozenTrial]:
+    """RUNNING trials whose process is gone, of this machine. `own`: those of this process are over too.
+
+    `local`: no other machine can use the storage, so that a trial without an owner belongs to a process that
+    died before it could claim it, and one of another host to a container that had another name.
+    Trials of other machines are failed once their heartbeat is stale.
+    """
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    mine = owner()[_OWNER] if own else None
+    gone = [
+        trial
+        for trial in running
+        if _is_gone(held := trial.user_attrs.get(_OWNER), local) or (own and held == mine)
+    ]
+    if len(gone) < len(running):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            fail_stale_trials(study)
+    return gone
+
+
+def _is_gone(held: Any, local: bool) -> bool:
+    try:
+        if held is None or held["host"] != socket.gethostname():
+            return local
+        return abs(psutil.Process(held["pid"]).create_time() - float(held["started"])) > 1.0
+    except psutil.NoSuchProcess:
+        return True
+    except (KeyError, TypeError, ValueError):  # written over by hand
+        return local

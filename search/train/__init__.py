@@ -1,0 +1,1 @@
+"""One configuration alone: `python -m search.train`."""

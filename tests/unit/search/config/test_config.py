@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from model.config import ConfigError
+from search.config.schema import NAME_LENGTH, StudyConfig, check_name, check_run, check_study, differences
+from search.errors import ONE_LINE
+from search.files.paths import folder_name
+from search.record.record import CountedPhases
+
+SPACE: dict[str, Any] = {"optimizer": {"lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}}}
+
+
+def config_with(**values: Any) -> StudyConfig:
+    """A sound study with some keys replaced: `study__name="x"` is study.name=x."""
+    config = StudyConfig(space=copy.deepcopy(SPACE))
+    config.study.name = "sound"
+    for key, value in values.items():
+        *parents, last = key.split("__")
+        node: Any = config
+        for parent in parents:
+            node = getattr(node, parent)
+        assert hasattr(node, last)
+        setattr(node, last, value)
+    return config
+
+
+def test_the_defaults_with_a_name_and_a_space_are_a_study() -> None:
+    space = check_study(config_with())
+    assert [entry.path for entry in space.entries] == ["optimizer.lr"]
+
+
+def test_a_space_in_which_nothing_ever_varies_is_no_space() -> None:
+    never = {"type": "float", "low": 0.1, "high": 0.9, "when": {"schedule.name": ["trapezoid"]}}
+    with pytest.raises(
+        ConfigError, match=r"nothing in the space varies: .* schedule.name is never trapezoid"
+    ):
+        check_study(config_with(space={"schedule": {"cooldown_fraction": never}}))
+
+
+def test_a_run_needs_neither_a_name_nor_a_space() -> None:
+    check_run(StudyConfig())
+
+
+RUN_MISTAKES: list[tuple[str, Any]] = [
+    ("target_loss", 0.0),
+    ("target_loss", -1.0),
+    ("target_loss", math.nan),
+    ("target_loss", math.inf),
+    ("data__name", "shakespear"),
+    ("meter__name", "nvlm"),
+    ("meter__name", "ampere"),
+    ("meter__also", ["auto"]),
+    ("meter__also", ["roofline", "roofline"]),
+    ("meter__gpu_energy", "both"),
+    ("meter__gpus", []),
+    ("device__temperature_band_c", [40.0]),
+    ("device__temperature_band_c", [50.0, 40.0]),
+    ("device__band_limit_s", -1.0),
+    ("meter__counted_phases", "everything"),
+    ("meter__watts_per_core", 0.0),
+    ("meter__watts_per_core", math.nan),
+    ("meter__static_w", -0.1),
+    ("meter__idle_s", -1.0),
+    ("device__name", "gpu"),
+    ("device__threads", 0),
+    ("budget__hang_s", 0.0),
+    ("budget__hang_s", math.inf),
+    ("budget__run_energy_j", 0.0),
+    ("budget__run_energy_j", -5.0),
+    ("budget__run_time_s", 0.0),
+    ("budget__run_tokens", 0),
+    ("budget__study_energy_j", 0.0),
+    ("seed", -1),
+    ("model__n_layer", 0),
+    ("model__attention", "flsh"),
+    ("optimizer__lr", -0.1),
+    ("schedule__min_lr_ratio", 2.0),
+    ("train__precision", "fp9"),
+    ("evaluation__context", 0),
+]
+STUDY_MISTAKES: list[tuple[str, Any]] = [
+    ("study__name", ""),
+    ("study__name", "  "),
+    ("study__name", "two\nlines"),
+    ("study__seed", -1),
+    ("budget__n_trials", 0),
+    ("sampler__name", "gp"),
+    ("sampler__n_startup_trials", 0),
+    ("objective__names", []),
+    ("objective__names", ["energy_to_target"]),
+    ("objective__names", ["parameters", "parameters"]),
+    ("space", {}),
+    ("space", {"optimizer": {"lr": {"type": "float", "low": 2, "high": 1}}}),
+]
+
+
+def refusal(check: Any, config: StudyConfig) -> str:
+    with pytest.raises(ConfigError) as caught:
+        check(config)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("key", "value"), RUN_MISTAKES, ids=str)
+def test_a_run_refuses_a_value_that_cannot_be_meant_in_one_line_that_names_its_key(
+    key: str, value: Any
+) -> None:
+    message = refusal(check_run, config_with(**{key: value}))
+    assert "\n" not in message
+    section, _, name = key.rpartition("__")
+    # `data=` and so on are what a person types for the name of a group's option
+    assert message.startswith(f"{section}.{name} " if section else f"{name} ") or (
+        name == "name" and message.startswith(f"{section} ")
+    )
+
+
+@pytest.mark.parametrize(("key", "value"), [*RUN_MISTAKES, *STUDY_MISTAKES], ids=str)
+def test_a_study_refuses_it_too(key: str, value: Any) -> None:
+    message = refusal(check_study, config_with(**{key: value}))
+    assert "\n" not in message
+    assert key.split("__")[0] in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("data__name", "shakespear", "did you mean shakespeare?"),
+        ("meter__name", "cputime", "did you mean cpu_time?"),
+        ("objective__names", ["energy_to_target"], "did you mean energy_to_target_j?"),
+        ("device__name", "cudaa", "did you mean cuda?"),
+    ],
+)
+def test_a_near_miss_is_told_what_to_type(key: str, value: Any, hint: str) -> None:
+    assert hint in refusal(check_study, config_with(**{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("meter__static_w", 0.0),
+        ("meter__idle_s", 0.0),
+        ("seed", 0),
+        ("study__seed", 0),
+        ("budget__n_trials", 1),
+        ("budget__run_energy_j", None),
+        ("budget__run_tokens", 1),
+    ],
+)
+def test_the_edge_of_what_can_be_meant_is_accepted(key: str, value: Any) -> None:
+    check_study(config_with(**{key: value}))
+
+
+def test_a_refusal_is_shown_to_the_user_without_a_traceback() -> None:
+    assert issubclass(ConfigError, ONE_LINE)
+
+
+def test_limits_are_the_runs_budgets() -> None:
+    limits = config_with(budget__run_energy_j=5.0, budget__run_time_s=6.0, budget__run_tokens=7).limits()
+    assert (limits.energy_j, limits.time_s, limits.tokens) == (5.0, 6.0, 7)
+
+
+@pytest.mark.parametrize("policy", CountedPhases)
+def test_every_policy_can_be_configured_by_its_value(policy: CountedPhases) -> None:
+    config = config_with(meter__counted_phases=policy.value)
+    check_run(config)
+    assert config.counted_phases is policy
+
+
+# ---- names
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=NAME_LENGTH)
+tricky = st.text("./%2EF5 a", min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("name", ["demo", "my study", "lr=0.1, größer", "a.b", "..."[:1] + "x", "-m", "日本"])
+def test_a_name_that_can_be_read_on_one_line_is_accepted(name: str) -> None:
+    check_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "\t", "a\nb", "a\x1b[31mb", "a\x00b", "x" * (NAME_LENGTH + 1), "日" * 100, "/" * 100]
+)
+def test_a_name_that_cannot_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^study\.name [^\n\x00\x1b]*$"):
+        check_name(name)
+
+
+@given(names | tricky)
+def test_a_folders_name_is_one_visible_component_of_a_path(name: str) -> None:
+    folder = folder_name(name)
+    assert folder
+    assert "/" not in folder
+    assert not folder.startswith(".")
+
+
+@given(names | tricky, names | tricky)
+@example("a/b", "a%2Fb")
+@example(".a", "%2Ea")
+def test_two_studies_never_share_a_folder(first: str, second: str) -> None:
+    assert (folder_name(first) == folder_name(second)) == (first == second)
+
+
+@given(st.text("abcXYZ019-_ .,=äß日", min_size=1).filter(lambda name: not name.startswith(".")))
+def test_a_plain_name_is_its_own_folder(name: str) -> None:
+    assert folder_name(name) == name
+
+
+# ---- differences
+
+leaves = st.integers(0, 2) | st.text(max_size=1) | st.lists(st.integers(0, 1), max_size=2)
+trees = st.recursive(
+    st.dictionaries(st.sampled_from("abc"), leaves, max_size=3),
+    lambda children: st.dictionaries(st.sampled_from("abc"), leaves | children, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_a_difference_names_its_path_and_both_values() -> None:
+    theirs = {"optimizer": {"lr": 0.1, "name": "adamw"}, "target_loss": 2.0, "gone": 1}
+    ours = {"optimizer": {"lr": 0.2, "name": "adamw"}, "target_loss": 2.0, "new": [1]}
+    assert differences(ours, theirs) == ["gone: 1 -> None", "new: None -> [1]", "optimizer.lr: 0.1 -> 0.2"]
+
+
+def test_a_section_that_became_a_value_is_one_difference() -> None:
+    assert differences({"space": 1}, {"space": {"lr": 2}}) == ["space: {'lr': 2} -> 1"]
+
+
+@given(trees)
+def test_nothing_differs_from_itself(tree: dict[str, Any]) -> None:
+    assert differences(tree, copy.deepcopy(tree)) == []
+
+
+@given(trees, trees)
+def test_whatever_is_unequal_differs_and_the_other_way_round_as_often(
+    ours: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    assert bool(differences(ours, theirs)) == (ours != theirs)
+    assert len(differences(ours, theirs)) == len(differences(theirs, ours))

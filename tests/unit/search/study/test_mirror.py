@@ -1,0 +1,578 @@
+"""Optuna's storage as a picture of the records, whatever is done to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from records_factory import make_record
+
+from search.config.schema import StudyConfig
+from search.errors import UserError
+from search.record.record import Outcome, Record
+from search.run.execute import RunRequest
+from search.sampling.history import state_of
+from search.space.space import parse_space
+from search.study.mirror import Mirror
+from search.study.recovery import NO_NUMBER, disagreement
+from search.study.storage import open_storage, owner
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed to be used:UserWarning"),
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+]
+
+NAMES = ("energy_to_target_j", "time_to_target_s")
+SPACE = parse_space(
+    {
+        "optimizer.lr": {"type": "float", "low": 0.1, "high": 0.9, "step": 0.1},
+        "train.batch_size": {"type": "categorical", "choices": [4, 8]},
+    },
+    StudyConfig().run_values(),
+)
+IDENTITY: dict[str, Any] = {"target_loss": 2.3, "space": SPACE.describe()}
+OUTCOMES = [
+    *(Outcome.REACHED, Outcome.OUT_OF_BUDGET, Outcome.DOMINATED, Outcome.DIVERGED, Outcome.CRASHED),
+    *(Outcome.UNMEASURED, Outcome.REACHED),
+]
+
+
+@dataclass
+class Study:
+    """A study whose runs are made up: what the loop does with its mirror, and nothing else."""
+
+    folder: Path
+    names: tuple[str, ...] = NAMES
+    records: list[Record] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.mirror = self.opened()
+
+    def opened(self) -> Mirror:
+        return Mirror.open("auto", self.folder, "a study", self.names, IDENTITY, SPACE, self.said.append)
+
+    def resume(self) -> None:
+        self.mirror.close()
+        self.mirror = self.opened()
+        self.mirror.reconcile(self.records)
+
+    def request(self, **fields: Any) -> RunRequest:
+        count = len(self.records)
+        made: dict[str, Any] = {
+            "study": "a study",
+            "trial": NO_NUMBER,
+            "run_id": f"run-{count}",
+            "role": "search",
+            "params": {"optimizer.lr": (count % 9 + 1) / 10, "train.batch_size": 4},
+            "config": {},
+            "target_loss": 2.3,
+            "objectives": self.names,
+            "vocab_size": 65,
+        }
+        return RunRequest(**(made | fields))
+
+    def begin(self, **fields: Any) -> RunRequest:
+        run = self.request(**fields)
+        return replace(run, trial=self.mirror.begin(run, self.records))
+
+    def end(self, run: RunRequest, outcome: Outcome = Outcome.REACHED) -> Record:
+        record = made_up(run, outcome, energy_j=5.0 + len(self.records), names=self.names)
+        self.records.append(record)
+        self.mirror.tell(record, self.records)
+        return record
+
+    def run(self, *outcomes: Outcome) -> None:
+        for outcome in outcomes:
+            self.end(self.begin(), outcome)
+
+    def trials(self) -> list[FrozenTrial]:
+        """As somebody else reads them."""
+        return self.storage.get_trials()
+
+    def agrees(self) -> bool:
+        return disagreement(self.records, self.trials()) == ""
+
+    @property
+    def storage(self) -> optuna.Study:
+        url = f"sqlite:///{self.folder / 'study.db'}"
+        return optuna.load_study(study_name="a study", storage=url)
+
+
+def made_up(run: RunRequest, outcome: Outcome, energy_j: float, names: tuple[str, ...] = NAMES) -> Record:
+    record = make_record(
+        run.trial,
+        energy_j=energy_j,
+        outcome=outcome,
+        params=dict(run.params),
+        run_id=run.run_id,
+        role=run.role,
+        extra={"index": run.trial, "system_attrs": {}},
+    )
+    return replace(
+        record,
+        values={name: record.values[name] for name in names if name in record.values},
+        spent={name: record.spent[name] for name in names if name in record.spent},
+    )
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with Optuna's tables in it, which take a second to make."""
+    folder = tmp_path_factory.mktemp("blank")
+    backend = open_storage("auto", folder)
+    backend.remove_session()
+    backend.engine.dispose()
+    return folder / "study.db"
+
+
+@pytest.fixture
+def study(tmp_path: Path, blank: Path) -> Iterator[Study]:
+    shutil.copy(blank, tmp_path / "study.db")
+    made = Study(tmp_path)
+    made.mirror.reconcile([])
+    yield made
+    made.mirror.close()
+
+
+# ---- what it shows
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_only_a_run_that_reached_the_target_has_values(study: Study, outcome: Outcome) -> None:
+    study.run(outcome)
+    (trial,), (record,) = study.trials(), study.records
+    assert trial.state is state_of(record)
+    assert (trial.values is not None) == (outcome is Outcome.REACHED)
+    assert trial.params == dict(record.params)
+    if outcome.completes:
+        assert trial.user_attrs["loss_gap"] == record.loss_gap
+        assert trial.constraints["loss_gap"] == trial.system_attrs["constraints"][0] == record.loss_gap
+    if outcome in (Outcome.OUT_OF_BUDGET, Outcome.DOMINATED, Outcome.DIVERGED):
+        assert trial.state is TrialState.PRUNED
+        assert trial.user_attrs["spent.energy_to_target_j"] == record.spent["energy_to_target_j"]
+        assert trial.user_attrs["spent.time_to_target_s"] == record.spent["time_to_target_s"]
+
+
+@pytest.mark.parametrize("names", [NAMES, NAMES[:1]])
+def test_a_run_that_missed_cannot_win_in_optuna_or_its_dashboard(
+    tmp_path: Path, blank: Path, names: tuple[str, ...]
+) -> None:
+    """The runs that missed are the cheaper ones."""
+    shutil.copy(blank, tmp_path / "study.db")
+    study = Study(tmp_path, names)
+    study.mirror.reconcile([])
+    study.run(Outcome.OUT_OF_BUDGET, Outcome.DOMINATED, Outcome.DIVERGED, Outcome.REACHED, Outcome.REACHED)
+    assert [trial.number for trial in study.storage.best_trials] == [3]
+    dashboard = Dashboard(tmp_path)
+    assert [trial["number"] for trial in dashboard.detail()["best_trials"]] == [3]
+    study.mirror.close()
+
+
+def test_nobody_wins_where_all_missed(study: Study) -> None:
+    study.run(Outcome.OUT_OF_BUDGET, Outcome.DOMINATED)
+    assert study.storage.best_trials == []
+    assert Dashboard(study.folder).detail()["best_trials"] == []
+
+
+def test_a_study_of_the_version_before_goes_on_and_its_misses_lose_their_values(tmp_path: Path) -> None:
+    """That version told COMPLETE with what was spent, and kept no run's name."""
+    study = Study(tmp_path)
+    study.mirror.study.set_user_attr("identity", IDENTITY)
+    for outcome in OUTCOMES:
+        run = study.request(trial=len(study.records))
+        record = made_up(run, outcome, energy_j=5.0 + run.trial)
+        study.records.append(record)
+        if outcome.completes:
+            complete = {"values": list(record.spent.values()), "state": TrialState.COMPLETE}
+        else:
+            complete = {"state": TrialState.FAIL}
+        params = dict(run.params)
+        study.storage.add_trial(
+            create_trial(params=params, distributions=SPACE.distributions(params), **complete)
+        )
+    study.resume()
+    assert study.agrees()
+    assert [trial.number for trial in study.storage.best_trials] == [0]
+    assert len(study.said) == 1
+    assert "trial 1 is COMPLETE there, and its run ended as OUT_OF_BUDGET" in study.said[0]
+    study.run(Outcome.REACHED)
+    study.resume()
+    assert len(study.said) == 1
+    study.mirror.close()
+
+
+# ---- optuna-dashboard's buttons
+
+
+class Dashboard:
+    """The program itself, asked in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        dashboard = pytest.importorskip("optuna_dashboard")
+        self.app = dashboard.wsgi(f"sqlite:///{folder / 'study.db'}")
+
+    def ask(self, method: str, path: str, **body: Any) -> tuple[str, Any]:
+        content = json.dumps(body).encode()
+        environ: dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        environ |= {
+            "PATH_INFO": path,
+            "REQUEST_METHOD": method,
+            "CONTENT_TYPE": "application/json",
+            "CONTENT_LENGTH": str(len(content)),
+            "wsgi.input": BytesIO(content),
+        }
+        status = ""
+
+        def start(line: str, headers: object, problem: object = None) -> None:
+            nonlocal status
+            status = line
+
+        answer = b"".join(self.app(environ, start))
+        return status, json.loads(answer or b"null")
+
+    def study_id(self) -> int:
+        found = self.ask("GET", "/api/studies")[1]["study_summaries"]
+        return int(next(one["study_id"] for one in found if one["study_name"] == "a study"))
+
+    def detail(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask("GET", f"/api/studies/{self.study_id()}")[1]
+        return found
+
+    def trial_id(self, number: int) -> int:
+        return int(next(one["trial_id"] for one in self.detail()["trials"] if one["number"] == number))
+
+    def press(self, method: str, path: str, **body: Any) -> None:
+        status, answer = self.ask(method, path, **body)
+        assert status.startswith("20"), (status, answer)
+
+
+Press = Callable[[Study], None]
+
+
+def fail_the_running_trial(study: Study) -> None:
+    board = Dashboard(study.folder)
+    board.press("POST", f"/api/trials/{board.trial_id(len(study.records))}/tell", state="Fail")
+
+
+def complete_the_running_trial(study: Study) -> None:
+    board = Dashboard(study.folder)
+    path = f"/api/trials/{board.trial_id(len(study.records))}/tell"
+    board.press("POST", path, state="Complete", values=[0.0, 0.0])
+
+
+def rename_the_study(study: Study) -> None:
+    board = Dashboard(study.folder)
+    board.press("POST", f"/api/studies/{board.study_id()}/rename", study_name="mine")
+
+
+def delete_the_study(study: Study) -> None:
+    board = Dashboard(study.folder)
+    board.press("DELETE", f"/api/studies/{board.study_id()}")
+
+
+def delete_the_study_and_make_another_of_its_name(study: Study) -> None:
+    delete_the_study(study)
+    Dashboard(study.folder).press("POST", "/api/studies", study_name="a study", directions=["maximize"])
+
+
+def replace_the_study_by_another_of_its_id(study: Study) -> None:
+    delete_the_study(study)
+    Dashboard(study.folder).press("POST", "/api/studies", study_name="other", directions=["minimize"] * 2)
+
+
+def _sql(study: Study, *statements: str) -> None:
+    with closing(sqlite3.connect(study.folder / "study.db")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def delete_the_running_trial(study: Study) -> None:
+    _sql(study, f"DELETE FROM trials WHERE number = {len(study.records)}")
+
+
+def delete_a_finished_trial(study: Study) -> None:
+    _sql(study, "DELETE FROM trials WHERE number = 1")
+
+
+def delete_all_trials(study: Study) -> None:
+    _sql(study, "DELETE FROM trials")
+
+
+def change_a_value(study: Study) -> None:
+    _sql(study, "UPDATE trial_values SET value = 0.0")
+
+
+def drop_a_table(study: Study) -> None:
+    _sql(study, "DROP TABLE trial_user_attributes")
+
+
+def delete_the_file(study: Study) -> None:
+    for path in study.folder.glob("study.db*"):
+        path.unlink()
+
+
+def put_garbage_in_its_place(study: Study) -> None:
+    delete_the_file(study)
+    (study.folder / "study.db").write_bytes(b"garbage " * 1000)
+
+
+def overwrite_it_with_garbage(study: Study) -> None:
+    with (study.folder / "study.db").open("r+b") as file:
+        file.write(os.urandom(30_000))
+    for path in study.folder.glob("study.db-*"):
+        path.unlink()
+
+
+def empty_it(study: Study) -> None:
+    delete_the_file(study)
+    (study.folder / "study.db").touch()
+
+
+def finish_a_trial_of_ones_own(study: Study) -> None:
+    study.storage.add_trial(create_trial(values=[0.0, 0.0]))
+
+
+def ask_for_a_trial_of_ones_own(study: Study) -> None:
+    study.storage.ask()
+
+
+PRESSED: list[Press] = [
+    *(fail_the_running_trial, complete_the_running_trial, rename_the_study, delete_the_study),
+    *(delete_the_study_and_make_another_of_its_name, replace_the_study_by_another_of_its_id),
+    *(delete_the_running_trial, delete_a_finished_trial, delete_all_trials, change_a_value, drop_a_table),
+    *(delete_the_file, put_garbage_in_its_place, overwrite_it_with_garbage, empty_it),
+    *(finish_a_trial_of_ones_own, ask_for_a_trial_of_ones_own),
+]
+
+
+@pytest.mark.parametrize("press", PRESSED)
+def test_whatever_is_pressed_while_a_run_goes_on_the_records_win(study: Study, press: Press) -> None:
+    study.run(Outcome.REACHED, Outcome.OUT_OF_BUDGET, Outcome.CRASHED)
+    run = study.begin()
+    press(study)
+    study.end(run)
+    study.run(Outcome.OUT_OF_BUDGET, Outcome.REACHED)
+    study.mirror.reconcile(study.records)  # the end of the sitting
+    assert study.agrees()
+    assert len({record.trial for record in study.records}) == len(study.records) == 6
+    best = {trial.number for trial in study.storage.best_trials}
+    assert best == {0}
+    assert all("\n" not in line for line in study.said)
+
+
+@pytest.mark.parametrize("press", [one for one in PRESSED if "running" not in one.__name__])
+def test_whatever_is_pressed_between_two_sittings_a_resume_puts_it_right(study: Study, press: Press) -> None:
+    study.run(Outcome.REACHED, Outcome.OUT_OF_BUDGET, Outcome.CRASHED)
+    study.mirror.close()
+    press(study)
+    study.resume()
+    assert study.agrees()
+    study.run(Outcome.REACHED)
+    assert [record.trial for record in study.records][:3] == [0, 1, 2]
+    assert study.agrees()
+    said = len(study.said)
+    study.resume()
+    assert len(study.said) == said
+
+
+def test_what_was_put_right_is_said_in_one_line_that_names_the_file_and_the_reason(study: Study) -> None:
+    study.run(Outcome.REACHED, Outcome.REACHED)
+    delete_the_study(study)
+    study.resume()
+    (line,) = study.said
+    assert "study.db: it holds nothing of the study; built again from the 2 runs of" in line
+
+
+def test_a_damaged_file_is_named_and_set_aside_as_it_was(study: Study) -> None:
+    study.run(Outcome.REACHED, Outcome.REACHED)
+    study.mirror.close()
+    put_garbage_in_its_place(study)
+    study.resume()
+    assert (study.folder / "study.db.corrupt-1").read_bytes() == b"garbage " * 1000
+    assert "study.db is damaged (file is not a database); it was set aside as" in study.said[0]
+    assert "built again from the 2 runs" in study.said[1]
+
+
+def test_trials_that_no_record_knows_are_kept_beside_the_study(study: Study) -> None:
+    study.run(Outcome.REACHED)
+    finish_a_trial_of_ones_own(study)
+    study.resume()
+    assert "what it held is kept as study 'a study (set aside" in study.said[0]
+    names = optuna.get_all_study_names(f"sqlite:///{study.folder / 'study.db'}")
+    assert len(names) == 2
+
+
+def test_notes_outlive_what_is_built_anew(study: Study) -> None:
+    study.run(Outcome.REACHED, Outcome.REACHED)
+    board = Dashboard(study.folder)
+    board.press("PUT", f"/api/studies/{board.study_id()}/note", body="of the study", version=1)
+    path = f"/api/studies/{board.study_id()}/{board.trial_id(1)}/note"
+    board.press("PUT", path, body="of trial 1", version=1)
+    run = study.begin()
+    fail_the_running_trial(study)
+    study.end(run)
+    assert study.agrees()
+    detail = Dashboard(study.folder).detail()
+    assert detail["note"]["body"] == "of the study"
+    assert [trial["note"]["body"] for trial in detail["trials"]] == ["", "of trial 1", ""]
+
+
+def test_a_note_that_is_edited_changes_nothing_else(study: Study) -> None:
+    study.run(Outcome.REACHED)
+    run = study.begin()
+    board = Dashboard(study.folder)
+    board.press("PUT", f"/api/studies/{board.study_id()}/note", body="a thought", version=1)
+    study.end(run)
+    study.resume()
+    assert study.agrees()
+    assert study.said == []
+
+
+def test_a_running_trial_that_nobody_knows_of_is_failed_with_a_reason(study: Study) -> None:
+    study.run(Outcome.REACHED)
+    trial = study.storage.ask()
+    study.resume()
+    found = study.trials()[trial.number]
+    assert found.state is TrialState.FAIL
+    assert "no record" in found.user_attrs["reason"]
+    study.run(Outcome.REACHED)
+    assert [record.trial for record in study.records] == [0, 2]
+    assert study.agrees()
+
+
+def test_a_trial_of_another_process_that_lives_is_not_built_over(study: Study) -> None:
+    study.run(Outcome.REACHED)
+    theirs = study.storage.ask()
+    held = owner()
+    (key,) = held
+    theirs.set_user_attr(key, held[key] | {"pid": os.getppid(), "started": _started(os.getppid())})
+    change_a_value(study)
+    with pytest.raises(UserError, match="trial 1 runs there in another process"):
+        study.resume()
+
+
+def _started(pid: int) -> float:
+    import psutil
+
+    return float(psutil.Process(pid).create_time())
+
+
+@pytest.mark.parametrize("ends", ["whole", "torn"])
+def test_a_storage_that_cannot_be_written_is_one_line_that_names_it(study: Study, ends: str) -> None:
+    """The folder is gone for good: nothing can be put right."""
+    study.run(Outcome.REACHED)
+    delete_the_file(study)
+    (study.folder / "study.db").mkdir()
+    study.mirror.close()
+    with pytest.raises(UserError, match=r"the storage .*study\.db cannot be") as caught:
+        study.resume()
+    assert "\n" not in str(caught.value)
+
+
+steps = st.lists(st.sampled_from([*PRESSED, "run", "missed", "crashed", "resume"]), min_size=1, max_size=7)
+
+
+@settings(max_examples=8)
+@given(steps=steps)
+def test_in_whatever_order_things_happen_the_last_word_is_the_records(
+    tmp_path_factory: pytest.TempPathFactory, blank: Path, steps: list[Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("order")
+    shutil.copy(blank, folder / "study.db")
+    study = Study(folder)
+    study.mirror.reconcile([])
+    outcomes = {"run": Outcome.REACHED, "missed": Outcome.DOMINATED, "crashed": Outcome.CRASHED}
+    study.run(Outcome.REACHED, Outcome.OUT_OF_BUDGET)
+    for step in steps:
+        if step == "resume":
+            study.resume()
+        elif isinstance(step, str):
+            study.run(outcomes[step])
+        else:
+            run = study.begin()
+            with suppress(Exception):  # a button that finds nothing to press
+                step(study)
+            study.end(run)
+    study.resume()
+    assert study.agrees()
+    assert len({record.trial for record in study.records}) == len(study.records)
+    study.mirror.close()
+
+
+# ---- trials that somebody enqueued
+
+
+def test_an_enqueued_trial_becomes_the_run_that_it_asked_for(study: Study) -> None:
+    study.run(Outcome.REACHED)
+    params = {"optimizer.lr": 0.8, "train.batch_size": 8}
+    study.storage.enqueue_trial(params, user_attrs={"why": "a hunch"})
+    (waiting,) = study.mirror.waiting(study.records)
+    assert waiting.params == params
+    run = study.begin(trial=waiting.number, params=params)
+    assert run.trial == 1
+    study.end(run)
+    trial = study.trials()[1]
+    assert trial.params == params
+    assert trial.user_attrs["why"] == "a hunch"
+    assert study.mirror.waiting(study.records) == []
+    assert study.agrees()
+
+
+def test_a_run_that_nobody_enqueued_leaves_those_that_wait_alone(study: Study) -> None:
+    study.storage.enqueue_trial({"optimizer.lr": 0.8})
+    study.run(Outcome.REACHED)
+    assert [(record.trial, dict(record.params)) for record in study.records] == [
+        (1, {"optimizer.lr": 0.1, "train.batch_size": 4})
+    ]
+    assert len(study.mirror.waiting(study.records)) == 1
+    assert study.agrees()
+
+
+def test_an_enqueued_trial_that_was_withdrawn_meanwhile_is_run_all_the_same(study: Study) -> None:
+    params = {"optimizer.lr": 0.8, "train.batch_size": 8}
+    study.storage.enqueue_trial(params)
+    (waiting,) = study.mirror.waiting(study.records)
+    _sql(study, "UPDATE trials SET state = 'FAIL'")
+    run = study.begin(trial=waiting.number, params=params)
+    study.end(run)
+    assert run.trial == 1
+    assert study.agrees()
+
+
+def test_a_refused_trial_says_why_and_has_no_record(study: Study) -> None:
+    study.storage.enqueue_trial({"optimizer.lr": 7})
+    (waiting,) = study.mirror.waiting(study.records)
+    study.mirror.refuse(waiting, "optimizer.lr must be ...", study.records)
+    (trial,) = study.trials()
+    assert (trial.state, trial.user_attrs["reason"]) == (TrialState.FAIL, "optimizer.lr must be ...")
+    study.run(Outcome.REACHED)
+    delete_a_finished_trial(study)
+    study.resume()
+    assert study.trials()[0].user_attrs["reason"] == "optimizer.lr must be ..."
+    assert study.agrees()
+
+
+def test_trials_that_wait_outlive_what_is_built_anew(study: Study) -> None:
+    study.run(Outcome.REACHED)
+    study.storage.enqueue_trial({"optimizer.lr": 0.8})
+    change_a_value(study)
+    study.resume()
+    (waiting,) = study.mirror.waiting(study.records)
+    assert waiting.params == {"optimizer.lr": 0.8}
