@@ -104,3 +104,7 @@ def look_through(space: Space, capabilities: Capabilities) -> tuple[str, Sequenc
         if (reason := unrunnable(RunConfig.from_mapping(space.config(params)), capabilities.device_type))
     )
     return said, [(reason, count / len(points)) for reason, count in reasons.most_common()]
+
+
+if __name__ == "__main__":
+    main()

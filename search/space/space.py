@@ -552,9 +552,3 @@ def _check_corners(space: Space) -> None:
                 raise ConfigError(
                     f"space.{entry.path} leads to a configuration that cannot be: {error}"
                 ) from error
-
-
-if __name__ == "__main__":
-    from search.space.__main__ import main
-
-    main()
