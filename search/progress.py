@@ -152,10 +152,7 @@ class Watcher:
     def finished(self, record: Record) -> None:
         self._remember(record)
         self._done.append(time.monotonic())
-        if record.outcome is Outcome.REACHED:
-            told = f"{shown_values(record.values)} ({record.meter.kind.value})"
-        else:
-            told = f"{record.reason} ({record.meter.kind.value})"
+        told = _what_it_took(record)
         flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""
         self.say(
             f"trial {record.trial} ({record.role}) {record.outcome}: {escape(told)}"
@@ -221,6 +218,18 @@ class Watcher:
         each_s = (time.monotonic() - self._began_s) / max(1, len(self._done))
         left_s = each_s * max(0, self._n_trials - done)
         return f"about {left_s / 60:.0f} min left" if left_s > 90 else f"about {left_s:.0f} s left"
+
+
+def _what_it_took(record: Record) -> str:
+    """What a run cost or why it ended; the kind of its joules where there are joules in it."""
+    kind = f" ({record.meter.kind.value})" if "energy_to_target_j" in record.spent else ""
+    if record.outcome is Outcome.REACHED:
+        return f"{shown_values(record.values)}{kind}"
+    if record.outcome is not Outcome.OUT_OF_BUDGET or record.best_loss is None:
+        return f"{record.reason}{kind if record.outcome is Outcome.DOMINATED else ''}"
+    return (
+        f"{record.reason}; best loss {words.nats(record.best_loss)}, spent {shown_values(record.spent)}{kind}"
+    )
 
 
 def _first(record: Record) -> float:

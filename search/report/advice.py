@@ -27,9 +27,14 @@ def confirm(recipe: str) -> str:
     )
 
 
+def is_worth_confirming(saving: str) -> bool:
+    """Whether the best trial may have saved something (`Saving`)."""
+    return saving in ("saves", "unknown")
+
+
 def what_next(summary: Mapping[str, Any], recipe: str) -> str:
     """The line after a study's findings: how to confirm its best, or what to do where nothing was reached."""
-    if summary["best"] is not None and summary["saving"] in ("saves", "unknown"):
+    if summary["best"] is not None and is_worth_confirming(summary["saving"]):
         return confirm(recipe)
     return missed(summary)
 
