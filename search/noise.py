@@ -56,7 +56,7 @@ def reference(runs: Sequence[Record], objectives: Sequence[str]) -> Record | Non
 
 
 def in_order(objectives: Sequence[str]) -> Callable[[Record], tuple[float, ...]]:
-    """The key by which runs rank: a later objective decides where those before it are equal, as counts are."""
+    """The key by which runs rank: where objectives are equal, as counts are, later ones decide."""
     return lambda record: tuple(record.values[name] for name in objectives)
 
 

@@ -16,6 +16,7 @@ from search.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_
 from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.meters import SideBySide, side_by_side
 from search.report.values import flat
+from search.target import ROLE as TARGET_ROLE
 from search.trial import MeterInfo, Outcome, Record
 from search.unseen import MANY, unseen_words
 
@@ -236,7 +237,7 @@ def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:
 
 def _to_the_target(records: Sequence[Record]) -> list[Record]:
     """All runs but the one by which a study with target_loss=auto found its target."""
-    return [record for record in records if record.role != "target"]
+    return [record for record in records if record.role != TARGET_ROLE]
 
 
 def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:

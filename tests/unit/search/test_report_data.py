@@ -33,7 +33,7 @@ from search.report.importance import MIN_TRIALS, parameter_importance
 from search.report.meters import Comparison
 from search.report.schema import summary_schema
 from search.report.summary_json import summary
-from search.report.table import trials_frame
+from search.report.table import runs_table, trials_frame
 from search.report.words import nats, quantity, ratio, redacted
 from search.trial import CountedPhases, Kind, MeterInfo, Outcome, Record
 
@@ -399,6 +399,26 @@ def test_a_further_objective_within_its_noise_says_so() -> None:
     found = headline(view_of(*runs, make_record(1, energy_j=12.0, time_s=10.0)))
     assert "(10.0 s against 30.0 s, within noise)" in found.text
     assert any("of its energy and a factor of" in caveat for caveat in found.caveats)
+
+
+def test_the_row_of_the_run_that_finds_the_target_has_no_target_and_no_gap() -> None:
+    finds = make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
+    view = view_of(finds, again(1, 60.0))
+    frame = trials_frame(view)
+    assert frame["target_loss"].dropna().tolist() == [2.3]
+    assert frame["loss_gap"].count() == 1
+    columns, rows = runs_table(view)
+    energy = next(n for n, column in enumerate(columns) if column.heading.startswith("energy"))
+    assert [row.cells[energy].text for row in rows] == ["", "60.0"]
+
+
+def test_the_least_of_a_count_is_not_that_of_a_run_that_missed() -> None:
+    missed = make_record(1, outcome=Outcome.OUT_OF_BUDGET, parameters=100, spent={"parameters": 100.0})
+    reached = make_record(2, parameters=200, values={"parameters": 200.0}, spent={"parameters": 200.0})
+    ranked = trials_frame(view_of(missed, reached, names=("parameters",)))
+    assert ranked.loc[ranked["parameters"].idxmin(), "trial"] == 2
+    assert ranked["run_parameters"].tolist() == [100, 200]
+    assert trials_frame(view_of(missed, reached))["parameters"].tolist() == [100, 200]
 
 
 def test_without_a_second_run_of_the_baseline_the_noise_floor_is_not_known() -> None:
