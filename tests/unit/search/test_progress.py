@@ -33,3 +33,15 @@ def test_the_kind_of_energy_stands_only_beside_joules(outcome: Outcome) -> None:
         record, values=COUNT if record.values else {}, spent=COUNT if record.spent else {}
     )
     assert "(estimated)" not in line_of(counted)
+
+
+def test_the_live_line_counts_what_the_budget_counts() -> None:
+    output = io.StringIO()
+    watcher = Watcher(Console(file=output, width=200, force_terminal=True), "demo", 3)
+    records = [make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET), make_record(1, role="baseline")]
+    with watcher.watching(records):
+        for record in (make_record(2), make_record(3), make_record(4, role="baseline")):
+            watcher.finished(record)
+    assert "3/3" in output.getvalue()
+    assert "4/3" not in output.getvalue()
+    assert "5/3" not in output.getvalue()
