@@ -94,7 +94,8 @@ class Watcher:
         if target_loss >= ngram.loss:
             self.say(
                 f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "
-                "does not need a language model; a claim needs a lower target (more train.max_steps, a larger model)"
+                "does not need a language model; a claim needs a lower target "
+                "(more train.max_steps, a larger model)"
             )
 
     def ready(self, hello: Hello, left_out: Sequence[str]) -> None:
