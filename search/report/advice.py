@@ -52,6 +52,13 @@ def missed(summary: Mapping[str, Any]) -> str:
     trial, loss = closest["trial"], closest["best_loss"]
     return (
         f"Nothing reached the target of {target:g} nats per token; the closest, trial {trial}, came to "
-        f"{loss:.4f}. For a target that it reaches, type study.name=OTHER "
-        f"target_loss={reachable_target(loss):g}; for what the baseline ends at, target_loss=auto."
+        f"{loss:.4f}. {another_target(loss)}"
+    )
+
+
+def another_target(closest_loss: float) -> str:
+    """What to type where nothing reached the target."""
+    return (
+        "For a target that it reaches, type study.name=OTHER "
+        f"target_loss={reachable_target(closest_loss):g}; for what the baseline ends at, target_loss=auto."
     )

@@ -24,7 +24,9 @@ def headline(view: StudyView, recipe: str = "best.yaml") -> Headline:
     if not view.records:
         return Headline("No run has finished yet.", ())
     if view.best is None:
-        return Headline(_nothing_reached(view), ())
+        closest = None if view.baseline_reached else view.closest
+        loss = None if closest is None else closest.best_loss
+        return Headline(_nothing_reached(view), () if loss is None else (advice.another_target(loss),))
     if view.baseline is None:
         text = f"{_reached_for(view, view.best)}; there is no baseline to compare it with."
     elif not view.baseline_reached:
@@ -216,8 +218,9 @@ def _caveats(view: StudyView, recipe: str) -> tuple[str, ...]:
     best = view.best
     assert best is not None
     caveats = [_lookup_caveat(view, best)] if view.is_apart(best) else []
-    confirm = f" {advice.confirm(recipe)}" if advice.is_worth_confirming(view.saving) else ""
-    caveats += [f"One run each.{confirm}", _noise_caveat(view)]
+    if advice.is_worth_confirming(view.saving):
+        caveats.append(f"One run each. {advice.confirm(recipe)}")
+    caveats.append(_noise_caveat(view))
     other = view.best_without_lookup if view.is_apart(best) else None
     compared = [record for record in (best, other, view.baseline) if record is not None]
     caveats += [

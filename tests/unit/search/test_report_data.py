@@ -421,6 +421,11 @@ def test_the_least_of_a_count_is_not_that_of_a_run_that_missed() -> None:
     assert trials_frame(view_of(missed, reached))["parameters"].tolist() == [100, 200]
 
 
+def test_where_nothing_reached_the_target_the_page_too_says_what_to_type() -> None:
+    (caveat,) = headline(view_of(SHORT_BASELINE)).caveats
+    assert "type study.name=OTHER target_loss=2.46" in caveat
+
+
 def test_without_a_second_run_of_the_baseline_the_noise_floor_is_not_known() -> None:
     caveats = headline(view_of(BASELINE, CHEAP)).caveats
     assert any("The noise floor is not known: the baseline ran once" in caveat for caveat in caveats)
