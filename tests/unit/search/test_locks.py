@@ -127,6 +127,12 @@ def test_tests_and_containers_name_a_folder_of_their_own(
     holder.communicate("\n")
 
 
+def test_a_folder_that_depends_on_where_one_stands_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "locks")
+    with pytest.raises(UserError, match=f"type {VARIABLE}=/"):
+        lock_folder()
+
+
 def test_the_default_place_is_not_the_temporary_folder_of_a_job(tmp_path: Path) -> None:
     before = lock_folder()
     script = "from search.locks import lock_folder; print(lock_folder())"
