@@ -49,6 +49,11 @@ def for_all(tmp_path: Path) -> Callable[[str, int], Path]:
     return make
 
 
+@pytest.fixture(autouse=True)
+def no_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
 def hold(name: str, *more: str, **environment: str) -> subprocess.Popen[str]:
     process = begin(name, *more, **environment)
     assert process.stdout is not None
