@@ -50,6 +50,8 @@ def lock_folder(places: Collection[Path] = PLACES) -> Path:
     named = os.environ.get(VARIABLE)
     if named:
         folder = Path(named)
+        if not folder.is_absolute():  # each folder that somebody types in would have locks of its own
+            raise UserError(f"{VARIABLE}={named} must be a whole path; type {VARIABLE}={folder.absolute()}")
         with _in_words(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -24,6 +24,7 @@ from model.progress import Progress
 from model.train import train
 from search.config import DeviceSection, MeterSection
 from search.paths import cache_dir
+from search.pauses import Heartbeat
 from search.run import RunRequest, Seen, execute, to_record
 from search.station import REPORT_EVERY_S, Station, next_evaluation
 from search.stopping import Ending
@@ -97,7 +98,7 @@ def metered_s(station: Station, steps: Generator[Progress, None, object], burn: 
             json.dumps(to_record(seen, Ending(Outcome.CRASHED, ""), interrupted=True).to_dict())
 
     began = time.process_time()
-    execute(request, steps, station.meter, station.info, report)
+    execute(request, steps, station.meter, station.info, report, pauses=Heartbeat())
     spent = time.process_time() - began
     until = time.process_time() + burn * spent
     while time.process_time() < until:

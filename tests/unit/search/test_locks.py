@@ -49,6 +49,11 @@ def for_all(tmp_path: Path) -> Callable[[str, int], Path]:
     return make
 
 
+@pytest.fixture(autouse=True)
+def no_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
 def hold(name: str, *more: str, **environment: str) -> subprocess.Popen[str]:
     process = begin(name, *more, **environment)
     assert process.stdout is not None
@@ -125,6 +130,12 @@ def test_tests_and_containers_name_a_folder_of_their_own(
     with exclusive([name], "study 'apart'", wait=False):
         assert (tmp_path / "mine" / f"{name}.lock").exists()
     holder.communicate("\n")
+
+
+def test_a_folder_that_depends_on_where_one_stands_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "locks")
+    with pytest.raises(UserError, match=f"type {VARIABLE}=/"):
+        lock_folder()
 
 
 def test_the_default_place_is_not_the_temporary_folder_of_a_job(tmp_path: Path) -> None:
