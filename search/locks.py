@@ -45,6 +45,14 @@ def exclusive(
         yield
 
 
+def check_usable(lock_names: Collection[str]) -> None:
+    """Raises UserError where one of these locks could not be taken by anybody, before a run would find it."""
+    for name in lock_names:
+        path = lock_folder() / f"{name}.lock"
+        with _in_words(path):
+            os.close(_open(path))
+
+
 def lock_folder(places: Collection[Path] = PLACES) -> Path:
     """Where the locks lie; made where it is missing. Raises UserError where there is no such place."""
     named = os.environ.get(VARIABLE)

@@ -32,6 +32,7 @@ from search.config import DeviceSection, MeterSection, RooflineSection
 from search.device import Device, exclusive, locks, resolve
 from search.energy import mean_power_w
 from search.errors import ONE_LINE, UserError
+from search.locks import check_usable
 from search.memory import PeakMemory
 from search.meter import METERS, Meter, choose
 from search.pauses import Heartbeat
@@ -69,9 +70,10 @@ class Station:
             Instrument(other, _info(other, section, "named in meter.also"))
             for other in (METERS[name].build(section, device) for name in section.also)
         )
+        held = locks(device, (meter.spec, *(one.meter.spec for one in beside)))
+        check_usable(held)
         if not setup.device["wait"]:
-            specs = (meter.spec, *(one.meter.spec for one in beside))
-            with exclusive(locks(device, specs), _holder(setup.study), wait=False):
+            with exclusive(held, _holder(setup.study), wait=False):
                 pass  # they are free now; each run holds them for itself
         corpus = load(DataConfig(**setup.data), Path(setup.cache_dir))
         if corpus.sha256 != setup.data_sha256:
