@@ -25,6 +25,7 @@ from search.meter.base import MeterUnavailable
 
 NO_RESULT = 1
 USAGE_ERROR = 2
+HUNG_UP = 129
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 TERMINATED = 143
