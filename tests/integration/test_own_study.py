@@ -44,7 +44,7 @@ LACKING: dict[str, tuple[dict[str, str | bytes], str]] = {
     "a list": ({"study/mine.yaml": NAMED + "meter:\n  also: roofline\n"}, "meter.also must be a list"),
     "a number": (
         {"study/mine.yaml": NAMED + "target_loss: low\n"},
-        "target_loss must be a number, got 'low'",
+        "what the baseline ends at, got 'low'",
     ),
     "a space that there is": (
         {"study/mine.yaml": HEAD + "defaults:\n  - override /space: dmo\n"},

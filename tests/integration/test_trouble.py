@@ -193,7 +193,7 @@ def test_a_storage_that_is_deleted_and_a_trial_that_is_failed_in_mid_run_cost_no
     for path in study_dir(study_name).glob("study.db*"):
         path.unlink()
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    assert process.returncode == 1, output  # nothing reached the target
     assert "Traceback" not in output
     assert "built again from" in output
     records, trials = records_of(study_name), trials_of(study_name)
@@ -208,7 +208,7 @@ def test_a_run_that_was_killed_is_recorded_although_its_storage_is_gone(tiny: Ti
     for path in study_dir(study_name).glob("study.db*"):
         path.unlink()
     done = run(tiny("budget.n_trials=2", *SLOW))
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     cut, baseline = records_of(study_name)
     assert cut.interrupted
     assert cut.gross_energy_j is not None
@@ -299,7 +299,7 @@ def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_no_run(
     filler.unlink()
     subprocess.run(command, shell=True, check=True, cwd=root())
     done = run(tiny("budget.n_trials=2", *SLOW))
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     first, second = records_of(study_name)
     assert (first.outcome, first.interrupted) == (Outcome.OUT_OF_BUDGET, False)
     assert second.trial == 1
@@ -328,7 +328,7 @@ def test_a_file_in_the_folders_place_is_one_line(tiny: Tiny, study_name: str) ->
     study_dir(study_name).write_text("a file")
     try:
         line = one_line(run(tiny("budget.n_trials=1")))
-        assert line.endswith(f"{study_name} cannot be used as a folder: it is a file, not a folder")
+        assert f"{study_name} is a file where the folder" in line
     finally:
         study_dir(study_name).unlink()
 
