@@ -10,9 +10,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from search.config.checks import check_run, check_study
 from search.config.complaints import explain, missing_study, studies
 from search.config.composition import readable, register, to_config
-from search.config.schema import StudyConfig, check_run, check_study
+from search.config.schema import StudyConfig
 from search.errors import UserError, say
 from search.files.paths import absolute, config_dir, root
 
@@ -114,7 +115,6 @@ MISTAKES = {
     "+model.deep.er=1": "there is no key 'model.deep'",
     "budget.n_trials=many": "budget.n_trials must be a whole number, got 'many'",
     "budget.n_trials=2.5": "budget.n_trials must be a whole number, got '2.5'",
-    "target_loss=low": "target_loss must be a number, got 'low'",
     "model.n_layer=[1,2]": "model.n_layer",
     "a#b": "see python -m search --help",
     "meter.also=roofline": "meter.also must be a list, got roofline; type meter.also=[roofline]",

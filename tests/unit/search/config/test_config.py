@@ -9,10 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.config import ConfigError
-from search.config.schema import NAME_LENGTH, StudyConfig, check_name, check_run, check_study, differences
+from search.config.checks import NAME_LENGTH, check_name, check_run, check_study
+from search.config.schema import StudyConfig
 from search.errors import ONE_LINE
 from search.files.paths import folder_name
 from search.record.record import CountedPhases
+from search.space.paths import differences
 
 SPACE: dict[str, Any] = {"optimizer": {"lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}}}
 
