@@ -17,7 +17,7 @@ NAMES = ("model", "yaml", "torch", "numpy", "random", "json", "typing", "optuna"
 TRAP = "import sys; print('imported from the current folder', __file__); sys.exit(99)\n"
 
 
-@pytest.fixture(params=["a module", "a package"])
+@pytest.fixture(params=["a module", pytest.param("a package", marks=pytest.mark.slow)])
 def trapped(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     for name in NAMES:
         if request.param == "a module":
@@ -37,10 +37,15 @@ def run_in(folder: Path, command: list[str], **environment: str) -> subprocess.C
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["search", "--cfg", "job", "+study=demo"],
         ["search.space", "+study=demo", "device=cpu"],
-        ["search.report", "--help"],
-        ["search.meter", "--idle", "0.1", "device=cpu"],
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in (
+                ["search", "--cfg", "job", "+study=demo"],
+                ["search.report", "--help"],
+                ["search.meter", "--idle", "0.1", "device=cpu"],
+            )
+        ),
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -50,6 +55,7 @@ def test_no_program_imports_what_the_current_folder_holds(trapped: Path, argumen
     assert "imported from" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_study_and_its_worker_run_where_the_folder_holds_the_like(
     trapped: Path, tiny: Callable[..., list[str]], study_name: str
 ) -> None:
@@ -58,7 +64,9 @@ def test_a_study_and_its_worker_run_where_the_folder_holds_the_like(
     assert (study_dir(study_name) / "records.jsonl").is_file()
 
 
-@pytest.mark.parametrize("path", [".", "", "here"])
+@pytest.mark.parametrize(
+    "path", [pytest.param(".", marks=pytest.mark.slow), "", pytest.param("here", marks=pytest.mark.slow)]
+)
 def test_the_current_folder_on_pythonpath_does_no_harm_either(trapped: Path, path: str) -> None:
     for name in ("typing", "random", "signal", "json"):  # a package may import these as Python starts
         shutil.rmtree(trapped / name, ignore_errors=True)
