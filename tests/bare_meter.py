@@ -10,7 +10,7 @@ from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.gpu.library import GpuError
 from search.meter.simulated.meter import FakeClock, SimulatedGpu
 from search.meter.simulated.program import PowerProfile, Program
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 RESOLUTION_J = 0.001
 

@@ -7,18 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from search.record.record import (
-    PHASES,
-    CountedPhases,
-    CurvePoint,
-    Kind,
-    Ledger,
-    MeterInfo,
-    Outcome,
-    Record,
-    SideReading,
-    find_crossing,
-)
+from search.record.crossing import CurvePoint, find_crossing
+from search.record.ledger import PHASES, CountedPhases, Ledger
+from search.record.meter_info import Kind, MeterInfo, SideReading
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 TARGET = 2.30
 METER = MeterInfo(

@@ -31,9 +31,9 @@ from search.files.paths import folder_name
 from search.meter.gpu.source import GPU_ENERGY
 from search.meter.settings import MeterSection
 from search.meter.simulated.program import Program
+from search.record.ledger import CountedPhases
 from search.record.limits import Limits
 from search.record.objective import OBJECTIVES
-from search.record.record import CountedPhases
 from search.record.target import AUTO
 from search.space.canonical import SEARCHABLE
 from search.space.space import Space, never_varies, parse_space

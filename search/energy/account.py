@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from search.record.record import PHASES, Ledger
+from search.record.ledger import PHASES, Ledger
 
 # A counter that has not moved for this long, or for this many of its update periods, is taken to be frozen.
 FROZEN_AFTER_S = 2.0

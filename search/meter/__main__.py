@@ -23,7 +23,7 @@ from search.meter import METERS, Meter
 from search.meter.gpu.trace import DISAGREE
 from search.meter.settings import MeterSection
 from search.meter.survey import POLL_EVERY_S, Idle, Load, look_at_idle, windows
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 if TYPE_CHECKING:
     from search.worker.device import Device

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from model.config import RunConfig
 from search.energy.account import Counter, Reading
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 __all__ = ["Meter", "MeterSpec", "MeteredDevice", "Reading", "WorkDone"]
 

@@ -23,7 +23,7 @@ from model.variants import compiles
 from model.work import UncountedWork, Work, evaluation_work, plateau_steps, setup_work, step_work
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.settings import RooflineSection
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 PICO = 1e-12
 OUTSIDE = "roofline models the work of a run, and there is no run: idle power is not modelled"

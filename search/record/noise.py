@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from scipy.stats import t as student_t
 
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 CONFIDENCE = 0.95
 

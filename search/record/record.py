@@ -1,205 +1,21 @@
-"""The words of a trial's life, as frozen values: outcome, ledger, curve, crossing, record.
+"""A record: everything that is kept of one run, and one line of `records.jsonl`.
 
-A *run* is one execution of a trial's training; a `Record` is everything that is kept of it, and one line of
-`records.jsonl`. All energies are joules, all times seconds of a monotonic clock, all losses nats per token.
+A *run* is one execution of a trial's training. All energies are joules, all times seconds of a monotonic
+clock, all losses nats per token.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 from typing import Any
 
+from search.record.crossing import Crossing, CurvePoint
+from search.record.ledger import CountedPhases, Ledger
+from search.record.meter_info import Kind, MeterInfo, SideReading
+from search.record.outcome import Outcome
+
 SCHEMA = 1
-
-PHASES = ("setup", "compile", "train", "eval", "checkpoint")
-
-
-class Outcome(StrEnum):
-    """How a run ended. Optuna's own COMPLETE, PRUNED or FAIL is derived from it, never the other way
-    round."""
-
-    REACHED = "REACHED"
-    OUT_OF_BUDGET = "OUT_OF_BUDGET"
-    DOMINATED = "DOMINATED"
-    DIVERGED = "DIVERGED"
-    CRASHED = "CRASHED"
-    UNMEASURED = "UNMEASURED"
-
-    @property
-    def completes(self) -> bool:
-        """Whether samplers learn from it: from every run whose values can be trusted."""
-        return self not in (Outcome.CRASHED, Outcome.UNMEASURED)
-
-    @property
-    def advice(self) -> str:
-        return _ADVICE[self]
-
-
-_ADVICE = {
-    Outcome.REACHED: "reached the target loss",
-    Outcome.OUT_OF_BUDGET: "ended at its step, token, second or joule budget before the target; "
-    "raise the budget if many trials end here",
-    Outcome.DOMINATED: "ended early: a finished trial had already reached the target for less of everything",
-    Outcome.DIVERGED: "the loss became infinite, or rose far above where it started",
-    Outcome.CRASHED: "the run raised an error or its worker died; the reason is in its record",
-    Outcome.UNMEASURED: "the meter could not be trusted, so the run has no energy and cannot rank",
-}
-
-
-class Kind(StrEnum):
-    """Where a joule comes from. Numbers of different kinds never share a front."""
-
-    MEASURED = "measured"
-    ESTIMATED = "estimated"
-    MODELLED = "modelled"
-
-
-class CountedPhases(StrEnum):
-    """Which phases of the ledger count as the energy of getting the trained model."""
-
-    COMPILE_TRAIN = "compile_train"
-    TRAIN = "train"
-    GROSS = "gross"
-
-    @property
-    def phases(self) -> tuple[str, ...]:
-        return {
-            CountedPhases.COMPILE_TRAIN: ("compile", "train"),
-            CountedPhases.TRAIN: ("train",),
-            CountedPhases.GROSS: PHASES,
-        }[self]
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """Joules and seconds by phase. A phase that did not happen is 0; an unknown energy has no ledger at
-    all."""
-
-    energy_j: Mapping[str, float]
-    time_s: Mapping[str, float]
-
-    def __post_init__(self) -> None:
-        for name, values in (("energy_j", self.energy_j), ("time_s", self.time_s)):
-            if set(values) != set(PHASES):
-                raise ValueError(f"a ledger's {name} needs exactly the phases {PHASES}, got {tuple(values)}")
-
-    @property
-    def gross_energy_j(self) -> float:
-        return math.fsum(self.energy_j.values())
-
-    @property
-    def gross_time_s(self) -> float:
-        return math.fsum(self.time_s.values())
-
-    def counted_energy_j(self, policy: CountedPhases) -> float:
-        return math.fsum(self.energy_j[phase] for phase in policy.phases)
-
-    def counted_time_s(self, policy: CountedPhases) -> float:
-        return math.fsum(self.time_s[phase] for phase in policy.phases)
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One evaluation: where training stood, and what had been spent in counted phases until then.
-
-    `energy_j` is None where the meter gave nothing that can be trusted. `whole` is False where the evaluation
-    ended early because its loss was plainly above the target; `loss` is then an estimate of `loss_stderr`.
-    """
-
-    step: int
-    tokens: int
-    loss: float
-    loss_stderr: float
-    energy_j: float | None
-    time_s: float
-    whole: bool = True
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """Where the target was reached: at the first evaluation at or below it (`energy_j`, `time_s`: an upper
-    bound).
-
-    `energy_low_j` / `time_low_s` belong to the last evaluation above the target, so the true crossing lies
-    between the two; `energy_interpolated_j` is linear in the loss and a diagnostic only.
-    """
-
-    step: int
-    tokens: int
-    loss: float
-    energy_j: float
-    time_s: float
-    energy_low_j: float
-    time_low_s: float
-    energy_interpolated_j: float
-    time_interpolated_s: float
-
-    @property
-    def relative_interval(self) -> float:
-        """Width of the interval as a fraction of the counted joules."""
-        return (self.energy_j - self.energy_low_j) / self.energy_j if self.energy_j > 0 else 0.0
-
-
-def find_crossing(curve: Sequence[CurvePoint], target_loss: float) -> Crossing | None:
-    """The first evaluation at or below `target_loss`, or None. Points without a trusted energy give None."""
-    before: CurvePoint | None = None
-    for point in curve:
-        if point.loss <= target_loss:
-            return _crossing(before, point, target_loss)
-        before = point
-    return None
-
-
-def _crossing(before: CurvePoint | None, at: CurvePoint, target_loss: float) -> Crossing | None:
-    low_j = 0.0 if before is None else before.energy_j
-    if at.energy_j is None or low_j is None:
-        return None
-    low_s = 0.0 if before is None else before.time_s
-    drop = 0.0 if before is None else before.loss - at.loss
-    share = 1.0 if before is None or drop <= 0 else (before.loss - target_loss) / drop
-    return Crossing(
-        step=at.step,
-        tokens=at.tokens,
-        loss=at.loss,
-        energy_j=at.energy_j,
-        time_s=at.time_s,
-        energy_low_j=low_j,
-        time_low_s=low_s,
-        energy_interpolated_j=low_j + share * (at.energy_j - low_j),
-        time_interpolated_s=low_s + share * (at.time_s - low_s),
-    )
-
-
-@dataclass(frozen=True)
-class MeterInfo:
-    """Which meter a run was read by, and with what settings (watts per core, device UUIDs, ...)."""
-
-    name: str
-    kind: Kind
-    counted_phases: CountedPhases
-    chosen_because: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SideReading:
-    """What another meter counted over the same run, by the same policy as the ranking meter.
-
-    `counted_energy_j` is until the crossing where the target was reached, else until the end of the run. None
-    is unknown, and `reason` says why.
-    """
-
-    meter: str
-    kind: Kind
-    counted_energy_j: float | None
-    gross_energy_j: float | None
-    phases_j: Mapping[str, float] | None
-    reason: str = ""
-    flags: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

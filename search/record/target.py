@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 AUTO = "auto"
 ROLE = "target"

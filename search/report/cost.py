@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from search.record.record import CountedPhases, Outcome, Record
+from search.record.ledger import CountedPhases
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from search.record.ledger import PHASES
 from search.record.lookup import is_lookup_like
 from search.record.objective import OBJECTIVES
-from search.record.record import PHASES, Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report import words
 from search.report.data import StudyView
 from search.report.temperature import warming

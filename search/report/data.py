@@ -12,8 +12,10 @@ from typing import Any
 
 from search.record.front import pareto_front
 from search.record.lookup import is_lookup_like
+from search.record.meter_info import MeterInfo
 from search.record.noise import NoiseFloor, baseline_runs, noise_floor, reference
-from search.record.record import MeterInfo, Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
 from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.meters import SideBySide, side_by_side

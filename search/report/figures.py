@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.console.plural import counted
-from search.record.record import PHASES, Outcome
+from search.record.ledger import PHASES
+from search.record.outcome import Outcome
 from search.report import style, words
 from search.report.data import StudyView
 from search.report.importance import Importance

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict, TypeGuard
 
 from search.energy.agreement import Agreement, Correlation, Pair, Verdict, compare
-from search.record.record import Kind, Record, SideReading
+from search.record.meter_info import Kind, SideReading
+from search.record.record import Record
 
 _TRUST = (Kind.MEASURED, Kind.ESTIMATED, Kind.MODELLED)  # the most trustworthy first
 

@@ -20,7 +20,10 @@ from plotly.offline import get_plotlyjs
 
 from search.console.plural import counted
 from search.files.whole_file import write_atomically
-from search.record.record import CountedPhases, Kind, Outcome, Record
+from search.record.ledger import CountedPhases
+from search.record.meter_info import Kind
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report import words
 from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view

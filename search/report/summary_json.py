@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from search.record.lookup import is_lookup_like
-from search.record.record import Kind, Outcome, Record
+from search.record.meter_info import Kind
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report.cost import SearchCost
 from search.report.data import Saving, StudyView
 from search.report.meters import SideBySideSummary, side_by_side_summary

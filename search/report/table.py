@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from search.record.lookup import is_lookup_like
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report import words
 from search.report.csv_columns import csv_row, head
 from search.report.data import StudyView

@@ -18,7 +18,8 @@ from search.energy.agreement import (
     Swap,
     Verdict,
 )
-from search.record.record import Kind, Record
+from search.record.meter_info import Kind
+from search.record.record import Record
 from search.report.data import StudyView
 from search.report.meters import Comparison, StudyMeter
 

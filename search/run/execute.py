@@ -19,9 +19,13 @@ from model.progress import Progress
 from search.console.plural import counted
 from search.energy.account import Account, Counter, Reading
 from search.meter.base import Meter, WorkDone
+from search.record.crossing import CurvePoint, find_crossing
+from search.record.ledger import Ledger
 from search.record.limits import Limits, Rival
+from search.record.meter_info import MeterInfo, SideReading
 from search.record.objective import Spent, loss_gap, objective_values
-from search.record.record import CurvePoint, Ledger, MeterInfo, Outcome, Record, SideReading, find_crossing
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.run.pauses import TOO_LONG, NoPauses, Pauses
 from search.run.stopping import Ending, Standing, ending
 

@@ -16,8 +16,10 @@ from model.data import Corpus, unseen_share
 from model.data.ngram import NgramLoss
 from search.console.plural import counted
 from search.files.paths import shown
+from search.record.meter_info import Kind
 from search.record.objective import shown_values
-from search.record.record import Kind, Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
 from search.report import words
 from search.report.advice import what_next

@@ -22,7 +22,9 @@ from search.console.leaving import leaving_at_once
 from search.console.signals import Interruption, ends_like_ctrl_c
 from search.errors import NO_RESULT, Stopped, UserError
 from search.files.paths import absolute
-from search.record.record import PHASES, Outcome, Record
+from search.record.ledger import PHASES
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.record.target import TO_THE_END, target_of
 from search.report.advice import reachable_target
 from search.study.progress import Watcher

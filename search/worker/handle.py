@@ -26,7 +26,9 @@ from search.console import signals
 from search.errors import USAGE_ERROR, UserError
 from search.files.paths import root
 from search.own_packages import python_like_this
-from search.record.record import CountedPhases, Kind, MeterInfo, Record
+from search.record.ledger import CountedPhases
+from search.record.meter_info import Kind, MeterInfo
+from search.record.record import Record
 from search.run.execute import RunRequest, unmetered_record
 from search.worker.fresh_caches import FreshCaches
 

@@ -33,7 +33,10 @@ from search.errors import ONE_LINE, UserError
 from search.files.provenance import software
 from search.meter import METERS, Meter, choose
 from search.meter.settings import MeterSection, RooflineSection
-from search.record.record import CountedPhases, MeterInfo, Outcome, Record
+from search.record.ledger import CountedPhases
+from search.record.meter_info import MeterInfo
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.run.cadence import evaluation_cost_steps, steps_until_evaluation
 from search.run.execute import INTERRUPTED, Instrument, RunRequest, Seen, execute, one_line, to_record
 from search.run.pauses import Heartbeat

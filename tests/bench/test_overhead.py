@@ -25,7 +25,7 @@ from model.train import train
 from search.config.schema import DeviceSection
 from search.files.paths import cache_dir
 from search.meter.settings import MeterSection
-from search.record.record import Outcome
+from search.record.outcome import Outcome
 from search.run.execute import RunRequest, Seen, execute, to_record
 from search.run.stopping import Ending
 from search.worker.handle import StationSetup

@@ -17,7 +17,9 @@ from conftest import run
 from search.files.paths import study_dir
 from search.files.records import read_records
 from search.meter.__main__ import nothing_compared
-from search.record.record import Kind, Outcome, Record
+from search.record.meter_info import Kind
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
 METER = [sys.executable, "-m", "search.meter"]

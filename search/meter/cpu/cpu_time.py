@@ -18,7 +18,7 @@ import psutil
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.cpu.load import CpuLoad, Load
 from search.meter.cpu.process_tree import process_tree_core_s
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 
 class CpuTimeMeter:

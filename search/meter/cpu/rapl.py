@@ -22,7 +22,7 @@ from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.cpu.load import CpuLoad, Load, NoLoad
 from search.meter.cpu.powercap import Domain, Powercap, PowercapError
 from search.meter.sampling import Sampler
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 SAMPLE_EVERY_S = 1.0
 UPDATE_PERIOD_S = 0.001  # "updated every ~1msec": Intel SDM volume 3, RAPL Interfaces, MSR_PKG_ENERGY_STATUS

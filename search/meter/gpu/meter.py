@@ -20,7 +20,7 @@ from search.meter.gpu.source import GPU_ENERGY, GpuSource, gpu_source
 from search.meter.gpu.trace import GpuTrace
 from search.meter.gpu.watch import GpuWatch
 from search.meter.sampling import SAMPLE_EVERY_S, Sampler
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 UPDATE_PERIOD_S = 0.1  # an upper bound: counters and instantaneous power move every 20 to 100 ms by model
 AVERAGED_PERIOD_S = 1.0  # what the driver's averaged power covers on Ampere and newer (not GA100)

@@ -17,7 +17,7 @@ from search.meter.base import Meter
 from search.meter.cpu.powercap import Domain, PowercapError
 from search.meter.gpu.library import GpuError
 from search.meter.simulated.program import Program, temperature_c
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 SAMPLE_WINDOW_S, SAMPLE_PERIOD_S = 0.025, 0.1  # A100 and H100, arXiv 2312.02741
 PERIODIC_S = 0.1

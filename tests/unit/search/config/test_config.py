@@ -12,7 +12,7 @@ from model.config import ConfigError
 from search.config.schema import NAME_LENGTH, StudyConfig, check_name, check_run, check_study, differences
 from search.errors import ONE_LINE
 from search.files.paths import folder_name
-from search.record.record import CountedPhases
+from search.record.ledger import CountedPhases
 
 SPACE: dict[str, Any] = {"optimizer": {"lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}}}
 

@@ -20,7 +20,7 @@ from search.energy.account import (
 )
 from search.meter.simulated.meter import FakeClock
 from search.meter.simulated.program import PowerProfile
-from search.record.record import PHASES
+from search.record.ledger import PHASES
 
 LOOK_S = 0.25
 CONSTANT = PowerProfile(((0.0, 70.0),))

@@ -18,7 +18,10 @@ from search.config.schema import StudyConfig
 from search.errors import MeterUnavailable
 from search.meter.simulated.meter import FakeClock, simulated_meter
 from search.meter.simulated.program import PowerProfile, Program
-from search.record.record import CountedPhases, Kind, MeterInfo, Outcome, Record
+from search.record.ledger import CountedPhases
+from search.record.meter_info import Kind, MeterInfo
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.run.execute import RunRequest, execute
 
 REQUEST = RunRequest(

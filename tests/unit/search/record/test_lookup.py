@@ -11,7 +11,8 @@ from records_factory import looking_up, make_lookup_study, make_record, make_stu
 from search.record.front import dominates
 from search.record.limits import Rival
 from search.record.lookup import is_lookup_like, rivals_of
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report.data import StudyView, study_view
 from search.report.headline import headline
 from search.report.summary_json import summary

@@ -15,7 +15,8 @@ from search.record.noise import (
     reference,
     relative_floor,
 )
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 NAMES = ("energy_to_target_j",)
 SETTINGS = NoiseSettings()

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records_factory import make_record
 
-from search.record.record import CurvePoint, Outcome, Record
+from search.record.crossing import CurvePoint
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.record.target import ROLE, came_to_its_end, target_of
 from search.report.advice import reachable_target
 

@@ -26,7 +26,9 @@ from records_factory import (
     unmeasured,
 )
 
-from search.record.record import PHASES, Ledger, Outcome, Record
+from search.record.ledger import PHASES, Ledger
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report import style
 from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view

@@ -35,7 +35,8 @@ from records_factory import (
 )
 
 from search.files.records import append_record
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report.__main__ import main
 from search.report.data import ReportError, study_view
 from search.report.page import embedded, write_report

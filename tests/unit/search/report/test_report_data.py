@@ -26,7 +26,10 @@ from records_factory import (
 )
 
 from search.energy.agreement import Verdict
-from search.record.record import CountedPhases, Kind, MeterInfo, Outcome, Record
+from search.record.ledger import CountedPhases
+from search.record.meter_info import Kind, MeterInfo
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report import words
 from search.report.data import ReportError, Saving, StudyView, study_view
 from search.report.headline import headline

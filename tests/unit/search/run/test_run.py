@@ -17,9 +17,12 @@ from search.energy.account import Reading
 from search.meter.base import MeterSpec, WorkDone
 from search.meter.simulated.meter import FakeClock
 from search.meter.simulated.program import PowerProfile
+from search.record.ledger import CountedPhases
 from search.record.limits import Limits, Rival
+from search.record.meter_info import Kind, MeterInfo
 from search.record.objective import LARGE_GAP
-from search.record.record import CountedPhases, Kind, MeterInfo, Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.run.execute import (
     Instrument,
     RunRequest,

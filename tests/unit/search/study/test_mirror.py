@@ -23,7 +23,8 @@ from records_factory import make_record
 
 from search.config.schema import StudyConfig
 from search.errors import UserError
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.run.execute import RunRequest
 from search.sampling.history import state_of
 from search.space.space import parse_space

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from records_factory import make_record
 
 from search.config.schema import StudyConfig
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.sampling.history import RUN_ID, sampler_history, state_of, stored, user_attrs
 from search.space.space import parse_space
 from search.study.recovery import (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from search.meter.base import MeterSpec
-from search.record.record import Kind
+from search.record.meter_info import Kind
 from search.worker.device import Device, DeviceBusy, exclusive, locks
 from search.worker.locks import VARIABLE
 

@@ -13,7 +13,7 @@ from search.energy.account import Reading
 from search.meter.cpu.cpu_time import CpuTimeMeter
 from search.meter.cpu.load import CpuLoad, MachineTimes, Readers
 from search.meter.simulated.meter import FakeClock
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 amounts = st.floats(min_value=0, max_value=1e6)
 

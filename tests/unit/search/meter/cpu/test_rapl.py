@@ -21,7 +21,7 @@ from search.meter.cpu.powercap import Domain, PowercapError
 from search.meter.cpu.rapl import SAMPLE_EVERY_S, RaplMeter
 from search.meter.cpu.sysfs import SysfsPowercap
 from search.meter.simulated.meter import FakeClock
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 RANGE_UJ = 262_143_328_850  # 2^32 - 1 units of 2^-14 J, as most Intel processors have
 UNIT_J = 61.1e-6

@@ -15,7 +15,7 @@ from search.errors import MeterUnavailable
 from search.meter.base import Reading
 from search.meter.gpu.library import Gpu, GpuError
 from search.meter.gpu.meter import GpuMeter
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 TICK_S = 0.1  # between samples
 STEP = ((0.0, 70.0), (5.0, 300.0))

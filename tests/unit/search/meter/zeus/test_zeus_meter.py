@@ -37,7 +37,7 @@ from search.meter.zeus.sources import (
     nvidia_total_mj,
     soc_source,
 )
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 WATTS = 80.0
 
