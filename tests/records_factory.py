@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from search.record.crossing import CurvePoint, find_crossing
-from search.record.ledger import PHASES, CountedPhases, Ledger
+from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.meter_info import Kind, MeterInfo, SideReading
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 
 TARGET = 2.30
@@ -85,7 +85,8 @@ def make_curve(
 
 def make_config(params: dict[str, Any]) -> dict[str, Any]:
     """A composed configuration: the parameters under their paths, among settings that no space varies."""
-    config: dict[str, Any] = {"model": {"n_embd": 128}, "optimizer": {"weight_decay": 0.1}, "train": {}}
+    config: dict[str, Any] = {"model": {"n_embd": 128}, "optimizer": {"weight_decay": 0.1}}
+    config["train"] = {"max_steps": 2000}
     for path, value in params.items():
         group, _, name = path.partition(".")
         config.setdefault(group, {})[name] = value
@@ -115,7 +116,7 @@ def make_record(
         study="demo",
         trial=trial,
         run_id=f"run-{trial:04d}",
-        role="baseline" if trial == 0 else "search",
+        role=Role.BASELINE if trial == 0 else Role.SEARCH,
         seed=1000 + trial,
         params=dict(BASELINE_PARAMS) if params is None else params,
         config=make_config(BASELINE_PARAMS if params is None else params),
@@ -142,7 +143,6 @@ def make_record(
         started_at=f"2026-03-01T10:{trial % 60:02d}:00+00:00",
         ended_at=f"2026-03-01T10:{trial % 60:02d}:40+00:00",
         provenance=PROVENANCE,
-        extra={"max_steps": 2000},
     )
     return dataclasses.replace(record, **fields)
 
@@ -150,14 +150,14 @@ def make_record(
 def make_ledger(*, energy_j: float, time_s: float, compile_j: float = 0.0) -> Ledger:
     """Counted joules split into compile and train, and setup, eval and checkpoint beside them."""
     joules = {
-        "setup": 0.6,
-        "compile": compile_j,
-        "train": energy_j - compile_j,
-        "eval": 0.2 * energy_j,
-        "checkpoint": 0.1,
+        Phase.SETUP: 0.6,
+        Phase.COMPILE: compile_j,
+        Phase.TRAIN: energy_j - compile_j,
+        Phase.EVAL: 0.2 * energy_j,
+        Phase.CHECKPOINT: 0.1,
     }
     power_w = energy_j / time_s
-    return Ledger(energy_j=joules, time_s={phase: joules[phase] / power_w for phase in PHASES})
+    return Ledger(energy_j=joules, time_s={phase: joules[phase] / power_w for phase in Phase})
 
 
 def unmeasured(trial: int, reason: str) -> Record:
@@ -269,7 +269,7 @@ def make_study() -> list[Record]:
             time_s=5.0,
             steps=310,
             params=params("muon", 3e-2, 2, "rmsnorm", 16),
-            role="replicate",
+            role=Role.REPLICATE,
         ),
     ]
     return [killed, *rows]

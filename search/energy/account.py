@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from search.record.ledger import PHASES, Ledger
+from search.record.ledger import Ledger, Phase
 
 # A counter that has not moved for this long, or for this many of its update periods, is taken to be frozen.
 FROZEN_AFTER_S = 2.0
@@ -41,8 +41,8 @@ class Reading:
     temperature_c: float | None = None
 
 
-def _nothing() -> dict[str, float]:
-    return dict.fromkeys(PHASES, 0.0)
+def _nothing() -> dict[Phase, float]:
+    return dict.fromkeys(Phase, 0.0)
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,21 @@ class Account:
     counts the changes from one phase to another, `peak_power_w` is the highest mean power of a window.
     """
 
-    phase: str
+    phase: Phase
     first: Reading
     last: Reading
     counter: Counter
     moved_at_s: float
     window_start: Reading
-    energy_j: Mapping[str, float] = field(default_factory=_nothing)
-    time_s: Mapping[str, float] = field(default_factory=_nothing)
-    changes: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    first_phase: str = "setup"
+    energy_j: Mapping[Phase, float] = field(default_factory=_nothing)
+    time_s: Mapping[Phase, float] = field(default_factory=_nothing)
+    changes: Mapping[tuple[Phase, Phase], int] = field(default_factory=dict)
+    first_phase: Phase = Phase.SETUP
     peak_power_w: float = 0.0
     problem: str = ""
 
     @staticmethod
-    def open(phase: str, reading: Reading, counter: Counter) -> Account:
-        _check_phase(phase)
+    def open(phase: Phase, reading: Reading, counter: Counter) -> Account:
         return Account(
             phase,
             first=reading,
@@ -114,9 +113,8 @@ class Account:
             peak_power_w=peak_power_w,
         )
 
-    def enter(self, phase: str, reading: Reading) -> Account:
+    def enter(self, phase: Phase, reading: Reading) -> Account:
         """Close the current phase at `reading` and go on in `phase`."""
-        _check_phase(phase)
         looked = self.look(reading)
         if phase == self.phase:
             return looked
@@ -129,7 +127,7 @@ class Account:
             return None
         return Ledger(dict(self.energy_j), dict(self.time_s))
 
-    def error_j(self, phases: Collection[str]) -> float | None:
+    def error_j(self, phases: Collection[Phase]) -> float | None:
         """How many joules the counter's period and resolution may have moved into or out of `phases`, at
         most; None where the energy is unknown.
 
@@ -140,7 +138,7 @@ class Account:
         edge_j = self._edge_j()
         return None if edge_j is None else self._stretches(phases) * edge_j
 
-    def resolves(self, phases: Collection[str]) -> bool:
+    def resolves(self, phases: Collection[Phase]) -> bool:
         """Whether the joules of `phases` stand out from what the counter's period may have moved.
 
         The errors of the stretches are independent, so together they are about the square root of their
@@ -152,7 +150,7 @@ class Account:
         spent_j = math.fsum(ledger.energy_j[phase] for phase in phases)
         return spent_j > math.sqrt(self._stretches(phases)) * edge_j
 
-    def _stretches(self, phases: Collection[str]) -> int:
+    def _stretches(self, phases: Collection[Phase]) -> int:
         """How many unbroken stretches of these phases there were."""
         entered = sum(
             count for (old, new), count in self.changes.items() if new in phases and old not in phases
@@ -215,8 +213,3 @@ def _unreadable(reading: Reading) -> str:
     if not math.isfinite(reading.energy_j) or reading.energy_j < 0:
         return f"the meter gave {reading.energy_j} J, which no counter can"
     return ""
-
-
-def _check_phase(phase: str) -> None:
-    if phase not in PHASES:
-        raise ValueError(f"unknown phase {phase!r}; phases are {', '.join(PHASES)}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from search.energy.account import Account, Reading, mean_power_w
 from search.meter.base import Meter
+from search.record.ledger import Phase
 
 POLL_EVERY_S = 0.002
 POLL_FOR_S = 1.5  # polling a counter so fast costs energy itself, so not for longer
@@ -87,7 +88,7 @@ def windows(
     accounts = []
     for meter in meters:
         meter.start()
-        accounts.append(Account.open("train", meter.read(), meter.spec.counter))
+        accounts.append(Account.open(Phase.TRAIN, meter.read(), meter.spec.counter))
     firsts = [account.first for account in accounts]
     ends_s = clock() + seconds
     while (left_s := ends_s - clock()) > 0:
@@ -108,7 +109,7 @@ def _load(meter: Meter, account: Account, first: Reading) -> Load:
     return Load(
         energy_j=ledger.gross_energy_j if ledger else None,
         time_s=account.last.time_s - account.first.time_s,
-        error_j=account.error_j(("train",)),
+        error_j=account.error_j((Phase.TRAIN,)),
         reason=account.reason,
         flags=tuple(meter.flags()),
         observed=dict(meter.observed()),

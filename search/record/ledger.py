@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-PHASES = ("setup", "compile", "train", "eval", "checkpoint")
+
+class Phase(StrEnum):
+    """What a run is doing, as far as joules are told apart."""
+
+    SETUP = "setup"
+    COMPILE = "compile"
+    TRAIN = "train"
+    EVAL = "eval"
+    CHECKPOINT = "checkpoint"
 
 
 class CountedPhases(StrEnum):
@@ -18,11 +26,11 @@ class CountedPhases(StrEnum):
     GROSS = "gross"
 
     @property
-    def phases(self) -> tuple[str, ...]:
+    def phases(self) -> tuple[Phase, ...]:
         return {
-            CountedPhases.COMPILE_TRAIN: ("compile", "train"),
-            CountedPhases.TRAIN: ("train",),
-            CountedPhases.GROSS: PHASES,
+            CountedPhases.COMPILE_TRAIN: (Phase.COMPILE, Phase.TRAIN),
+            CountedPhases.TRAIN: (Phase.TRAIN,),
+            CountedPhases.GROSS: tuple(Phase),
         }[self]
 
 
@@ -31,13 +39,14 @@ class Ledger:
     """Joules and seconds by phase. A phase that did not happen is 0; an unknown energy has no ledger at
     all."""
 
-    energy_j: Mapping[str, float]
-    time_s: Mapping[str, float]
+    energy_j: Mapping[Phase, float]
+    time_s: Mapping[Phase, float]
 
     def __post_init__(self) -> None:
         for name, values in (("energy_j", self.energy_j), ("time_s", self.time_s)):
-            if set(values) != set(PHASES):
-                raise ValueError(f"a ledger's {name} needs exactly the phases {PHASES}, got {tuple(values)}")
+            if set(values) != set(Phase):
+                wanted, found = ", ".join(Phase), ", ".join(values)
+                raise ValueError(f"a ledger's {name} needs exactly the phases {wanted}; got {found}")
 
     @property
     def gross_energy_j(self) -> float:

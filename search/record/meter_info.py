@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from search.record.ledger import CountedPhases
+from search.record.ledger import CountedPhases, Phase
 
 
 class Kind(StrEnum):
@@ -41,7 +41,7 @@ class SideReading:
     kind: Kind
     counted_energy_j: float | None
     gross_energy_j: float | None
-    phases_j: Mapping[str, float] | None
+    phases_j: Mapping[Phase, float] | None
     reason: str = ""
     flags: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)

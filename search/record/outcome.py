@@ -5,6 +5,16 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+class Role(StrEnum):
+    """Why a run was made."""
+
+    TARGET = "target"  # trained to its end, to find the loss that target_loss=auto stands for
+    BASELINE = "baseline"
+    SEARCH = "search"
+    REPLICATE = "replicate"  # a trial's configuration once more, with another seed
+    SINGLE = "single"  # by search.train, of no study
+
+
 class Outcome(StrEnum):
     """How a run ended. Optuna's own COMPLETE, PRUNED or FAIL is derived from it, never the other way
     round."""

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from search.record.crossing import Crossing, CurvePoint
-from search.record.ledger import CountedPhases, Ledger
+from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.meter_info import Kind, MeterInfo, SideReading
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 
 SCHEMA = 1
+
+# Fields that a line of this schema holds in `extra`, where versions before this one look for them.
+_IN_EXTRA = ("index", "system_attrs")
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,15 @@ class Record:
     `energy_error_j` bounds what the meter's update period and resolution may have moved into or out of
     `counted_energy_j`; the meter's gain is not in it. `also` holds what other meters counted, `observed` what
     the meter saw beside joules (temperatures in `temperature_start_c`, `_end_c` and `_max_c`, clocks, ...).
+
+    `index` is the configuration's place in the study's sequence, `system_attrs` what Optuna's sampler noted
+    with it. In a line they are in `extra`, with `max_steps`.
     """
 
     study: str
     trial: int
     run_id: str
-    role: str  # baseline | search | replicate | single
+    role: Role
     seed: int
     params: Mapping[str, Any]
     config: Mapping[str, Any]
@@ -65,7 +71,8 @@ class Record:
     started_at: str = ""  # ISO 8601, UTC
     ended_at: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    index: int = 0
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
     energy_error_j: float | None = None
     also: tuple[SideReading, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=dict)
@@ -75,14 +82,21 @@ class Record:
     def feasible(self) -> bool:
         return self.outcome is Outcome.REACHED
 
+    @property
+    def max_steps(self) -> int | None:
+        """The steps of the whole schedule; None where the configuration does not say."""
+        steps: int | None = self.config.get("train", {}).get("max_steps")
+        return steps
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON value that shares what it can with the record. `from_dict` is its inverse.
 
         Not `dataclasses.asdict`, which copies the whole configuration: this is called while a run is metered.
         """
         whole: dict[str, Any] = {"schema": SCHEMA} | {
-            item.name: getattr(self, item.name) for item in fields(self)
+            item.name: getattr(self, item.name) for item in fields(self) if item.name not in _IN_EXTRA
         }
+        whole["extra"] = {name: getattr(self, name) for name in ("max_steps", *_IN_EXTRA)}
         whole["meter"] = vars(self.meter)
         whole["ledger"] = None if self.ledger is None else vars(self.ledger)
         whole["curve"] = [vars(point) for point in self.curve]
@@ -104,11 +118,14 @@ class Record:
                     | {"kind": Kind(meter["kind"]), "counted_phases": CountedPhases(meter["counted_phases"])}
                 )
             )
+            extra = rest.pop("extra", {})
+            rest |= {name: extra[name] for name in _IN_EXTRA if name in extra}
+            rest["role"] = Role(rest["role"])
             rest["outcome"] = Outcome(rest["outcome"])
             if "spent" not in rest:  # written before 0.2, where `values` was also what had been spent
                 rest["spent"] = rest["values"]
                 rest["values"] = rest["values"] if rest["outcome"] is Outcome.REACHED else {}
-            rest["ledger"] = Ledger(**rest["ledger"]) if rest["ledger"] else None
+            rest["ledger"] = _ledger(rest["ledger"]) if rest["ledger"] else None
             rest["curve"] = tuple(CurvePoint(**point) for point in rest["curve"])
             rest["crossing"] = Crossing(**rest["crossing"]) if rest["crossing"] else None
             rest["flags"] = tuple(rest["flags"])
@@ -119,4 +136,14 @@ class Record:
 
 
 def _side_reading(data: Mapping[str, Any]) -> SideReading:
-    return SideReading(**{**data, "kind": Kind(data["kind"]), "flags": tuple(data["flags"])})
+    phases_j = None if data["phases_j"] is None else _by_phase(data["phases_j"])
+    own_types = {"kind": Kind(data["kind"]), "phases_j": phases_j, "flags": tuple(data["flags"])}
+    return SideReading(**{**data, **own_types})
+
+
+def _ledger(data: Mapping[str, Mapping[str, float]]) -> Ledger:
+    return Ledger(**{name: _by_phase(amounts) for name, amounts in data.items()})
+
+
+def _by_phase(amounts: Mapping[str, float]) -> dict[Phase, float]:
+    return {Phase(name): amount for name, amount in amounts.items()}

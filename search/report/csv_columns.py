@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from search.record.ledger import PHASES
+from search.record.ledger import Phase
 from search.record.lookup import is_lookup_like
 from search.record.objective import OBJECTIVES
 from search.record.outcome import Outcome
@@ -95,17 +95,17 @@ _ENERGY = (
 )
 
 
-def _joules_of(phase: str) -> Callable[[Record], float | None]:
+def _joules_of(phase: Phase) -> Callable[[Record], float | None]:
     return lambda record: None if record.ledger is None else record.ledger.energy_j[phase]
 
 
-def _seconds_of(phase: str) -> Callable[[Record], float | None]:
+def _seconds_of(phase: Phase) -> Callable[[Record], float | None]:
     return lambda record: None if record.ledger is None else record.ledger.time_s[phase]
 
 
 _PHASES = (
-    *(CsvColumn(f"energy_{name}_j", "J", f"joules of the phase {name}", _joules_of(name)) for name in PHASES),
-    *(CsvColumn(f"time_{name}_s", "s", f"seconds of the phase {name}", _seconds_of(name)) for name in PHASES),
+    *(CsvColumn(f"energy_{name}_j", "J", f"joules of the phase {name}", _joules_of(name)) for name in Phase),
+    *(CsvColumn(f"time_{name}_s", "s", f"seconds of the phase {name}", _seconds_of(name)) for name in Phase),
 )
 
 

@@ -14,7 +14,7 @@ from search.record.front import pareto_front
 from search.record.lookup import is_lookup_like
 from search.record.meter_info import MeterInfo
 from search.record.noise import NoiseFloor, baseline_runs, noise_floor, reference
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
 from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
@@ -22,7 +22,7 @@ from search.report.meters import SideBySide, side_by_side
 from search.report.values import flat
 
 DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
-RANKED_ROLES = ("search", "single")
+RANKED_ROLES = (Role.SEARCH, Role.SINGLE)
 
 
 class ReportError(ValueError):
@@ -231,7 +231,7 @@ def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:
 
 def _to_the_target(records: Sequence[Record]) -> list[Record]:
     """All runs but the one by which a study with target_loss=auto found its target."""
-    return [record for record in records if record.role != "target"]
+    return [record for record in records if record.role is not Role.TARGET]
 
 
 def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
@@ -240,7 +240,7 @@ def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | 
     reached = [record for record in baseline_runs(records) if _can_rank(record, objectives)]
     if reached:
         return reference(reached, objectives[0])
-    runs = [record for record in records if record.role == "baseline" and not record.interrupted]
+    runs = [record for record in records if record.role is Role.BASELINE and not record.interrupted]
     completed = [record for record in runs if record.outcome.completes]
     return next(iter(completed or runs), None)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypedDict, TypeGuard
 
 from search.energy.agreement import Agreement, Correlation, Pair, Verdict, compare
 from search.record.meter_info import Kind, SideReading
+from search.record.outcome import Role
 from search.record.record import Record
 
 _TRUST = (Kind.MEASURED, Kind.ESTIMATED, Kind.MODELLED)  # the most trustworthy first
@@ -150,10 +151,10 @@ def _comparison(
 
 def _run_name(record: Record, records: Sequence[Record]) -> str:
     """How the text names a run: by its trial, which is enough for a person to find it in the table."""
-    if record.role == "baseline":
-        several = sum(other.role == "baseline" for other in records) > 1
+    if record.role is Role.BASELINE:
+        several = sum(other.role is Role.BASELINE for other in records) > 1
         return f"the baseline (trial {record.trial})" if several else "the baseline"
-    return f"trial {record.trial}{' (replicate)' if record.role == 'replicate' else ''}"
+    return f"trial {record.trial}{' (replicate)' if record.role is Role.REPLICATE else ''}"
 
 
 class MeterName(TypedDict):

@@ -200,7 +200,7 @@ def summary(view: StudyView) -> dict[str, Any]:
 def _meter_summary(view: StudyView) -> MeterSummary:
     if view.meter is None:
         return {"name": None, "kind": None, "counted_phases": []}
-    phases = list(view.meter.counted_phases.phases)
+    phases = [phase.value for phase in view.meter.counted_phases.phases]
     return {"name": view.meter.name, "kind": view.meter.kind, "counted_phases": phases}
 
 
@@ -267,9 +267,15 @@ def _baseline_summary(view: StudyView) -> BaselineSummary:
         "values": {name: record.values[name] for name in view.objectives if name in record.values},
         "spent": {name: record.spent[name] for name in view.objectives if name in record.spent},
         "energy_error_j": record.energy_error_j,
-        "phases_j": {} if record.ledger is None else record.ledger.energy_j,
+        "phases_j": _phases_j(record),
         "flags": list(record.flags),
     }
+
+
+def _phases_j(record: Record) -> dict[str, float]:
+    if record.ledger is None:
+        return {}
+    return {phase.value: energy_j for phase, energy_j in record.ledger.energy_j.items()}
 
 
 def _front_summary(view: StudyView, record: Record) -> FrontSummary:
@@ -282,7 +288,7 @@ def _front_summary(view: StudyView, record: Record) -> FrontSummary:
         "values": dict(zip(view.objectives, view.values(record), strict=True)),
         "energy_error_j": record.energy_error_j,
         "ratios": {name: view.ratio(record, name) for name in view.objectives},
-        "phases_j": {} if record.ledger is None else record.ledger.energy_j,
+        "phases_j": _phases_j(record),
         "flags": list(record.flags),
         "confirmed": False,
     }

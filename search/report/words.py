@@ -19,6 +19,7 @@ from search.energy.agreement import (
     Verdict,
 )
 from search.record.meter_info import Kind
+from search.record.outcome import Role
 from search.record.record import Record
 from search.report.data import StudyView
 from search.report.meters import Comparison, StudyMeter
@@ -178,7 +179,7 @@ def kind_advice(kind: Kind) -> str:
 def name_of(view: StudyView, record: Record) -> str:
     if record is view.baseline:
         return "the baseline"
-    role = {"baseline": " (baseline again)", "target": " (sets the target)"}.get(record.role, "")
+    role = {Role.BASELINE: " (baseline again)", Role.TARGET: " (sets the target)"}.get(record.role, "")
     return f"trial {record.trial}{role}"
 
 

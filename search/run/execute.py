@@ -20,11 +20,11 @@ from search.console.plural import counted
 from search.energy.account import Account, Counter, Reading
 from search.meter.base import Meter, WorkDone
 from search.record.crossing import CurvePoint, find_crossing
-from search.record.ledger import Ledger
+from search.record.ledger import Ledger, Phase
 from search.record.limits import Limits, Rival
 from search.record.meter_info import MeterInfo, SideReading
 from search.record.objective import Spent, loss_gap, objective_values
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.run.pauses import TOO_LONG, NoPauses, Pauses
 from search.run.stopping import Ending, Standing, ending
@@ -45,7 +45,7 @@ class RunRequest:
     study: str
     trial: int
     run_id: str
-    role: str
+    role: Role
     params: Mapping[str, Any]
     config: Mapping[str, Any]
     target_loss: float
@@ -67,6 +67,7 @@ class RunRequest:
         return RunRequest(
             **{
                 **data,
+                "role": Role(data["role"]),
                 "objectives": tuple(data["objectives"]),
                 "limits": Limits(**data["limits"]),
                 "rivals": tuple(Rival(rival["trial"], tuple(rival["values"])) for rival in data["rivals"]),
@@ -83,7 +84,7 @@ class Beside:
     account: Account
     at_evaluation_j: float | None = None
 
-    def look(self, phase: str, reading: Reading, evaluated: bool) -> Beside:
+    def look(self, phase: Phase, reading: Reading, evaluated: bool) -> Beside:
         looked = replace(self, account=self.account.enter(phase, reading))
         return replace(looked, at_evaluation_j=looked.counted_j) if evaluated else looked
 
@@ -162,7 +163,7 @@ class Instrument:
     meter: Meter
     info: MeterInfo
 
-    def open(self, phase: str, reading: Reading) -> Account:
+    def open(self, phase: Phase, reading: Reading) -> Account:
         return Account.open(phase, reading, self.meter.spec.counter)
 
 
@@ -212,10 +213,10 @@ def execute(
         request=request,
         meter=info,
         started_at=now_utc(),
-        account=instruments[0].open("setup", first[0]),
-        progress=Progress(0, 0, "setup"),
+        account=instruments[0].open(Phase.SETUP, first[0]),
+        progress=Progress(0, 0, Phase.SETUP),
         beside=tuple(
-            Beside(instrument.info, instrument.open("setup", reading))
+            Beside(instrument.info, instrument.open(Phase.SETUP, reading))
             for instrument, reading in zip(beside, first[1:], strict=True)
         ),
         temperatures=Temperatures().seen(_temperature_c(first)),
@@ -278,11 +279,11 @@ def _schedule_done(steps: int) -> str:
     return f"the schedule's {counted(steps, 'step')} {'is' if steps == 1 else 'are'} done"
 
 
-def _note(work: WorkDone, phase: str, progress: Progress) -> None:
+def _note(work: WorkDone, phase: Phase, progress: Progress) -> None:
     """What was done in `phase`, which ends with this progress or goes on."""
     work.steps = progress.step
     work.evaluated_tokens += progress.evaluated_tokens or 0
-    work.compiles += phase == "compile" and progress.phase != "compile"
+    work.compiles += phase is Phase.COMPILE and progress.phase != Phase.COMPILE
 
 
 def _temperature_c(readings: Sequence[Reading]) -> float | None:
@@ -293,13 +294,13 @@ def _temperature_c(readings: Sequence[Reading]) -> float | None:
 def data_wait(seen: Seen) -> tuple[dict[str, float], tuple[str, ...]]:
     """What a run waited for data, in seconds and in joules of its mean training power, and the flag of one
     that waited for over 2 % of its training: it measured its loader."""
-    waited_s, train_s = seen.progress.waited_s, seen.account.time_s["train"]
+    waited_s, train_s = seen.progress.waited_s, seen.account.time_s[Phase.TRAIN]
     if waited_s == 0.0:
         return {}, ()
     observed = {"data_wait_s": waited_s}
     ledger = seen.account.ledger()
     if ledger is not None and train_s > 0:
-        observed["data_wait_j"] = ledger.energy_j["train"] * min(1.0, waited_s / train_s)
+        observed["data_wait_j"] = ledger.energy_j[Phase.TRAIN] * min(1.0, waited_s / train_s)
     return observed, (("waited_for_data",) if waited_s > DATA_WAIT * train_s else ())
 
 
@@ -332,12 +333,13 @@ def short_window(counted_s: float, update_period_s: float) -> tuple[str, ...]:
 
 
 def _look(seen: Seen, progress: Progress, readings: Sequence[Reading], peak_memory_bytes: int | None) -> Seen:
+    phase = Phase(progress.phase)
     evaluated = progress.loss is not None and math.isfinite(progress.loss)
     seen = replace(
         seen,
-        account=seen.account.enter(progress.phase, readings[0]),
+        account=seen.account.enter(phase, readings[0]),
         beside=tuple(
-            side.look(progress.phase, reading, evaluated)
+            side.look(phase, reading, evaluated)
             for side, reading in zip(seen.beside, readings[1:], strict=True)
         ),
         temperatures=seen.temperatures.seen(_temperature_c(readings)),
@@ -418,11 +420,8 @@ def to_record(seen: Seen, end: Ending, interrupted: bool = False) -> Record:
         started_at=seen.started_at,
         ended_at=now_utc(),
         provenance=dict(request.provenance),
-        extra={
-            "max_steps": request.config["train"]["max_steps"],
-            "index": request.index,
-            "system_attrs": dict(request.system_attrs),
-        },
+        index=request.index,
+        system_attrs=dict(request.system_attrs),
         energy_error_j=None if unmeasured else seen.account.error_j(seen.meter.counted_phases.phases),
         also=_also(seen, reached=crossing is not None),
         observed=seen.temperatures.observed() | dict(seen.observed),
@@ -457,8 +456,8 @@ def _also(seen: Seen, reached: bool) -> tuple[SideReading, ...]:
 
 def unmetered_record(request: RunRequest, meter: MeterInfo, reason: str, interrupted: bool = False) -> Record:
     """The record of a run that died before its first look: its energy is unknown, which is not zero."""
-    nothing = Account.open("setup", Reading(0.0, None, "no reading before the run ended"), Counter())
-    seen = Seen(request, meter, now_utc(), nothing, Progress(0, 0, "setup"))
+    nothing = Account.open(Phase.SETUP, Reading(0.0, None, "no reading before the run ended"), Counter())
+    seen = Seen(request, meter, now_utc(), nothing, Progress(0, 0, Phase.SETUP))
     return replace(to_record(seen, Ending(Outcome.CRASHED, reason), interrupted), counted_time_s=None)
 
 

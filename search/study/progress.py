@@ -18,7 +18,7 @@ from search.console.plural import counted
 from search.files.paths import shown
 from search.record.meter_info import Kind
 from search.record.objective import shown_values
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
 from search.report import words
@@ -129,7 +129,7 @@ class Watcher:
                 self._live = None
 
     def begin(self, run: RunRequest) -> None:
-        self._trial = f"trial {run.trial}" + (f" ({run.role})" if run.role != "search" else "")
+        self._trial = f"trial {run.trial}" + (f" ({run.role})" if run.role is not Role.SEARCH else "")
         self._show(self._trial)
 
     def progress(self, partial: Record) -> None:
@@ -208,7 +208,7 @@ class Watcher:
             self._live.update(self._task, description=description)
 
     def _remember(self, record: Record) -> None:
-        if record.role == "baseline" and not record.interrupted:
+        if record.role is Role.BASELINE and not record.interrupted:
             self._baseline = record
         if record.feasible and (self._best is None or _first(record) < _first(self._best)):
             self._best = record

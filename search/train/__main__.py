@@ -22,8 +22,8 @@ from search.console.leaving import leaving_at_once
 from search.console.signals import Interruption, ends_like_ctrl_c
 from search.errors import NO_RESULT, Stopped, UserError
 from search.files.paths import absolute
-from search.record.ledger import PHASES
-from search.record.outcome import Outcome
+from search.record.ledger import Phase
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.record.target import TO_THE_END, target_of
 from search.report.advice import reachable_target
@@ -155,7 +155,7 @@ def train_one(config: StudyConfig, console: Console, interruption: Interruption)
         study="train",
         trial=0,
         run_id=uuid.uuid4().hex,
-        role="single",
+        role=Role.SINGLE,
         params={},
         config=config.run_values(),
         target_loss=TO_THE_END if target_loss is None else target_loss,
@@ -203,7 +203,7 @@ def _print(record: Record, console: Console) -> None:
     for name in ("phase", "energy / J", "time / s", "counted"):
         table.add_column(name, justify="left" if name in ("phase", "counted") else "right")
     counted = record.meter.counted_phases.phases
-    for phase in PHASES:
+    for phase in Phase:
         energy_j, time_s = record.ledger.energy_j[phase], record.ledger.time_s[phase]
         table.add_row(phase, f"{energy_j:.3f}", f"{time_s:.3f}", "yes" if phase in counted else "")
     table.add_section()

@@ -25,7 +25,7 @@ from model.train import train
 from search.config.schema import DeviceSection
 from search.files.paths import cache_dir
 from search.meter.settings import MeterSection
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.run.execute import RunRequest, Seen, execute, to_record
 from search.run.stopping import Ending
 from search.worker.handle import StationSetup
@@ -82,7 +82,7 @@ def metered_s(station: Station, steps: Generator[Progress, None, object], burn: 
         study="bench",
         trial=0,
         run_id="bench",
-        role="single",
+        role=Role.SINGLE,
         params={},
         config=asdict(CONFIG),
         target_loss=TARGET,

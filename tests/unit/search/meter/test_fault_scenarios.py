@@ -20,7 +20,7 @@ from search.meter.simulated.meter import FakeClock, simulated_meter
 from search.meter.simulated.program import PowerProfile, Program
 from search.record.ledger import CountedPhases
 from search.record.meter_info import Kind, MeterInfo
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.run.execute import RunRequest, execute
 
@@ -28,7 +28,7 @@ REQUEST = RunRequest(
     study="faults",
     trial=0,
     run_id="r0",
-    role="search",
+    role=Role.SEARCH,
     params={},
     config=StudyConfig().run_values(),
     target_loss=2.0,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.record.ledger import PHASES, CountedPhases, Ledger
+from search.record.ledger import CountedPhases, Ledger, Phase
 
 JOULES = {"setup": 1.0, "compile": 20.0, "train": 300.0, "eval": 4000.0, "checkpoint": 50000.0}
 SECONDS = {"setup": 0.1, "compile": 0.2, "train": 0.4, "eval": 0.8, "checkpoint": 1.6}
@@ -12,7 +12,7 @@ SECONDS = {"setup": 0.1, "compile": 0.2, "train": 0.4, "eval": 0.8, "checkpoint"
 amounts = st.floats(min_value=0, max_value=1e9)
 
 
-@pytest.mark.parametrize("phases", [PHASES[:-1], (*PHASES, "evaluation"), ()])
+@pytest.mark.parametrize("phases", [tuple(Phase)[:-1], (*Phase, "evaluation"), ()])
 def test_a_ledger_refuses_anything_but_exactly_the_phases(phases: tuple[str, ...]) -> None:
     other = dict.fromkeys(phases, 1.0)
     with pytest.raises(ValueError, match="energy_j needs exactly the phases"):
@@ -41,8 +41,8 @@ def test_a_policy_counts_its_own_phases(policy: CountedPhases, energy_j: float, 
     assert ledger.counted_time_s(policy) == pytest.approx(time_s)
 
 
-@given(st.lists(amounts, min_size=len(PHASES), max_size=len(PHASES)))
+@given(st.lists(amounts, min_size=len(Phase), max_size=len(Phase)))
 def test_no_policy_counts_more_than_gross(joules: list[float]) -> None:
-    ledger = Ledger(dict(zip(PHASES, joules, strict=True)), SECONDS)
+    ledger = Ledger(dict(zip(Phase, joules, strict=True)), SECONDS)
     assert ledger.counted_energy_j(CountedPhases.GROSS) == ledger.gross_energy_j
     assert all(ledger.counted_energy_j(policy) <= ledger.gross_energy_j for policy in CountedPhases)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from records_factory import make_record
 
 from search.record.crossing import Crossing, CurvePoint
-from search.record.ledger import PHASES, CountedPhases, Ledger
+from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.meter_info import Kind, MeterInfo
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 
 amounts = st.floats(min_value=0, max_value=1e9)
@@ -23,16 +23,16 @@ plain = (
 mappings = st.dictionaries(
     st.text(max_size=8), plain | st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=4), plain)
 )
-phase_amounts = st.fixed_dictionaries(dict.fromkeys(PHASES, amounts))
+phase_amounts = st.fixed_dictionaries(dict.fromkeys(Phase, amounts))
 records = st.builds(
     Record,
     study=st.text(max_size=10),
     trial=st.integers(0, 10**6),
     run_id=st.text(max_size=10),
-    role=st.sampled_from(["baseline", "search", "replicate", "single"]),
+    role=st.sampled_from(Role),
     seed=st.integers(0, 2**31),
     params=mappings,
-    config=mappings,
+    config=st.builds(lambda rest, steps: rest | {"train": {"max_steps": steps}}, mappings, st.integers(1)),
     outcome=st.sampled_from(Outcome),
     reason=st.text(max_size=20),
     target_loss=losses,
@@ -91,7 +91,8 @@ records = st.builds(
     interrupted=st.booleans(),
     retry_of=st.none() | st.integers(0, 10**6),
     provenance=mappings,
-    extra=mappings,
+    index=st.integers(0, 10**6),
+    system_attrs=mappings,
 )
 
 
@@ -141,6 +142,20 @@ def test_a_record_of_before_that_missed_the_target_has_spent_its_values_and_cost
     reached = make_record().to_dict()
     del reached["spent"]
     assert Record.from_dict(reached).values == Record.from_dict(reached).spent == make_record().values
+
+
+def test_a_line_holds_in_extra_what_the_version_before_looks_for_there() -> None:
+    record = make_record(index=7, system_attrs={"grid_id": 3})
+    line = json.loads(json.dumps(record.to_dict()))
+    assert line["extra"] == {"max_steps": 2000, "index": 7, "system_attrs": {"grid_id": 3}}
+    assert not {"index", "system_attrs", "max_steps"} & line.keys()
+    assert (record.max_steps, Record.from_dict(line)) == (2000, record)
+
+
+def test_a_line_whose_extra_holds_less_or_more_is_read() -> None:
+    line = make_record(index=7).to_dict()
+    assert Record.from_dict(line | {"extra": {"max_steps": 2000}}).index == 0
+    assert Record.from_dict(line | {"extra": {"index": 7, "of_a_later_version": 1}}).index == 7
 
 
 def test_only_a_run_that_reached_the_target_is_feasible() -> None:

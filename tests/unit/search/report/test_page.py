@@ -35,7 +35,7 @@ from records_factory import (
 )
 
 from search.files.records import append_record
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.report.__main__ import main
 from search.report.data import ReportError, study_view
@@ -242,7 +242,7 @@ def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -
         meter=dataclasses.replace(METER, name=ATTACK, chosen_because=ATTACK),
         provenance={"data": PROVENANCE["data"] | {"dataset": ATTACK}, ATTACK: {ATTACK: ATTACK}},
     )
-    baseline = dataclasses.replace(hostile, trial=0, role="baseline", params={}, curve=BASELINE.curve)
+    baseline = dataclasses.replace(hostile, trial=0, role=Role.BASELINE, params={}, curve=BASELINE.curve)
     attacked = page_of(tmp_path, baseline, hostile)
     assert len(attacked.scripts) == len(attacked.figures()) + 2
     assert ATTACK in attacked.text

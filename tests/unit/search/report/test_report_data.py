@@ -28,7 +28,7 @@ from records_factory import (
 from search.energy.agreement import Verdict
 from search.record.ledger import CountedPhases
 from search.record.meter_info import Kind, MeterInfo
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.report import words
 from search.report.data import ReportError, Saving, StudyView, study_view
@@ -43,7 +43,7 @@ from search.report.words import nats, quantity, ratio, redacted
 
 def again(trial: int, energy_j: float) -> Record:
     """One more run of the baseline."""
-    return make_record(trial, energy_j=energy_j, time_s=20.0, role="baseline")
+    return make_record(trial, energy_j=energy_j, time_s=20.0, role=Role.BASELINE)
 
 
 def view_of(*records: Record, names: tuple[str, ...] = ()) -> StudyView:
@@ -151,7 +151,7 @@ def test_the_baseline_may_be_on_the_front() -> None:
 
 
 def test_a_replicate_is_not_ranked_however_cheap_it_was() -> None:
-    assert front_trials(view_of(CHEAP, make_record(2, energy_j=1.0, time_s=1.0, role="replicate"))) == [1]
+    assert front_trials(view_of(CHEAP, make_record(2, energy_j=1.0, time_s=1.0, role=Role.REPLICATE))) == [1]
 
 
 def test_a_run_that_lacks_an_objective_is_not_ranked_and_the_notes_say_so() -> None:
@@ -200,11 +200,12 @@ def test_an_unknown_energy_is_counted_as_unknown_and_never_as_zero() -> None:
 
 
 def test_ending_a_dominated_run_saves_at_most_the_train_joules_of_the_steps_not_taken() -> None:
-    dominated = make_record(2, energy_j=10.0, steps=400, outcome=Outcome.DOMINATED, extra={"max_steps": 1000})
+    dominated = make_record(2, energy_j=10.0, steps=400, outcome=Outcome.DOMINATED)
+    dominated.config["train"]["max_steps"] = 1000
     assert view_of(CHEAP, dominated).cost.saved_by_stopping_j == pytest.approx(600 * 10.0 / 400)
 
 
-@pytest.mark.parametrize("fields", [{"steps": 0}, {"extra": {}}, {"ledger": None}])
+@pytest.mark.parametrize("fields", [{"steps": 0}, {"config": {}}, {"ledger": None}])
 def test_nothing_is_saved_where_it_cannot_be_estimated(fields: dict[str, Any]) -> None:
     dominated = dataclasses.replace(make_record(2, outcome=Outcome.DOMINATED), **fields)
     assert view_of(CHEAP, dominated).cost.saved_by_stopping_j == 0.0
@@ -350,7 +351,7 @@ def test_a_ratio_within_what_runs_of_the_baseline_differ_by_is_no_saving() -> No
 
 
 def test_the_run_that_sets_the_target_is_neither_ranked_nor_the_closest() -> None:
-    sets = make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
+    sets = make_record(0, role=Role.TARGET, outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
     view = view_of(sets, again(1, 60.0), make_record(2, energy_j=12.0))
     assert view.problem.target_loss == 2.3
     assert view.baseline is view.records[1]
@@ -384,7 +385,7 @@ def test_importance_leaves_out_the_baseline_replicates_and_trials_without_values
     reached = [make_record(n, energy_j=5.0 + n, params={"lr": n * 1e-3}) for n in range(1, MIN_TRIALS)]
     others = [
         BASELINE,
-        make_record(51, energy_j=99.0, role="replicate", params={"lr": 0.5}),
+        make_record(51, energy_j=99.0, role=Role.REPLICATE, params={"lr": 0.5}),
         unmeasured(52, "frozen"),
     ]
     found = parameter_importance(view_of(*reached, *others))
@@ -563,7 +564,7 @@ def test_runs_that_crashed_or_were_killed_or_have_no_energy_compare_no_meters(fi
 
 
 def test_a_replicate_compares_meters_and_does_not_rank() -> None:
-    found = only_comparison([*trials_at([0.5, 0.5]), *trials_at([0.5], role="replicate")])
+    found = only_comparison([*trials_at([0.5, 0.5]), *trials_at([0.5], role=Role.REPLICATE)])
     assert (found.agreement.runs, len(found.agreement.pairs)) == (2, 3)
 
 

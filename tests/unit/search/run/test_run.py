@@ -21,7 +21,7 @@ from search.record.ledger import CountedPhases
 from search.record.limits import Limits, Rival
 from search.record.meter_info import Kind, MeterInfo
 from search.record.objective import LARGE_GAP
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.run.execute import (
     Instrument,
@@ -42,7 +42,7 @@ REQUEST = RunRequest(
     study="a study",
     trial=3,
     run_id="r3",
-    role="search",
+    role=Role.SEARCH,
     params={"optimizer.lr": 0.001},
     config=StudyConfig().run_values(),
     target_loss=TARGET,
@@ -213,7 +213,7 @@ def test_a_record_keeps_what_was_asked_for() -> None:
     record = ran(TO_THE_TARGET, request=replace(REQUEST, retry_of=1, provenance={"code": {"version": "1"}}))
     assert (record.study, record.trial, record.run_id, record.role) == ("a study", 3, "r3", "search")
     assert (record.seed, record.params, record.retry_of) == (1337, {"optimizer.lr": 0.001}, 1)
-    assert record.extra["index"] == 2
+    assert record.index == 2
     assert record.provenance == {"code": {"version": "1"}}
     assert not record.interrupted
 

@@ -122,7 +122,7 @@ def made_up(run: RunRequest, outcome: Outcome, energy_j: float, names: tuple[str
         params=dict(run.params),
         run_id=run.run_id,
         role=run.role,
-        extra={"index": run.trial, "system_attrs": {}},
+        index=run.trial,
     )
     return replace(
         record,

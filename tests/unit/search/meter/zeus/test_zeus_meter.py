@@ -37,6 +37,7 @@ from search.meter.zeus.sources import (
     nvidia_total_mj,
     soc_source,
 )
+from search.record.ledger import Phase
 from search.record.meter_info import Kind
 
 WATTS = 80.0
@@ -129,7 +130,7 @@ def test_the_difference_of_two_readings_is_what_the_counter_moved(before_s: floa
 def test_a_run_gets_a_ledger_of_millijoules_over_1000() -> None:
     meter, clock, _ = meter_of()
     spec = meter.spec
-    account = Account.open("train", meter.read(), Counter(spec.update_period_s, spec.resolution_j))
+    account = Account.open(Phase.TRAIN, meter.read(), Counter(spec.update_period_s, spec.resolution_j))
     for _ in range(20):
         clock.advance(0.5)
         account = account.look(meter.read())
