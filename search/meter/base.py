@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from model.config import RunConfig
 from search.energy.account import Counter, Reading
+from search.record.flags import Flag
 from search.record.meter_info import Kind
 
 __all__ = ["Meter", "MeterSpec", "MeteredDevice", "Reading", "WorkDone"]
@@ -96,7 +97,7 @@ class Meter(Protocol):
         """The run has ended: whatever samples in the background stops. May be called twice."""
         ...
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """Sorted names of what was seen since `start` that makes the run doubtful: foreign load,
         throttling, ..."""
         ...

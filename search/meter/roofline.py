@@ -23,6 +23,7 @@ from model.variants import compiles
 from model.work import UncountedWork, Work, evaluation_work, plateau_steps, setup_work, step_work
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.settings import RooflineSection
+from search.record.flags import Flag
 from search.record.meter_info import Kind
 
 PICO = 1e-12
@@ -77,7 +78,7 @@ class RooflineMeter:
     def stop(self) -> None:
         pass
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         return ()
 
     def observed(self) -> Mapping[str, Any]:

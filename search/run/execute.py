@@ -20,6 +20,7 @@ from search.console.plural import counted
 from search.energy.account import Account, Counter, Reading
 from search.meter.base import Meter, WorkDone
 from search.record.crossing import CurvePoint, find_crossing
+from search.record.flags import Flag
 from search.record.ledger import Ledger, Phase
 from search.record.limits import Limits, Rival
 from search.record.meter_info import MeterInfo, SideReading
@@ -301,12 +302,12 @@ def data_wait(seen: Seen) -> tuple[dict[str, float], tuple[str, ...]]:
     ledger = seen.account.ledger()
     if ledger is not None and train_s > 0:
         observed["data_wait_j"] = ledger.energy_j[Phase.TRAIN] * min(1.0, waited_s / train_s)
-    return observed, (("waited_for_data",) if waited_s > DATA_WAIT * train_s else ())
+    return observed, ((Flag.WAITED_FOR_DATA,) if waited_s > DATA_WAIT * train_s else ())
 
 
 def pause(seen: Seen) -> tuple[dict[str, float], tuple[str, ...]]:
     """How long a run's process stood still, and its flag; nothing of one that did not."""
-    return ({"paused_s": seen.paused_s}, ("paused",)) if seen.paused_s else ({}, ())
+    return ({"paused_s": seen.paused_s}, (Flag.PAUSED,)) if seen.paused_s else ({}, ())
 
 
 def _paused_too_long(seen: Seen) -> str:
@@ -329,7 +330,7 @@ def compile_counts(progress: Progress) -> dict[str, int]:
 
 def short_window(counted_s: float, update_period_s: float) -> tuple[str, ...]:
     """The flag of a run so short that one tick of its meter is over 1 % of what counts."""
-    return ("short_window",) if update_period_s > 0.01 * counted_s else ()
+    return (Flag.SHORT_WINDOW,) if update_period_s > 0.01 * counted_s else ()
 
 
 def _look(seen: Seen, progress: Progress, readings: Sequence[Reading], peak_memory_bytes: int | None) -> Seen:

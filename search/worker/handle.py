@@ -26,6 +26,7 @@ from search.console import signals
 from search.errors import USAGE_ERROR, UserError
 from search.files.paths import root
 from search.own_packages import python_like_this
+from search.record.flags import Flag
 from search.record.ledger import CountedPhases
 from search.record.meter_info import Kind, MeterInfo
 from search.record.record import Record
@@ -271,7 +272,7 @@ def _partial(
     """What is known of a run whose worker was lost."""
     if last is None:
         return unmetered_record(request, hello.meter, reason, interrupted)
-    flags = (*last.flags, "energy_until_last_report")
+    flags = (*last.flags, Flag.ENERGY_UNTIL_LAST_REPORT)
     return replace(last, reason=reason, interrupted=interrupted, flags=flags)
 
 

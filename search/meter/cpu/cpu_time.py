@@ -18,6 +18,7 @@ import psutil
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.cpu.load import CpuLoad, Load
 from search.meter.cpu.process_tree import process_tree_core_s
+from search.record.flags import Flag
 from search.record.meter_info import Kind
 
 
@@ -68,7 +69,7 @@ class CpuTimeMeter:
     def stop(self) -> None:
         self._load.stop()
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """What `cpu_load` raises."""
         return self._load.flags()
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import psutil
 
 from search.meter.cpu.process_tree import live_children, process_tree_core_s
+from search.record.flags import Flag
 
 # Shares of the run's wall time above which it is flagged.
 FOREIGN_LOAD = 0.10  # of one core
@@ -56,7 +57,7 @@ class Load(Protocol):
         """The run has ended: `flags` and `observed` are about the time until now. May be called twice."""
         ...
 
-    def flags(self) -> tuple[str, ...]: ...
+    def flags(self) -> tuple[Flag, ...]: ...
 
     def observed(self) -> Mapping[str, Any]: ...
 
@@ -72,7 +73,7 @@ class NoLoad:
     def stop(self) -> None:
         pass
 
-    def flags(self) -> tuple[str, ...]:
+    def flags(self) -> tuple[Flag, ...]:
         return ()
 
     def observed(self) -> Mapping[str, Any]:
@@ -221,7 +222,7 @@ class Spent:
     throttled_s: float | None
     sleepless_threads: int | None = None
 
-    def flags(self, *, expect_busy: bool = True) -> tuple[str, ...]:
+    def flags(self, *, expect_busy: bool = True) -> tuple[Flag, ...]:
         """Sorted. `foreign_cpu_load`: others used over a tenth of a core.
 
         `cpu_contended`: a thread was ready and had no core for over 5 % of the time. The worst thread counts,
@@ -245,12 +246,12 @@ class Spent:
         contended = (self.worst_wait_s or 0.0) > WAITED * self.wall_s
         throttled = (self.throttled_s or 0.0) > WAITED * self.wall_s
         raised = {
-            "foreign_cpu_load": self.foreign_core_s > FOREIGN_LOAD * self.wall_s,
-            "cpu_contended": contended,
-            "threads_spinning": (contended or throttled) and (self.sleepless_threads or 0) > 1,
-            "cpu_stolen": self.stolen_s > WAITED * self.wall_s,
-            "cpu_throttled": throttled,
-            "cpu_waiting": expect_busy and explained_s < BUSY * self.wall_s,
+            Flag.FOREIGN_CPU_LOAD: self.foreign_core_s > FOREIGN_LOAD * self.wall_s,
+            Flag.CPU_CONTENDED: contended,
+            Flag.THREADS_SPINNING: (contended or throttled) and (self.sleepless_threads or 0) > 1,
+            Flag.CPU_STOLEN: self.stolen_s > WAITED * self.wall_s,
+            Flag.CPU_THROTTLED: throttled,
+            Flag.CPU_WAITING: expect_busy and explained_s < BUSY * self.wall_s,
         }
         return tuple(sorted(name for name, holds in raised.items() if holds))
 
@@ -318,10 +319,10 @@ class CpuLoad:
     def stop(self) -> None:
         self._end = self._end or self._look()
 
-    def flags(self) -> tuple[str, ...]:
+    def flags(self) -> tuple[Flag, ...]:
         """See `Spent.flags`; `cpu_load_unknown` where the system did not answer."""
         spent = self.spent()
-        return ("cpu_load_unknown",) if spent is None else spent.flags(expect_busy=self._expect_busy)
+        return (Flag.CPU_LOAD_UNKNOWN,) if spent is None else spent.flags(expect_busy=self._expect_busy)
 
     def observed(self) -> Mapping[str, Any]:
         """The fields of `Spent`, empty where the system did not answer."""

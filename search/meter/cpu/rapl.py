@@ -22,6 +22,7 @@ from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.cpu.load import CpuLoad, Load, NoLoad
 from search.meter.cpu.powercap import Domain, Powercap, PowercapError
 from search.meter.sampling import Sampler
+from search.record.flags import Flag
 from search.record.meter_info import Kind
 
 SAMPLE_EVERY_S = 1.0
@@ -112,7 +113,7 @@ class RaplMeter:
             self._sampler.stop()
         self._load.stop()
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """What `cpu_load` raises."""
         return self._load.flags()
 

@@ -20,6 +20,7 @@ from search.meter.gpu.source import GPU_ENERGY, GpuSource, gpu_source
 from search.meter.gpu.trace import GpuTrace
 from search.meter.gpu.watch import GpuWatch
 from search.meter.sampling import SAMPLE_EVERY_S, Sampler
+from search.record.flags import Flag
 from search.record.meter_info import Kind
 
 UPDATE_PERIOD_S = 0.1  # an upper bound: counters and instantaneous power move every 20 to 100 ms by model
@@ -140,7 +141,7 @@ class GpuMeter:
                 self._look()
             self._run.stopped = True
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """Sorted names of what was seen between `start` and `stop`: at both, and about once a second between.
 
         foreign_process: another process computes on a GPU. processes_not_identifiable: the driver's list is
@@ -158,7 +159,7 @@ class GpuMeter:
                 self._look()
             flags = self._run.watch.flags()
             if any(trace.disagrees for trace in self._run.traces):
-                flags.add("counter_power_disagree")
+                flags.add(Flag.COUNTER_POWER_DISAGREE)
             flags |= {trace.power.flag for trace in self._run.traces if trace.power.flag}
             return tuple(sorted(flags))
 

@@ -9,10 +9,11 @@ from typing import Any
 import psutil
 
 from search.meter.gpu.library import Gpu
+from search.record.flags import Flag
 
 HELD_DOWN_SHARE = 0.01  # of the window: below it, clocks held down did not move the result
 
-_HELD_DOWN = {"thermal": "throttled_thermal", "power": "power_capped"}
+_HELD_DOWN = {"thermal": Flag.THROTTLED_THERMAL, "power": Flag.POWER_CAPPED}
 
 
 class GpuWatch:
@@ -20,7 +21,7 @@ class GpuWatch:
 
     def __init__(self, gpus: Sequence[Gpu]) -> None:
         self._gpus = gpus
-        self._seen: set[str] = set()
+        self._seen: set[Flag] = set()
         self._processes = _Processes()
         self._sm_mhz: list[float] = []
         self._since: _Violations | None = None
@@ -29,10 +30,10 @@ class GpuWatch:
     def look(self, now_s: float) -> None:
         for gpu in self._gpus:
             throttled = gpu.throttle_flags()
-            self._seen |= {"throttling_unknown"} if throttled is None else throttled
+            self._seen |= {Flag.THROTTLING_UNKNOWN} if throttled is None else throttled
             limit_w, default_w = gpu.power_limits_w()
             if limit_w is not None and default_w is not None and limit_w < default_w:
-                self._seen.add("power_limit_lowered")
+                self._seen.add(Flag.POWER_LIMIT_LOWERED)
         self._processes.look([gpu.processes() for gpu in self._gpus])
         self._latest = _Violations(now_s, [gpu.violation_s() for gpu in self._gpus])
         self._since = self._since or self._latest
@@ -42,7 +43,7 @@ class GpuWatch:
         clocks = [gpu.clocks_mhz() for gpu in self._gpus]
         self._sm_mhz += [mhz["sm"] for mhz in clocks if mhz is not None and "sm" in mhz]
 
-    def flags(self) -> set[str]:
+    def flags(self) -> set[Flag]:
         """See `GpuMeter.flags`."""
         held_down = {
             flag
@@ -110,12 +111,12 @@ class _Processes:
         """Whether our own processes are in the driver's lists; None where those were always empty."""
         return self._ours if self._ours or self._others else None
 
-    def flags(self) -> set[str]:
-        flags = set()
+    def flags(self) -> set[Flag]:
+        flags: set[Flag] = set()
         if self._ours and self._others:
-            flags.add("foreign_process")
+            flags.add(Flag.FOREIGN_PROCESS)
         if self._unlisted or (self._others and not self._ours):
-            flags.add("processes_not_identifiable")
+            flags.add(Flag.PROCESSES_NOT_IDENTIFIABLE)
         return flags
 
 

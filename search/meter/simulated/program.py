@@ -12,8 +12,9 @@ from itertools import accumulate, pairwise
 from typing import Any, get_type_hints
 
 from model.config import ConfigError
+from search.record.flags import Flag
 
-FLAGS = ("throttled_thermal", "throttled_power_brake", "throttled_hardware", "power_capped")
+CLOCK_FLAGS = (Flag.THROTTLED_THERMAL, Flag.THROTTLED_POWER_BRAKE, Flag.THROTTLED_HARDWARE, Flag.POWER_CAPPED)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,12 @@ class Program:
         _need(0 <= self.tick_s <= 0.1, "tick_s", "from 0 (moves all the time) to 0.1", self.tick_s)
         _need(self.repeat_s is None or self.repeat_s > 0, "repeat_s", "null or more than 0", self.repeat_s)
         for _, _, flag in self.throttled:
-            _need(flag in FLAGS, "throttled", f"[from, to, flag] with a flag of {', '.join(FLAGS)}", flag)
+            _need(
+                flag in CLOCK_FLAGS,
+                "throttled",
+                f"[from, to, flag] with a flag of {', '.join(CLOCK_FLAGS)}",
+                flag,
+            )
 
     @property
     def profile(self) -> PowerProfile:

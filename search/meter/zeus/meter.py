@@ -25,13 +25,14 @@ from search.meter.cpu.load import CpuLoad, Load, NoLoad
 from search.meter.gpu.trace import COMPARE_FROM_S, DISAGREE, CounterHistory
 from search.meter.sampling import Sampler
 from search.meter.zeus.sources import CumulativeSource, ZeusError, amd_gpu, import_zeus, soc_source
+from search.record.flags import Flag
 
 # An upper bound. AMD: Linux kept a GPU's metrics for up to 100 ms (Navi, before 5.9), and for 1 ms since.
 # Jetson: zeus looks at the power every 100 ms. Apple does not say; `python -m search.meter` measures it.
 UPDATE_PERIOD_S = 0.1
 PROBE_S, PROBE_EVERY_S = 1.0, 0.05
 
-UNSEEN = ("processes_not_identifiable", "throttling_unknown")
+UNSEEN = (Flag.PROCESSES_NOT_IDENTIFIABLE, Flag.THROTTLING_UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -177,12 +178,12 @@ class ZeusMeter:
             self._stopped = True
             self._load.stop()
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """processes_not_identifiable, throttling_unknown: always. counter_power_disagree: over 10 s or more,
         counter and integrated power of a GPU differ by over 5 %. sampling_gap, power_implausible: the power
         beside the counter could not be integrated, so it checks nothing. And those of `load`."""
         with self._lock:
-            disagree = {"counter_power_disagree"} if self._trace.disagrees else set()
+            disagree = {Flag.COUNTER_POWER_DISAGREE} if self._trace.disagrees else set()
             unchecked = {self._trace.power.flag} if self._trace.power.flag else set()
             return tuple(sorted({*UNSEEN, *self._load.flags(), *disagree, *unchecked}))
 

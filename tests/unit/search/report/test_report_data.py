@@ -708,28 +708,6 @@ def test_errors_are_in_the_summary_and_unknown_ones_are_null() -> None:
     assert content["front"][0]["energy_error_j"] is None
 
 
-FLAGS = (
-    *("counter_power_disagree", "throttled_thermal", "throttled_power_brake", "throttled_hardware"),
-    *("throttling_unknown", "power_capped", "power_limit_lowered", "foreign_process"),
-    *("processes_not_identifiable", "foreign_cpu_load", "cpu_contended", "cpu_stolen", "cpu_waiting"),
-    *("cpu_throttled", "cpu_load_unknown", "short_window", "started_hot", "started_cold"),
-    *("temperature_unknown", "device_not_exclusive", "sampling_gap", "energy_until_last_report"),
-    *("paused", "power_implausible", "threads_spinning"),
-)
-
-
-@pytest.mark.parametrize("name", FLAGS)
-def test_every_flag_has_words(name: str) -> None:
-    text = words.flag(name)
-    assert text != name
-    assert "_" not in text
-    assert not text.endswith(".")
-
-
-def test_an_unknown_flag_is_shown_by_its_name() -> None:
-    assert words.flag("something_new") == "something_new"
-
-
 def test_caveats_say_flags_in_words() -> None:
     flagged = dataclasses.replace(CHEAP, flags=("power_capped", "something_new"))
     caveats = " ".join(headline(view_of(BASELINE, flagged)).caveats)
