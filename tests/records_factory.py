@@ -9,7 +9,7 @@ from typing import Any
 
 from search.record.crossing import CurvePoint, find_crossing
 from search.record.ledger import CountedPhases, Ledger, Phase
-from search.record.meter_info import Kind, MeterInfo, SideReading
+from search.record.meter_info import Kind, MeterInfo, SecondMeter
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 
@@ -17,21 +17,18 @@ TARGET = 2.30
 METER = MeterInfo(
     name="cpu_time",
     kind=Kind.ESTIMATED,
-    counted_phases=CountedPhases.COMPILE_TRAIN,
     chosen_because="no powercap domain and no NVIDIA GPU on this machine",
     settings={"watts_per_core": 6.0, "static_watts": 3.0},
 )
 NVML = MeterInfo(
     name="nvml",
     kind=Kind.MEASURED,
-    counted_phases=CountedPhases.COMPILE_TRAIN,
     chosen_because="the best meter that works here",
     settings={"devices": ["GPU-a3f1"], "update_period_s": 0.1, "gain_error": 0.05},
 )
 ROOFLINE = MeterInfo(
     name="roofline",
     kind=Kind.MODELLED,
-    counted_phases=CountedPhases.COMPILE_TRAIN,
     chosen_because="named in the configuration",
     settings={"devices": ["modelled"], "pj_per_flop": {"fp32": 20.0}, "pj_per_byte": 100.0},
 )
@@ -129,6 +126,7 @@ def make_record(
         tokens=steps * 768,
         parameters=804_096,
         meter=METER,
+        counted_phases=CountedPhases.COMPILE_TRAIN,
         gross_energy_j=ledger.gross_energy_j,
         net_energy_j=ledger.gross_energy_j - 1.1 * ledger.gross_time_s,
         idle_power_w=1.1,
@@ -293,9 +291,9 @@ def make_lookup_study() -> list[Record]:
     return [*trials, *tables]
 
 
-def side(meter: MeterInfo, counted_energy_j: float | None, **fields: Any) -> SideReading:
+def side(meter: MeterInfo, counted_energy_j: float | None, **fields: Any) -> SecondMeter:
     """What `meter` counted beside the one that ranks."""
-    reading = SideReading(
+    reading = SecondMeter(
         meter=meter.name,
         kind=meter.kind,
         counted_energy_j=counted_energy_j,
@@ -317,14 +315,18 @@ def read_beside(record: Record, meter: MeterInfo, ratio: float, **fields: Any) -
     reading = (
         side(meter, None, reason="the run has no end") if joules is None else side(meter, ratio * joules)
     )
-    return dataclasses.replace(record, also=(*record.also, dataclasses.replace(reading, **fields)))
+    return with_second(record, dataclasses.replace(reading, **fields))
+
+
+def with_second(record: Record, meter: SecondMeter) -> Record:
+    return dataclasses.replace(record, second_meters=(*record.second_meters, meter))
 
 
 def ranked_by(record: Record, meter: MeterInfo, ratio: float) -> Record:
     """The record as if `meter` had ranked, at `ratio` times the joules, and its own meter beside it."""
     own = side(record.meter, ranked_energy_j(record))
     if record.ledger is None:
-        return dataclasses.replace(record, meter=meter, also=(own,))
+        return dataclasses.replace(record, meter=meter, second_meters=(own,))
     energy_j = {phase: ratio * joules for phase, joules in record.ledger.energy_j.items()}
     ledger = dataclasses.replace(record.ledger, energy_j=energy_j)
     curve = tuple(dataclasses.replace(p, energy_j=ratio * (p.energy_j or 0.0)) for p in record.curve)
@@ -336,7 +338,7 @@ def ranked_by(record: Record, meter: MeterInfo, ratio: float) -> Record:
     return dataclasses.replace(
         record,
         meter=meter,
-        also=(own,),
+        second_meters=(own,),
         ledger=ledger,
         gross_energy_j=ledger.gross_energy_j,
         net_energy_j=None,
@@ -379,7 +381,7 @@ ROOFLINE_RATIOS = (
 
 def make_metered_study() -> list[Record]:
     """`make_study` measured by nvml, with roofline read beside it and a rapl that could not be read."""
-    rapl = MeterInfo("rapl", Kind.MEASURED, CountedPhases.COMPILE_TRAIN, settings={"devices": ["package-0"]})
+    rapl = MeterInfo("rapl", Kind.MEASURED, settings={"devices": ["package-0"]})
     denied = "/sys/class/powercap/intel-rapl:0/energy_uj: permission denied"
     records = []
     for record in make_study():
@@ -387,13 +389,13 @@ def make_metered_study() -> list[Record]:
         joules = ranked_energy_j(record)
         record = dataclasses.replace(record, energy_error_j=None if joules is None else 0.3)
         record = read_beside(record, ROOFLINE, ROOFLINE_RATIOS[record.trial])
-        records.append(dataclasses.replace(record, also=(*record.also, side(rapl, None, reason=denied))))
+        records.append(with_second(record, side(rapl, None, reason=denied)))
     return records
 
 
 def make_misranked_study() -> list[Record]:
     """The same runs ranked by roofline, with nvml beside it: trial 12 wins, which costs more than trial 7."""
-    alone = [dataclasses.replace(record, also=()) for record in make_metered_study()]
+    alone = [dataclasses.replace(record, second_meters=()) for record in make_metered_study()]
     return [ranked_by(record, ROOFLINE, ROOFLINE_RATIOS[record.trial]) for record in alone]
 
 

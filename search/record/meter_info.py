@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from search.record.ledger import CountedPhases, Phase
+from search.record.ledger import Phase
 
 
 class Kind(StrEnum):
@@ -24,14 +24,13 @@ class MeterInfo:
 
     name: str
     kind: Kind
-    counted_phases: CountedPhases
     chosen_because: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class SideReading:
-    """What another meter counted over the same run, by the same policy as the ranking meter.
+class SecondMeter:
+    """What a meter that ranks nothing counted over the same run, by the same policy as the one that ranks.
 
     `counted_energy_j` is until the crossing where the target was reached, else until the end of the run. None
     is unknown, and `reason` says why.

@@ -12,13 +12,14 @@ from typing import Any
 
 from search.record.crossing import Crossing, CurvePoint
 from search.record.ledger import CountedPhases, Ledger, Phase
-from search.record.meter_info import Kind, MeterInfo, SideReading
+from search.record.meter_info import Kind, MeterInfo, SecondMeter
 from search.record.outcome import Outcome, Role
 
 SCHEMA = 1
 
 # Fields that a line of this schema holds in `extra`, where versions before this one look for them.
 _IN_EXTRA = ("index", "system_attrs")
+_ELSEWHERE = (*_IN_EXTRA, "counted_phases", "second_meters")  # in `meter` and as `also`
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Record:
     means <= 0.
 
     `energy_error_j` bounds what the meter's update period and resolution may have moved into or out of
-    `counted_energy_j`; the meter's gain is not in it. `also` holds what other meters counted, `observed` what
+    `counted_energy_j`; the meter's gain is not in it. `second_meters` are those
+    that were read beside the one that ranks, `observed` what
     the meter saw beside joules (temperatures in `temperature_start_c`, `_end_c` and `_max_c`, clocks, ...).
 
     `index` is the configuration's place in the study's sequence, `system_attrs` what Optuna's sampler noted
@@ -55,6 +57,7 @@ class Record:
     tokens: int
     parameters: int
     meter: MeterInfo
+    counted_phases: CountedPhases
     gross_energy_j: float | None
     net_energy_j: float | None
     idle_power_w: float | None
@@ -74,7 +77,7 @@ class Record:
     index: int = 0
     system_attrs: Mapping[str, Any] = field(default_factory=dict)
     energy_error_j: float | None = None
-    also: tuple[SideReading, ...] = ()
+    second_meters: tuple[SecondMeter, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=dict)
     spent: Mapping[str, float] = field(default_factory=dict)
 
@@ -94,14 +97,14 @@ class Record:
         Not `dataclasses.asdict`, which copies the whole configuration: this is called while a run is metered.
         """
         whole: dict[str, Any] = {"schema": SCHEMA} | {
-            item.name: getattr(self, item.name) for item in fields(self) if item.name not in _IN_EXTRA
+            item.name: getattr(self, item.name) for item in fields(self) if item.name not in _ELSEWHERE
         }
         whole["extra"] = {name: getattr(self, name) for name in ("max_steps", *_IN_EXTRA)}
-        whole["meter"] = vars(self.meter)
+        whole["meter"] = vars(self.meter) | {"counted_phases": self.counted_phases}
         whole["ledger"] = None if self.ledger is None else vars(self.ledger)
         whole["curve"] = [vars(point) for point in self.curve]
         whole["crossing"] = None if self.crossing is None else vars(self.crossing)
-        whole["also"] = [vars(side) for side in self.also]
+        whole["also"] = [vars(one) for one in self.second_meters]
         return whole
 
     @staticmethod
@@ -111,13 +114,9 @@ class Record:
             raise ValueError(f"expected a record of schema {SCHEMA}, got {data.get('schema')!r}")
         rest = {key: value for key, value in data.items() if key != "schema"}
         try:
-            meter = rest["meter"]
-            rest["meter"] = MeterInfo(
-                **(
-                    meter
-                    | {"kind": Kind(meter["kind"]), "counted_phases": CountedPhases(meter["counted_phases"])}
-                )
-            )
+            meter = dict(rest["meter"])
+            rest["counted_phases"] = CountedPhases(meter.pop("counted_phases"))
+            rest["meter"] = MeterInfo(**meter | {"kind": Kind(meter["kind"])})
             extra = rest.pop("extra", {})
             rest |= {name: extra[name] for name in _IN_EXTRA if name in extra}
             rest["role"] = Role(rest["role"])
@@ -129,16 +128,16 @@ class Record:
             rest["curve"] = tuple(CurvePoint(**point) for point in rest["curve"])
             rest["crossing"] = Crossing(**rest["crossing"]) if rest["crossing"] else None
             rest["flags"] = tuple(rest["flags"])
-            rest["also"] = tuple(_side_reading(side) for side in rest.get("also", ()))
+            rest["second_meters"] = tuple(_second_meter(one) for one in rest.pop("also", ()))
             return Record(**rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record of schema {SCHEMA}: {error}") from error
 
 
-def _side_reading(data: Mapping[str, Any]) -> SideReading:
+def _second_meter(data: Mapping[str, Any]) -> SecondMeter:
     phases_j = None if data["phases_j"] is None else _by_phase(data["phases_j"])
     own_types = {"kind": Kind(data["kind"]), "phases_j": phases_j, "flags": tuple(data["flags"])}
-    return SideReading(**{**data, **own_types})
+    return SecondMeter(**{**data, **own_types})
 
 
 def _ledger(data: Mapping[str, Mapping[str, float]]) -> Ledger:

@@ -178,7 +178,7 @@ def csv_row(view: StudyView, record: Record) -> dict[str, Any]:
     row = _filled(record, _WHO)
     row |= {name: record.values.get(name) for name in names}
     row |= _filled(record, (*_ENERGY, *_PHASES))
-    for side in record.also:
+    for side in record.second_meters:
         row |= {f"also_{side.meter}_j": side.counted_energy_j, f"also_{side.meter}_kind": side.kind.value}
     row |= _filled(record, _OBSERVED)
     row |= _filled(record, _WORK)

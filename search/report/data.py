@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from search.record.front import pareto_front
+from search.record.ledger import CountedPhases
 from search.record.lookup import is_lookup_like
 from search.record.meter_info import MeterInfo
 from search.record.noise import NoiseFloor, baseline_runs, noise_floor, reference
@@ -87,6 +88,11 @@ class StudyView:
     meters: SideBySide
     noise: NoiseFloor
     notes: tuple[str, ...]
+
+    @property
+    def counted_phases(self) -> CountedPhases | None:
+        """The policy that all records share; None without records."""
+        return self.records[0].counted_phases if self.records else None
 
     @property
     def shown(self) -> tuple[Record, ...]:
@@ -205,7 +211,7 @@ def _one_of(what: str, values: Sequence[str]) -> None:
 def _meter_words(record: Record) -> str:
     meter = record.meter
     settings = json.dumps(meter.settings, sort_keys=True, default=str)
-    return f"{meter.name}, {meter.kind.value}, counted {meter.counted_phases.value}, settings {settings}"
+    return f"{meter.name}, {meter.kind.value}, counted {record.counted_phases.value}, settings {settings}"
 
 
 def _data(record: Record) -> Mapping[str, Any]:

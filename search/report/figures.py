@@ -31,7 +31,7 @@ def phases_info(view: StudyView) -> PhasesInfo:
     return PhasesInfo(
         names=tuple(words.marked_name(view, record) for record, _ in known),
         energy_j={phase: tuple(float(ledger.energy_j[phase]) for _, ledger in known) for phase in Phase},
-        counted=view.meter.counted_phases.phases if view.meter is not None else (),
+        counted=view.counted_phases.phases if view.counted_phases is not None else (),
         kind=words.kind_words(view),
     )
 

@@ -191,16 +191,16 @@ def summary(view: StudyView) -> dict[str, Any]:
         "notes": list(view.notes),
         "verdict": None,
     }
-    if any(record.also for record in view.records):
+    if any(record.second_meters for record in view.records):
         content["meters_side_by_side"] = side_by_side_summary(view.meters)
     plain: dict[str, Any] = plain_value(content)
     return plain
 
 
 def _meter_summary(view: StudyView) -> MeterSummary:
-    if view.meter is None:
+    if view.meter is None or view.counted_phases is None:
         return {"name": None, "kind": None, "counted_phases": []}
-    phases = [phase.value for phase in view.meter.counted_phases.phases]
+    phases = [phase.value for phase in view.counted_phases.phases]
     return {"name": view.meter.name, "kind": view.meter.kind, "counted_phases": phases}
 
 

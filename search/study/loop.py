@@ -42,7 +42,8 @@ from search.record.outcome import Role
 from search.record.record import Record
 from search.record.target import TO_THE_END, target_of
 from search.report.page import write_report
-from search.run.execute import RunRequest, unmetered_record
+from search.run.record_builder import unmetered_record
+from search.run.request import RunRequest
 from search.sampling.enqueued import asked_for, whole
 from search.sampling.history import sampler_history
 from search.sampling.proposal import Proposal, cannot_run, derived_seed, nothing_runs, propose
@@ -489,6 +490,7 @@ def _run_request(
         config=values,
         target_loss=TO_THE_END if role is Role.TARGET else session.target_loss() or TO_THE_END,
         objectives=tuple(config.objective.names),
+        counted_phases=config.counted_phases,
         vocab_size=session.problem.corpus.vocab_size,
         limits=limits,
         rivals=rivals_of(values, session.records) if is_trial else (),

@@ -24,7 +24,7 @@ from search.record.unseen import MANY, unseen_words
 from search.report import words
 from search.report.advice import what_next
 from search.report.console import cost_line, front_table
-from search.run.execute import RunRequest
+from search.run.request import RunRequest
 from search.worker.handle import Hello
 
 LARGE_BYTES = 20_000_000

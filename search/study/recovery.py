@@ -146,7 +146,7 @@ def begun_with(record: Record) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "meter": {
             "name": meter.name,
-            "counted_phases": meter.counted_phases.value,
+            "counted_phases": record.counted_phases.value,
             "settings": dict(meter.settings),
         },
     }

@@ -27,10 +27,10 @@ from search.errors import USAGE_ERROR, UserError
 from search.files.paths import root
 from search.own_packages import python_like_this
 from search.record.flags import Flag
-from search.record.ledger import CountedPhases
 from search.record.meter_info import Kind, MeterInfo
 from search.record.record import Record
-from search.run.execute import RunRequest, unmetered_record
+from search.run.record_builder import unmetered_record
+from search.run.request import RunRequest
 from search.worker.fresh_caches import FreshCaches
 
 START_LIMIT_S = 300.0
@@ -65,8 +65,7 @@ class Hello:
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Hello:
-        meter = dict(data["meter"])
-        meter |= {"kind": Kind(meter["kind"]), "counted_phases": CountedPhases(meter["counted_phases"])}
+        meter = data["meter"] | {"kind": Kind(data["meter"]["kind"])}
         return Hello(
             capabilities=Capabilities(**data["capabilities"]),
             meter=MeterInfo(**meter),

@@ -120,10 +120,10 @@ def test_several_meters_are_read_in_one_trial_and_one_ranks(tiny: Tiny, study_na
     records = records_of(study_name)
     for record in records:
         assert (record.meter.name, record.meter.kind) == ("simulated", Kind.MODELLED)
-        kinds = {side.meter: side.kind for side in record.also}
+        kinds = {side.meter: side.kind for side in record.second_meters}
         assert kinds == {"roofline": Kind.MODELLED, "cpu_time": Kind.ESTIMATED}
         if record.outcome.completes and not record.config["train"]["compile"]:
-            assert all(side.counted_energy_j and side.counted_energy_j > 0 for side in record.also)
+            assert all(side.counted_energy_j and side.counted_energy_j > 0 for side in record.second_meters)
     assert summary_of(study_name)["meter"] == {
         "name": "simulated",
         "kind": "modelled",

@@ -1,8 +1,8 @@
 """What else the CPU did while a run went, and what the run itself waited for: the flags of the meters that
 read a CPU.
 
-Everything is looked at twice, at the start and at the stop of a run, and what matters are the differences. A
-look costs about a millisecond; only `temperature_c` may be asked for in between.
+Everything is read twice, at the start and at the stop of a run, and what matters are the differences. A
+reading costs about a millisecond; only `temperature_c` may be asked for in between.
 
 Threads that spin while they wait for each other burn core-seconds many times over, and to every clock of the
 system that is work. On a machine that is otherwise quiet they cannot be told from threads that are all busy.
@@ -195,7 +195,7 @@ class Readers:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Totals:
     time_s: float
     own_core_s: float
     machine: MachineTimes
@@ -205,12 +205,12 @@ class _Look:
 
 
 @dataclass(frozen=True)
-class Spent:
-    """Seconds between two looks; None is unknown.
+class CpuUse:
+    """Seconds between two readings; None is unknown.
 
     `run_queue_s` adds up over the run's threads, `worst_wait_s` is that of the thread that waited longest.
-    Threads that ended before the second look are in neither: nobody adds up their waits. `sleepless_threads`
-    are those that had a core or were ready for one for 90 % of the time.
+    Threads that ended before the second reading are in neither: nobody adds up their waits.
+    `sleepless_threads` are those that had a core or were ready for one for 90 % of the time.
     """
 
     wall_s: float
@@ -256,13 +256,13 @@ class Spent:
         return tuple(sorted(name for name, holds in raised.items() if holds))
 
 
-def _spent(start: _Look, end: _Look) -> Spent:
+def _use_between(start: _Totals, end: _Totals) -> CpuUse:
     own = end.own_core_s - start.own_core_s
     waits = _grown_s(start.waits_s, end.waits_s)
     throttled = (
         None if start.throttled_s is None or end.throttled_s is None else end.throttled_s - start.throttled_s
     )
-    return Spent(
+    return CpuUse(
         wall_s=end.time_s - start.time_s,
         busy_core_s=own,
         foreign_core_s=end.machine.busy_core_s - start.machine.busy_core_s - own,
@@ -313,26 +313,26 @@ class CpuLoad:
         self.start()
 
     def start(self) -> None:
-        self._end: _Look | None = None
-        self._start = self._look()
+        self._end: _Totals | None = None
+        self._start = self._totals()
 
     def stop(self) -> None:
-        self._end = self._end or self._look()
+        self._end = self._end or self._totals()
 
     def flags(self) -> tuple[Flag, ...]:
-        """See `Spent.flags`; `cpu_load_unknown` where the system did not answer."""
-        spent = self.spent()
-        return (Flag.CPU_LOAD_UNKNOWN,) if spent is None else spent.flags(expect_busy=self._expect_busy)
+        """See `CpuUse.flags`; `cpu_load_unknown` where the system did not answer."""
+        use = self.use()
+        return (Flag.CPU_LOAD_UNKNOWN,) if use is None else use.flags(expect_busy=self._expect_busy)
 
     def observed(self) -> Mapping[str, Any]:
-        """The fields of `Spent`, empty where the system did not answer."""
-        spent = self.spent()
-        return {} if spent is None else dict(vars(spent))
+        """The fields of `CpuUse`, empty where the system did not answer."""
+        use = self.use()
+        return {} if use is None else dict(vars(use))
 
-    def spent(self) -> Spent | None:
+    def use(self) -> CpuUse | None:
         """Since `start`, until `stop` or now. None where the system did not answer."""
-        end = self._end or self._look()
-        return None if self._start is None or end is None else _spent(self._start, end)
+        end = self._end or self._totals()
+        return None if self._start is None or end is None else _use_between(self._start, end)
 
     def temperature_c(self) -> float | None:
         """Degrees Celsius of the hottest package, at most a second old; None without a sensor."""
@@ -342,11 +342,11 @@ class CpuLoad:
             self._temperature_c = self._readers.temperature_c()
         return self._temperature_c
 
-    def _look(self) -> _Look | None:
+    def _totals(self) -> _Totals | None:
         readers = self._readers
         try:
             own_core_s, machine = self._busy(), readers.machine()
             waits_s, throttled, ran = readers.run_queue_s(), readers.throttled_s(), readers.ran_s()
         except (OSError, psutil.Error):
             return None
-        return _Look(self._clock(), own_core_s, machine, waits_s, throttled, ran)
+        return _Totals(self._clock(), own_core_s, machine, waits_s, throttled, ran)

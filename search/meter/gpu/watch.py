@@ -17,7 +17,7 @@ _HELD_DOWN = {"thermal": Flag.THROTTLED_THERMAL, "power": Flag.POWER_CAPPED}
 
 
 class GpuWatch:
-    """One run's looks at its GPUs. Knows no clock and no thread: the meter says when, and one at a time."""
+    """One run's checks of its GPUs. Knows no clock and no thread: the meter says when, and one at a time."""
 
     def __init__(self, gpus: Sequence[Gpu]) -> None:
         self._gpus = gpus
@@ -27,19 +27,19 @@ class GpuWatch:
         self._since: _Violations | None = None
         self._latest: _Violations | None = None
 
-    def look(self, now_s: float) -> None:
+    def check(self, now_s: float) -> None:
         for gpu in self._gpus:
             throttled = gpu.throttle_flags()
             self._seen |= {Flag.THROTTLING_UNKNOWN} if throttled is None else throttled
             limit_w, default_w = gpu.power_limits_w()
             if limit_w is not None and default_w is not None and limit_w < default_w:
                 self._seen.add(Flag.POWER_LIMIT_LOWERED)
-        self._processes.look([gpu.processes() for gpu in self._gpus])
+        self._processes.check([gpu.processes() for gpu in self._gpus])
         self._latest = _Violations(now_s, [gpu.violation_s() for gpu in self._gpus])
         self._since = self._since or self._latest
 
-    def look_at_clocks(self) -> None:
-        """Apart from `look`, which also sees a GPU before and after its work, when its clocks say nothing."""
+    def sample_clocks(self) -> None:
+        """Not in `check`, which also sees a GPU before and after its work, when its clocks say nothing."""
         clocks = [gpu.clocks_mhz() for gpu in self._gpus]
         self._sm_mhz += [mhz["sm"] for mhz in clocks if mhz is not None and "sm" in mhz]
 
@@ -71,7 +71,7 @@ class GpuWatch:
         return self._latest.time_s - self._since.time_s
 
     def _held_down_s(self, cause: str) -> list[float | None]:
-        """For each GPU, the seconds between the first look and the last; None where it does not say."""
+        """For each GPU, the seconds between the first check and the last; None where it does not say."""
         if self._since is None or self._latest is None:
             return [None for _ in self._gpus]
         pairs = zip(self._since.by_gpu, self._latest.by_gpu, strict=True)
@@ -97,7 +97,7 @@ class _Processes:
     def __init__(self) -> None:
         self._ours = self._others = self._unlisted = False
 
-    def look(self, lists: Sequence[frozenset[int] | None]) -> None:
+    def check(self, lists: Sequence[frozenset[int] | None]) -> None:
         self._unlisted |= None in lists
         if self._ours and self._others:  # nothing more to learn, and finding ancestors is dear
             return

@@ -32,6 +32,7 @@ from records_factory import (
     side,
     study_config,
     unmeasured,
+    with_second,
 )
 
 from search.files.records import append_record
@@ -694,7 +695,7 @@ def test_what_a_side_meter_says_is_text_wherever_it_stands(tmp_path: Path) -> No
     hostile = dataclasses.replace(ROOFLINE, name=ATTACK, settings={"devices": [ATTACK], ATTACK: ATTACK})
     bad = dataclasses.replace(side(hostile, None), meter="other", reason=ATTACK)
     record = read_beside(CHEAP, hostile, 0.5, flags=(ATTACK,))
-    attacked = page_of(tmp_path, BASELINE, dataclasses.replace(record, also=(*record.also, bad)))
+    attacked = page_of(tmp_path, BASELINE, with_second(record, bad))
     assert len(attacked.scripts) == len(plain.scripts)
     assert ATTACK in attacked.text
 

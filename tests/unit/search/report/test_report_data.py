@@ -228,7 +228,7 @@ def test_without_a_known_saving_the_search_never_breaks_even(records: list[Recor
     [
         ("meters", {"meter": dataclasses.replace(METER, name="nvml")}),
         ("meters", {"meter": dataclasses.replace(METER, settings={"watts_per_core": 7.0})}),
-        ("meters", {"meter": dataclasses.replace(METER, counted_phases=CountedPhases.GROSS)}),
+        ("meters", {"counted_phases": CountedPhases.GROSS}),
         ("target losses", {"target_loss": 2.31}),
         ("data sets", {"provenance": {"data": {"sha256": "other"}}}),
     ],
@@ -558,7 +558,7 @@ def test_runs_short_of_the_target_set_the_scale_and_do_not_rank() -> None:
     ],
 )
 def test_runs_that_crashed_or_were_killed_or_have_no_energy_compare_no_meters(fields: dict[str, Any]) -> None:
-    broken = dataclasses.replace(make_record(2, **fields), also=(side(ROOFLINE, 5.0),))
+    broken = dataclasses.replace(make_record(2, **fields), second_meters=(side(ROOFLINE, 5.0),))
     found = only_comparison([read_beside(CHEAP, ROOFLINE, 0.5), broken])
     assert [record.trial for record in found.records] == [1]
 
@@ -660,7 +660,7 @@ def test_the_verdict_says_why(ratios: list[float], says: str) -> None:
 
 def test_a_meter_that_reads_all_runs_alike_has_an_unknown_verdict() -> None:
     records = [read_beside(make_record(n, energy_j=10.0 + n / 100), ROOFLINE, 1.0) for n in range(1, 6)]
-    flat = [dataclasses.replace(record, also=(side(ROOFLINE, 3.0),)) for record in records]
+    flat = [dataclasses.replace(record, second_meters=(side(ROOFLINE, 3.0),)) for record in records]
     assert "reads every run the same" in words.verdict_words(only_comparison(flat).agreement)
 
 

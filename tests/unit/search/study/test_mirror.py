@@ -23,9 +23,10 @@ from records_factory import make_record
 
 from search.config.schema import StudyConfig
 from search.errors import UserError
-from search.record.outcome import Outcome
+from search.record.ledger import CountedPhases
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
-from search.run.execute import RunRequest
+from search.run.request import RunRequest
 from search.sampling.history import state_of
 from search.space.space import parse_space
 from search.study.mirror import Mirror
@@ -78,11 +79,12 @@ class Study:
             "study": "a study",
             "trial": NO_NUMBER,
             "run_id": f"run-{count}",
-            "role": "search",
+            "role": Role.SEARCH,
             "params": {"optimizer.lr": (count % 9 + 1) / 10, "train.batch_size": 4},
             "config": {},
             "target_loss": 2.3,
             "objectives": self.names,
+            "counted_phases": CountedPhases.COMPILE_TRAIN,
             "vocab_size": 65,
         }
         return RunRequest(**(made | fields))

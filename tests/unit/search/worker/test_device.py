@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec
 from search.record.meter_info import Kind
 from search.worker.device import Device, DeviceBusy, exclusive, locks
@@ -17,7 +18,7 @@ from search.worker.locks import VARIABLE
 
 
 def spec(*devices: str) -> MeterSpec:
-    return MeterSpec("any", Kind.MEASURED, 0.1, 0.001, devices)
+    return MeterSpec("any", Kind.MEASURED, Counter(0.1, 0.001), devices)
 
 
 @pytest.fixture(autouse=True)

@@ -387,13 +387,13 @@ def test_what_was_never_looked_at_is_unknown_not_zero() -> None:
 
 def test_the_spec_says_measured_and_how_fine() -> None:
     spec = machine(PACKAGE, SECOND, DRAM)[0].spec
-    assert (spec.name, spec.kind, spec.update_period_s, spec.gain_error) == (
+    assert (spec.name, spec.kind, spec.counter.update_period_s, spec.gain_error) == (
         "rapl",
         Kind.MEASURED,
         0.001,
         None,
     )
-    assert spec.resolution_j == pytest.approx(2 * 2**-14, rel=1e-4)
+    assert spec.counter.resolution_j == pytest.approx(2 * 2**-14, rel=1e-4)
     assert [one["name"] for one in spec.settings["counted"]] == ["package-0", "package-1"]
     assert [one["zone"] for one in spec.settings["apart"]] == ["intel-rapl:0:2"]
 

@@ -11,18 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.energy.account import (
-    FROZEN_AFTER_PERIODS,
-    FROZEN_AFTER_S,
     Account,
-    Counter,
     Reading,
     mean_power_w,
 )
+from search.energy.counter_check import FROZEN_AFTER_PERIODS, FROZEN_AFTER_S, Counter
 from search.meter.simulated.meter import FakeClock
 from search.meter.simulated.program import PowerProfile
 from search.record.ledger import Phase
 
-LOOK_S = 0.25
+READ_S = 0.25
 CONSTANT = PowerProfile(((0.0, 70.0),))
 
 Visits = Sequence[tuple[str, float]]  # phase, seconds in it
@@ -40,9 +38,9 @@ def walk(meter: BareMeter, clock: FakeClock, visits: Visits) -> Account:
 
 def watch(account: Account, meter: BareMeter, clock: FakeClock, seconds: float) -> Account:
     """Go on in the same phase, looking a few times a second."""
-    for _ in range(round(seconds / LOOK_S)):
-        clock.advance(LOOK_S)
-        account = account.look(meter.read())
+    for _ in range(round(seconds / READ_S)):
+        clock.advance(READ_S)
+        account = account.advance(meter.read())
     return account
 
 
@@ -54,12 +52,12 @@ def started(
     return Account.open(Phase.TRAIN, meter.read(), meter.counter), meter, clock
 
 
-def replayed(*energies: float | None, every_s: float = LOOK_S) -> Account:
+def replayed(*energies: float | None, every_s: float = READ_S) -> Account:
     """An account over readings at a steady pace."""
     readings = [Reading(index * every_s, energy_j) for index, energy_j in enumerate(energies)]
     account = Account.open(Phase.TRAIN, readings[0], Counter())
     for reading in readings[1:]:
-        account = account.look(reading)
+        account = account.advance(reading)
     return account
 
 
@@ -139,7 +137,7 @@ def test_a_phase_is_within_one_tick_at_full_power_of_the_truth_for_each_visit(
         truth[phase] += profile.energy_j(now_s + seconds) - profile.energy_j(now_s)
         count[phase] += 1
         now_s += seconds
-    worst_j = tick_s * max(watts for _, watts in profile.steps) + 2 * meter.spec.resolution_j
+    worst_j = tick_s * max(watts for _, watts in profile.steps) + 2 * meter.spec.counter.resolution_j
     for phase in Phase:
         assert ledger.energy_j[phase] == pytest.approx(truth[phase], abs=count[phase] * worst_j + 1e-6)
 
@@ -155,10 +153,10 @@ def test_looking_in_between_changes_no_phase(profile: PowerProfile, visits: Visi
             account = account.enter(phase, meter.read())
             for look in range(1, looks):
                 clock.now_s = now_s + seconds * look / looks
-                account = account.look(meter.read())
+                account = account.advance(meter.read())
             now_s += seconds
             clock.now_s = now_s
-            account = account.look(meter.read())
+            account = account.advance(meter.read())
         ledger = account.ledger()
         assert ledger is not None
         return dict(ledger.energy_j)
@@ -207,14 +205,14 @@ def test_one_reading_that_no_counter_can_give_spoils_the_account_for_good(
 
 def test_a_reading_without_a_value_keeps_the_meters_own_words() -> None:
     account = Account.open(Phase.TRAIN, Reading(0.0, 1.0), Counter())
-    account = account.look(Reading(1.0, None, "the driver was unloaded"))
+    account = account.advance(Reading(1.0, None, "the driver was unloaded"))
     assert account.reason == "the driver was unloaded"
 
 
 def test_zero_joules_over_work_is_unknown_also_where_it_is_too_short_to_look_frozen() -> None:
     account, meter, clock = started(faults={"reads_zero": True})
     clock.advance(FROZEN_AFTER_S / 2)
-    account = account.look(meter.read())
+    account = account.advance(meter.read())
     assert account.ledger() is None
     assert "counted 0 J over 1.000 s" in account.reason
 
@@ -245,19 +243,19 @@ def test_a_counter_may_stand_still_below_the_limit() -> None:
 
 
 def test_a_counter_that_stands_still_longer_than_the_limit_is_frozen() -> None:
-    pause = PowerProfile(((0.0, 70.0), (2.0, 0.0), (2.0 + FROZEN_AFTER_S + 2 * LOOK_S, 70.0)))
+    pause = PowerProfile(((0.0, 70.0), (2.0, 0.0), (2.0 + FROZEN_AFTER_S + 2 * READ_S, 70.0)))
     assert watch(*started(pause), 6.0).ledger() is None
 
 
 def test_a_slow_counter_gets_its_own_longer_limit() -> None:
     slow_s = 1.0
     assert FROZEN_AFTER_PERIODS * slow_s > FROZEN_AFTER_S
-    still = round((FROZEN_AFTER_PERIODS * slow_s - 2.0) / LOOK_S)
+    still = round((FROZEN_AFTER_PERIODS * slow_s - 2.0) / READ_S)
     energies = [0.0, 70.0, *[70.0] * still, 140.0]
     for period_s, trusted in ((slow_s, True), (slow_s / 100, False)):
         account = Account.open(Phase.TRAIN, Reading(0.0, 0.0), Counter(period_s))
         for index, energy_j in enumerate(energies):
-            account = account.look(Reading(index * LOOK_S, energy_j))
+            account = account.advance(Reading(index * READ_S, energy_j))
         assert (account.ledger() is not None) == trusted
 
 
@@ -267,7 +265,7 @@ def test_a_slow_counter_gets_its_own_longer_limit() -> None:
 def test_readings_out_of_order_are_refused() -> None:
     account = Account.open(Phase.TRAIN, Reading(5.0, 1.0), Counter())
     with pytest.raises(ValueError, match="order of time"):
-        account.look(Reading(4.5, 2.0))
+        account.advance(Reading(4.5, 2.0))
 
 
 # ---- mean power
@@ -318,8 +316,8 @@ def test_counted_joules_are_within_the_stated_error_of_the_truth(
     for index, (phase, seconds) in enumerate(visits):
         start_s, ends_s = ends_s, ends_s + seconds
         while clock() < ends_s - 1e-9:
-            clock.advance(min(LOOK_S, ends_s - clock()))
-            account = account.look(meter.read())
+            clock.advance(min(READ_S, ends_s - clock()))
+            account = account.advance(meter.read())
         if index + 1 < len(visits):
             account = account.enter(visits[index + 1][0], meter.read())
         if phase in counted:
@@ -357,7 +355,7 @@ def test_an_unknown_energy_has_no_error() -> None:
 
 def test_a_counter_that_follows_the_work_may_stand_still_for_any_time() -> None:
     account = Account.open(Phase.TRAIN, Reading(0.0, 1.0), Counter(clocked=False))
-    account = account.look(Reading(60.0, 1.0)).look(Reading(120.0, 5.0))
+    account = account.advance(Reading(60.0, 1.0)).advance(Reading(120.0, 5.0))
     ledger = account.ledger()
     assert ledger is not None
     assert ledger.gross_energy_j == 4.0
