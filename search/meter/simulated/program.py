@@ -7,7 +7,7 @@ import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, get_type_hints
 
@@ -155,14 +155,6 @@ class Program:
                 raise
             raise ConfigError(f"meter.simulated holds a value of a wrong type: {error}") from error
 
-    def to_mapping(self) -> dict[str, Any]:
-        """What differs from the defaults, as JSON values."""
-        return {
-            item.name: _thawed(getattr(self, item.name))
-            for item in fields(self)
-            if getattr(self, item.name) != item.default
-        }
-
 
 def temperature_c(program: Program, time_s: float) -> float | None:
     """Of a body that warms towards ambient + kelvin_per_w x watts with one time constant; it starts in
@@ -193,10 +185,6 @@ def _edges(program: Program, until_s: float) -> list[float]:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _thawed(value: Any) -> Any:
-    return [_thawed(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _need(holds: bool, key: str, expected: str, value: object) -> None:
