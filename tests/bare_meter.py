@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.energy.account import Counter
+from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.gpu.library import GpuError
 from search.meter.simulated.meter import FakeClock, SimulatedGpu
 from search.meter.simulated.program import PowerProfile, Program
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 RESOLUTION_J = 0.001
 
@@ -38,7 +38,7 @@ class BareMeter:
 
     @property
     def spec(self) -> MeterSpec:
-        return MeterSpec("simulated", Kind.MODELLED, self._tick_s, RESOLUTION_J, ("simulated",))
+        return MeterSpec("simulated", Kind.MODELLED, self.counter, ("simulated",))
 
     def start(self, work: WorkDone | None = None) -> None:
         self.works.append(work)

@@ -7,38 +7,28 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from search.record.record import (
-    PHASES,
-    CountedPhases,
-    CurvePoint,
-    Kind,
-    Ledger,
-    MeterInfo,
-    Outcome,
-    Record,
-    SideReading,
-    find_crossing,
-)
+from search.record.crossing import CurvePoint, find_crossing
+from search.record.ledger import CountedPhases, Ledger, Phase
+from search.record.meter_info import Kind, MeterInfo, SecondMeter
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 
 TARGET = 2.30
 METER = MeterInfo(
     name="cpu_time",
     kind=Kind.ESTIMATED,
-    counted_phases=CountedPhases.COMPILE_TRAIN,
     chosen_because="no powercap domain and no NVIDIA GPU on this machine",
     settings={"watts_per_core": 6.0, "static_watts": 3.0},
 )
 NVML = MeterInfo(
     name="nvml",
     kind=Kind.MEASURED,
-    counted_phases=CountedPhases.COMPILE_TRAIN,
     chosen_because="the best meter that works here",
     settings={"devices": ["GPU-a3f1"], "update_period_s": 0.1, "gain_error": 0.05},
 )
 ROOFLINE = MeterInfo(
     name="roofline",
     kind=Kind.MODELLED,
-    counted_phases=CountedPhases.COMPILE_TRAIN,
     chosen_because="named in the configuration",
     settings={"devices": ["modelled"], "pj_per_flop": {"fp32": 20.0}, "pj_per_byte": 100.0},
 )
@@ -92,7 +82,8 @@ def make_curve(
 
 def make_config(params: dict[str, Any]) -> dict[str, Any]:
     """A composed configuration: the parameters under their paths, among settings that no space varies."""
-    config: dict[str, Any] = {"model": {"n_embd": 128}, "optimizer": {"weight_decay": 0.1}, "train": {}}
+    config: dict[str, Any] = {"model": {"n_embd": 128}, "optimizer": {"weight_decay": 0.1}}
+    config["train"] = {"max_steps": 2000}
     for path, value in params.items():
         group, _, name = path.partition(".")
         config.setdefault(group, {})[name] = value
@@ -122,7 +113,7 @@ def make_record(
         study="demo",
         trial=trial,
         run_id=f"run-{trial:04d}",
-        role="baseline" if trial == 0 else "search",
+        role=Role.BASELINE if trial == 0 else Role.SEARCH,
         seed=1000 + trial,
         params=dict(BASELINE_PARAMS) if params is None else params,
         config=make_config(BASELINE_PARAMS if params is None else params),
@@ -135,6 +126,7 @@ def make_record(
         tokens=steps * 768,
         parameters=804_096,
         meter=METER,
+        counted_phases=CountedPhases.COMPILE_TRAIN,
         gross_energy_j=ledger.gross_energy_j,
         net_energy_j=ledger.gross_energy_j - 1.1 * ledger.gross_time_s,
         idle_power_w=1.1,
@@ -149,7 +141,6 @@ def make_record(
         started_at=f"2026-03-01T10:{trial % 60:02d}:00+00:00",
         ended_at=f"2026-03-01T10:{trial % 60:02d}:40+00:00",
         provenance=PROVENANCE,
-        extra={"max_steps": 2000},
     )
     return dataclasses.replace(record, **fields)
 
@@ -157,14 +148,14 @@ def make_record(
 def make_ledger(*, energy_j: float, time_s: float, compile_j: float = 0.0) -> Ledger:
     """Counted joules split into compile and train, and setup, eval and checkpoint beside them."""
     joules = {
-        "setup": 0.6,
-        "compile": compile_j,
-        "train": energy_j - compile_j,
-        "eval": 0.2 * energy_j,
-        "checkpoint": 0.1,
+        Phase.SETUP: 0.6,
+        Phase.COMPILE: compile_j,
+        Phase.TRAIN: energy_j - compile_j,
+        Phase.EVAL: 0.2 * energy_j,
+        Phase.CHECKPOINT: 0.1,
     }
     power_w = energy_j / time_s
-    return Ledger(energy_j=joules, time_s={phase: joules[phase] / power_w for phase in PHASES})
+    return Ledger(energy_j=joules, time_s={phase: joules[phase] / power_w for phase in Phase})
 
 
 def unmeasured(trial: int, reason: str) -> Record:
@@ -276,7 +267,7 @@ def make_study() -> list[Record]:
             time_s=5.0,
             steps=310,
             params=params("muon", 3e-2, 2, "rmsnorm", 16),
-            role="replicate",
+            role=Role.REPLICATE,
         ),
     ]
     return [killed, *rows]
@@ -300,9 +291,9 @@ def make_lookup_study() -> list[Record]:
     return [*trials, *tables]
 
 
-def side(meter: MeterInfo, counted_energy_j: float | None, **fields: Any) -> SideReading:
+def side(meter: MeterInfo, counted_energy_j: float | None, **fields: Any) -> SecondMeter:
     """What `meter` counted beside the one that ranks."""
-    reading = SideReading(
+    reading = SecondMeter(
         meter=meter.name,
         kind=meter.kind,
         counted_energy_j=counted_energy_j,
@@ -324,14 +315,18 @@ def read_beside(record: Record, meter: MeterInfo, ratio: float, **fields: Any) -
     reading = (
         side(meter, None, reason="the run has no end") if joules is None else side(meter, ratio * joules)
     )
-    return dataclasses.replace(record, also=(*record.also, dataclasses.replace(reading, **fields)))
+    return with_second(record, dataclasses.replace(reading, **fields))
+
+
+def with_second(record: Record, meter: SecondMeter) -> Record:
+    return dataclasses.replace(record, second_meters=(*record.second_meters, meter))
 
 
 def ranked_by(record: Record, meter: MeterInfo, ratio: float) -> Record:
     """The record as if `meter` had ranked, at `ratio` times the joules, and its own meter beside it."""
     own = side(record.meter, ranked_energy_j(record))
     if record.ledger is None:
-        return dataclasses.replace(record, meter=meter, also=(own,))
+        return dataclasses.replace(record, meter=meter, second_meters=(own,))
     energy_j = {phase: ratio * joules for phase, joules in record.ledger.energy_j.items()}
     ledger = dataclasses.replace(record.ledger, energy_j=energy_j)
     curve = tuple(dataclasses.replace(p, energy_j=ratio * (p.energy_j or 0.0)) for p in record.curve)
@@ -343,7 +338,7 @@ def ranked_by(record: Record, meter: MeterInfo, ratio: float) -> Record:
     return dataclasses.replace(
         record,
         meter=meter,
-        also=(own,),
+        second_meters=(own,),
         ledger=ledger,
         gross_energy_j=ledger.gross_energy_j,
         net_energy_j=None,
@@ -386,7 +381,7 @@ ROOFLINE_RATIOS = (
 
 def make_metered_study() -> list[Record]:
     """`make_study` measured by nvml, with roofline read beside it and a rapl that could not be read."""
-    rapl = MeterInfo("rapl", Kind.MEASURED, CountedPhases.COMPILE_TRAIN, settings={"devices": ["package-0"]})
+    rapl = MeterInfo("rapl", Kind.MEASURED, settings={"devices": ["package-0"]})
     denied = "/sys/class/powercap/intel-rapl:0/energy_uj: permission denied"
     records = []
     for record in make_study():
@@ -394,13 +389,13 @@ def make_metered_study() -> list[Record]:
         joules = ranked_energy_j(record)
         record = dataclasses.replace(record, energy_error_j=None if joules is None else 0.3)
         record = read_beside(record, ROOFLINE, ROOFLINE_RATIOS[record.trial])
-        records.append(dataclasses.replace(record, also=(*record.also, side(rapl, None, reason=denied))))
+        records.append(with_second(record, side(rapl, None, reason=denied)))
     return records
 
 
 def make_misranked_study() -> list[Record]:
     """The same runs ranked by roofline, with nvml beside it: trial 12 wins, which costs more than trial 7."""
-    alone = [dataclasses.replace(record, also=()) for record in make_metered_study()]
+    alone = [dataclasses.replace(record, second_meters=()) for record in make_metered_study()]
     return [ranked_by(record, ROOFLINE, ROOFLINE_RATIOS[record.trial]) for record in alone]
 
 

@@ -12,12 +12,12 @@ from model.data import DATASETS
 from search.config.cores import Cores, usable_cores
 from search.config.schema import SAMPLERS, StudyConfig
 from search.files.paths import folder_name
-from search.meter import METERS
+from search.meter.choose import METERS
 from search.meter.gpu.source import GPU_ENERGY
 from search.meter.settings import MeterSection
 from search.meter.simulated.program import Program
+from search.record.ledger import CountedPhases
 from search.record.objective import OBJECTIVES
-from search.record.record import CountedPhases
 from search.record.target import AUTO
 from search.space.model import Space
 from search.space.offer import never_varies

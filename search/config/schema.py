@@ -20,8 +20,8 @@ from model.config import (
     TrainConfig,
 )
 from search.meter.settings import MeterSection
+from search.record.ledger import CountedPhases
 from search.record.limits import Limits
-from search.record.record import CountedPhases
 from search.space.canonical import SEARCHABLE
 from search.space.model import Space
 from search.space.parse import parse_space

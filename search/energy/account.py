@@ -12,11 +12,8 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from search.record.record import PHASES, Ledger
-
-# A counter that has not moved for this long, or for this many of its update periods, is taken to be frozen.
-FROZEN_AFTER_S = 2.0
-FROZEN_AFTER_PERIODS = 20.0
+from search.energy.counter_check import Counter, CounterCheck
+from search.record.ledger import Ledger, Phase
 
 # The highest power of a run is looked for over windows of at least so long, and so many update periods: over
 # ten periods a counter misreads its own power by up to a tenth, which is the margin.
@@ -27,69 +24,59 @@ PEAK_MARGIN = 1.1
 
 @dataclass(frozen=True)
 class Reading:
-    """One look at a cumulative counter. `energy_j` counts from an arbitrary origin; only differences mean
+    """A cumulative counter at one moment. `energy_j` counts from an arbitrary origin; only differences mean
     anything.
 
     None is a reading that could not be had, and `problem` says why. `time_s` is a monotonic clock read right
-    after the counter. `busy_core_s` (CPU meters) and `temperature_c` are side readings for flags.
+    after the counter. `temperature_c` is the device's, where it tells one.
     """
 
     time_s: float
     energy_j: float | None
     problem: str = ""
-    busy_core_s: float | None = None
     temperature_c: float | None = None
 
 
-def _nothing() -> dict[str, float]:
-    return dict.fromkeys(PHASES, 0.0)
-
-
-@dataclass(frozen=True)
-class Counter:
-    """What must be known of a counter to judge its readings; see `MeterSpec`."""
-
-    update_period_s: float = 0.0
-    resolution_j: float = 0.0
-    clocked: bool = True
+def _nothing() -> dict[Phase, float]:
+    return dict.fromkeys(Phase, 0.0)
 
 
 @dataclass(frozen=True)
 class Account:
-    """Joules and seconds by phase up to the last reading. Advance it with `look`, change phase with `enter`.
+    """Joules and seconds by phase up to the last reading. `advance` books a reading, `enter` also changes the
+    phase.
 
     The differences telescope: phases add up to last reading minus first, whatever the boundaries. `changes`
     counts the changes from one phase to another, `peak_power_w` is the highest mean power of a window.
     """
 
-    phase: str
+    phase: Phase
     first: Reading
     last: Reading
     counter: Counter
-    moved_at_s: float
+    check: CounterCheck
     window_start: Reading
-    energy_j: Mapping[str, float] = field(default_factory=_nothing)
-    time_s: Mapping[str, float] = field(default_factory=_nothing)
-    changes: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    first_phase: str = "setup"
+    energy_j: Mapping[Phase, float] = field(default_factory=_nothing)
+    time_s: Mapping[Phase, float] = field(default_factory=_nothing)
+    changes: Mapping[tuple[Phase, Phase], int] = field(default_factory=dict)
+    first_phase: Phase = Phase.SETUP
     peak_power_w: float = 0.0
     problem: str = ""
 
     @staticmethod
-    def open(phase: str, reading: Reading, counter: Counter) -> Account:
-        _check_phase(phase)
+    def open(phase: Phase, reading: Reading, counter: Counter) -> Account:
         return Account(
             phase,
             first=reading,
             last=reading,
             counter=counter,
-            moved_at_s=reading.time_s,
+            check=CounterCheck(reading.energy_j or 0.0, reading.time_s),
             window_start=reading,
             first_phase=phase,
             problem=_unreadable(reading),
         )
 
-    def look(self, reading: Reading) -> Account:
+    def advance(self, reading: Reading) -> Account:
         """Book what was spent since the last reading on the current phase."""
         seconds = reading.time_s - self.last.time_s
         if seconds < 0:
@@ -102,26 +89,24 @@ class Account:
         assert self.last.energy_j is not None
         joules = reading.energy_j - self.last.energy_j
         energies = {**self.energy_j, self.phase: self.energy_j[self.phase] + joules}
-        moved_at = reading.time_s if joules > 0 else self.moved_at_s
         window_start, peak_power_w = self._peak(reading)
         return replace(
             self,
             last=reading,
             time_s=times,
             energy_j=energies,
-            moved_at_s=moved_at,
+            check=self.check.after(reading.energy_j, reading.time_s),
             window_start=window_start,
             peak_power_w=peak_power_w,
         )
 
-    def enter(self, phase: str, reading: Reading) -> Account:
+    def enter(self, phase: Phase, reading: Reading) -> Account:
         """Close the current phase at `reading` and go on in `phase`."""
-        _check_phase(phase)
-        looked = self.look(reading)
+        booked = self.advance(reading)
         if phase == self.phase:
-            return looked
+            return booked
         change = (self.phase, phase)
-        return replace(looked, phase=phase, changes={**self.changes, change: self.changes.get(change, 0) + 1})
+        return replace(booked, phase=phase, changes={**self.changes, change: self.changes.get(change, 0) + 1})
 
     def ledger(self) -> Ledger | None:
         """The ledger so far, or None where the energy is unknown."""
@@ -129,7 +114,7 @@ class Account:
             return None
         return Ledger(dict(self.energy_j), dict(self.time_s))
 
-    def error_j(self, phases: Collection[str]) -> float | None:
+    def error_j(self, phases: Collection[Phase]) -> float | None:
         """How many joules the counter's period and resolution may have moved into or out of `phases`, at
         most; None where the energy is unknown.
 
@@ -140,7 +125,7 @@ class Account:
         edge_j = self._edge_j()
         return None if edge_j is None else self._stretches(phases) * edge_j
 
-    def resolves(self, phases: Collection[str]) -> bool:
+    def resolves(self, phases: Collection[Phase]) -> bool:
         """Whether the joules of `phases` stand out from what the counter's period may have moved.
 
         The errors of the stretches are independent, so together they are about the square root of their
@@ -152,7 +137,7 @@ class Account:
         spent_j = math.fsum(ledger.energy_j[phase] for phase in phases)
         return spent_j > math.sqrt(self._stretches(phases)) * edge_j
 
-    def _stretches(self, phases: Collection[str]) -> int:
+    def _stretches(self, phases: Collection[Phase]) -> int:
         """How many unbroken stretches of these phases there were."""
         entered = sum(
             count for (old, new), count in self.changes.items() if new in phases and old not in phases
@@ -187,16 +172,18 @@ class Account:
     def _implausible(self, reading: Reading) -> str:
         assert reading.energy_j is not None
         assert self.last.energy_j is not None
-        if reading.energy_j < self.last.energy_j:
+        if self.check.went_back(reading.energy_j):
             return (
                 f"the energy counter went back from {self.last.energy_j:.3f} J to {reading.energy_j:.3f} J: "
                 "it was reset"
             )
-        still = reading.time_s - self.moved_at_s
-        patience_s = max(FROZEN_AFTER_S, FROZEN_AFTER_PERIODS * self.counter.update_period_s)
-        if self.counter.clocked and reading.energy_j == self.last.energy_j and still > patience_s:
-            return f"the energy counter stood still for {still:.1f} s while work was done: it is frozen"
-        return ""
+        if not self.counter.clocked:
+            return ""
+        now = self.check.after(reading.energy_j, reading.time_s)
+        frozen_s = now.frozen_s(reading.time_s, self.counter.update_period_s)
+        if frozen_s is None:
+            return ""
+        return f"the energy counter stood still for {frozen_s:.1f} s while work was done: it is frozen"
 
 
 def mean_power_w(start: Reading, end: Reading) -> float | None:
@@ -215,8 +202,3 @@ def _unreadable(reading: Reading) -> str:
     if not math.isfinite(reading.energy_j) or reading.energy_j < 0:
         return f"the meter gave {reading.energy_j} J, which no counter can"
     return ""
-
-
-def _check_phase(phase: str) -> None:
-    if phase not in PHASES:
-        raise ValueError(f"unknown phase {phase!r}; phases are {', '.join(PHASES)}")

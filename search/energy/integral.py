@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from search.record.flags import Flag
+
 LONGEST_GAP_S = 2.0  # beyond it nobody knows what was drawn between two looks
 
 
@@ -16,7 +18,7 @@ class PowerIntegral:
 
     def __init__(self) -> None:
         self.problem = ""
-        self.flag = ""  # the problem's name
+        self.flag: Flag | None = None  # the problem's name
         self._energy_j = 0.0
         self._power_w: float | None = None
         self._sampled_s = 0.0
@@ -32,7 +34,7 @@ class PowerIntegral:
         """A sample, taken at `time_s` of a monotonic clock."""
         self.hold(time_s)
         if not (math.isfinite(power_w) and power_w > 0):
-            self._spoil(f"read {power_w:g} W, which no GPU that is on draws", "power_implausible")
+            self._spoil(f"read {power_w:g} W, which no GPU that is on draws", Flag.POWER_IMPLAUSIBLE)
         self._power_w = power_w
         self._sampled_s = self._booked_s = time_s
 
@@ -42,11 +44,11 @@ class PowerIntegral:
             return
         gap_s = time_s - self._sampled_s
         if gap_s > LONGEST_GAP_S:
-            self._spoil(f"was not sampled for {gap_s:.1f} s", "sampling_gap")
+            self._spoil(f"was not sampled for {gap_s:.1f} s", Flag.SAMPLING_GAP)
         self._energy_j += self._power_w * (time_s - self._booked_s)
         self._booked_s = time_s
 
-    def _spoil(self, problem: str, flag: str) -> None:
+    def _spoil(self, problem: str, flag: Flag) -> None:
         """The first problem stays."""
         if not self.problem:
             self.problem, self.flag = problem, flag

@@ -19,12 +19,13 @@ from search.config.composition import start, to_config
 from search.console import terminal
 from search.console.leaving import end_with, leaving_at_once
 from search.console.one_line_parser import OneLineParser
+from search.energy.power_check import DISAGREE
 from search.errors import MeterUnavailable
-from search.meter import METERS, Meter
-from search.meter.gpu.trace import DISAGREE
+from search.meter.base import Meter
+from search.meter.choose import METERS
 from search.meter.settings import MeterSection
-from search.meter.survey import POLL_EVERY_S, Idle, Load, look_at_idle, windows
-from search.record.record import Kind
+from search.meter.survey import POLL_EVERY_S, Idle, Load, measure_idle, windows
+from search.record.meter_info import Kind
 
 if TYPE_CHECKING:
     from search.worker.device import Device
@@ -81,13 +82,13 @@ def survey(section: MeterSection, device: Device, idle_s: float, console: Consol
             obstacles[name] = str(error)
             continue
         meters[name] = meter
-        idle = look_at_idle(meter, idle_s)
+        idle = measure_idle(meter, idle_s)
         spec = meter.spec
         table.add_row(
             name,
             spec.kind.value,
-            _period(idle, spec.clocked),
-            f"{spec.resolution_j:.0e} J" if spec.clocked else "",
+            _period(idle, spec.counter.clocked),
+            f"{spec.counter.resolution_j:.0e} J" if spec.counter.clocked else "",
             "unknown" if spec.gain_error is None else f"+- {spec.gain_error:.0%}",
             _watts(idle.power_w),
             escape("\n".join(spec.devices)),
@@ -156,7 +157,7 @@ def _zeus_nvidia_j(meters: Mapping[str, Meter]) -> float | None:
 
 
 def _is_checked(name: str, meter: Meter) -> bool:
-    return meter.spec.clocked and name != "simulated"
+    return meter.spec.counter.clocked and name != "simulated"
 
 
 def _period(idle: Idle, clocked: bool) -> str:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from model.config import RunConfig
-from search.energy.account import Counter, Reading
-from search.record.record import Kind
+from search.energy.account import Reading
+from search.energy.counter_check import Counter
+from search.record.flags import Flag
+from search.record.meter_info import Kind
 
 __all__ = ["Meter", "MeterSpec", "MeteredDevice", "Reading", "WorkDone"]
 
@@ -22,25 +24,16 @@ __all__ = ["Meter", "MeterSpec", "MeteredDevice", "Reading", "WorkDone"]
 class MeterSpec:
     """What a meter is made of, for the record.
 
-    `update_period_s` is how often its counter moves (0: continuous). `gain_error` is how far its joules may
-    be off by a constant factor, as a fraction; None where nobody knows, as for coefficients that a user sets.
-    `clocked`: whether the counter of a device at work moves as time passes, so that standing still means
-    frozen; a modelled one moves with the work alone.
+    `gain_error` is how far its joules may be off by a constant factor, as a fraction; None where nobody
+    knows, as for coefficients that a user sets.
     """
 
     name: str
     kind: Kind
-    update_period_s: float
-    resolution_j: float
+    counter: Counter
     devices: tuple[str, ...]  # UUIDs, "cpu", or RAPL package names
     settings: Mapping[str, Any] = field(default_factory=dict)
     gain_error: float | None = None
-    clocked: bool = True
-
-    @property
-    def counter(self) -> Counter:
-        """What an account needs to know of it."""
-        return Counter(self.update_period_s, self.resolution_j, self.clocked)
 
 
 @dataclass
@@ -96,7 +89,7 @@ class Meter(Protocol):
         """The run has ended: whatever samples in the background stops. May be called twice."""
         ...
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """Sorted names of what was seen since `start` that makes the run doubtful: foreign load,
         throttling, ..."""
         ...

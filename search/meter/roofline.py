@@ -21,9 +21,11 @@ from typing import Any
 from model.schedule import Plateau, plateaus
 from model.variants import compiles
 from model.work import UncountedWork, Work, evaluation_work, plateau_steps, setup_work, step_work
+from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.settings import RooflineSection
-from search.record.record import Kind
+from search.record.flags import Flag
+from search.record.meter_info import Kind
 
 PICO = 1e-12
 OUTSIDE = "roofline models the work of a run, and there is no run: idle power is not modelled"
@@ -47,11 +49,9 @@ class RooflineMeter:
         return MeterSpec(
             name="roofline",
             kind=Kind.MODELLED,
-            update_period_s=0.0,
-            resolution_j=0.0,
+            counter=Counter(0.0, 0.0, clocked=False),
             devices=(),
             settings=asdict(self._section),
-            clocked=False,
         )
 
     def start(self, work: WorkDone | None = None) -> None:
@@ -69,7 +69,7 @@ class RooflineMeter:
         if self._run is None:
             return Reading(self._clock(), None, self._problem)
         try:
-            energy_j = self._run.look()
+            energy_j = self._run.energy_j()
         except Unpriced as error:
             return Reading(self._clock(), None, str(error))
         return Reading(self._clock(), energy_j)
@@ -77,7 +77,7 @@ class RooflineMeter:
     def stop(self) -> None:
         pass
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         return ()
 
     def observed(self) -> Mapping[str, Any]:
@@ -92,7 +92,8 @@ class RooflineMeter:
 
 @dataclass
 class _Run:
-    """A run's work and what its parts cost. Nothing is set up at the first look, and all of it afterwards."""
+    """A run's work and what its parts cost. At the first reading nothing is set up; afterwards
+    all of it is."""
 
     work: WorkDone
     step: Work
@@ -100,7 +101,7 @@ class _Run:
     step_j: Mapping[Plateau, float]
     token_j: float
     compile_j: float | None
-    looked: bool = False
+    is_read: bool = False
 
     @staticmethod
     def of(section: RooflineSection, work: WorkDone) -> _Run:
@@ -118,17 +119,17 @@ class _Run:
             compile_j=section.compile_j,
         )
 
-    def look(self) -> float:
+    def energy_j(self) -> float:
         """Joules of the work done so far. Raises Unpriced."""
-        if not self.looked:
-            self.looked = True
+        if not self.is_read:
+            self.is_read = True
             return 0.0
         steps = plateau_steps(self.work.config, self.work.steps)
-        energy_j = self.setup_j + self.work.evaluated_tokens * self.token_j
-        energy_j += sum(count * self.step_j[plateau] for plateau, count in steps)
+        total_j = self.setup_j + self.work.evaluated_tokens * self.token_j
+        total_j += sum(count * self.step_j[plateau] for plateau, count in steps)
         if self.work.compiles:
-            energy_j += self.work.compiles * compile_price_j(self.compile_j)
-        return energy_j
+            total_j += self.work.compiles * compile_price_j(self.compile_j)
+        return total_j
 
 
 def modelled_energy_j(section: RooflineSection, work: Work) -> float:

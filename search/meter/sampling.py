@@ -1,4 +1,4 @@
-"""A thread that looks at a sensor a few times a second while a run goes."""
+"""A thread that reads a sensor a few times a second while a run goes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a meter shows of itself when it is looked at: how often its counter moves, what idling draws, and
+"""What a meter shows of itself when it is tried: how often its counter moves, what idling draws, and
 whether a load reads as it should."""
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Any
 
 from search.energy.account import Account, Reading, mean_power_w
 from search.meter.base import Meter
+from search.record.ledger import Phase
 
 POLL_EVERY_S = 0.002
 POLL_FOR_S = 1.5  # polling a counter so fast costs energy itself, so not for longer
-LOOK_EVERY_S = 0.5
+READ_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
 class Idle:
     """`update_period_s`: median time between two moves of the counter; None where it moved less than twice or
-    at nearly every look (it is then below `POLL_EVERY_S`, or moves all the time)."""
+    at nearly every reading (it is then below `POLL_EVERY_S`, or moves all the time)."""
 
     power_w: float | None
     update_period_s: float | None
@@ -48,7 +49,7 @@ class Load:
 
 def update_period_s(readings: Sequence[Reading]) -> tuple[float | None, bool]:
     """The median time between moves of a counter that was polled, and whether it moved at nearly every
-    look."""
+    reading."""
     pairs = list(itertools.pairwise(readings))
     moved_at = [new.time_s for old, new in pairs if new.energy_j != old.energy_j]
     if len(moved_at) > 0.5 * len(pairs):
@@ -57,7 +58,7 @@ def update_period_s(readings: Sequence[Reading]) -> tuple[float | None, bool]:
     return (median(gaps) if gaps else None), False
 
 
-def look_at_idle(
+def measure_idle(
     meter: Meter,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
@@ -87,12 +88,12 @@ def windows(
     accounts = []
     for meter in meters:
         meter.start()
-        accounts.append(Account.open("train", meter.read(), meter.spec.counter))
+        accounts.append(Account.open(Phase.TRAIN, meter.read(), meter.spec.counter))
     firsts = [account.first for account in accounts]
     ends_s = clock() + seconds
     while (left_s := ends_s - clock()) > 0:
-        work(min(left_s, LOOK_EVERY_S))
-        accounts = [account.look(meter.read()) for account, meter in zip(accounts, meters, strict=True)]
+        work(min(left_s, READ_EVERY_S))
+        accounts = [account.advance(meter.read()) for account, meter in zip(accounts, meters, strict=True)]
     for meter in meters:
         meter.stop()
     return [
@@ -108,7 +109,7 @@ def _load(meter: Meter, account: Account, first: Reading) -> Load:
     return Load(
         energy_j=ledger.gross_energy_j if ledger else None,
         time_s=account.last.time_s - account.first.time_s,
-        error_j=account.error_j(("train",)),
+        error_j=account.error_j((Phase.TRAIN,)),
         reason=account.reason,
         flags=tuple(meter.flags()),
         observed=dict(meter.observed()),

@@ -1,4 +1,8 @@
-"""Pareto front and hypervolume of minimised objectives: plain numbers in, indices and volumes out."""
+"""Pareto front of minimised objectives: plain numbers in, indices out.
+
+Optuna's own front is of its trials; the private function below it finds the same points and lets
+NaN through.
+"""
 
 from __future__ import annotations
 
@@ -32,32 +36,6 @@ def pareto_front(points: Sequence[Point]) -> tuple[int, ...]:
         if not any(dominates(points[j], points[i]) for j in kept):
             kept.append(i)
     return tuple(sorted(kept))
-
-
-def hypervolume(points: Sequence[Point], reference: Point) -> float:
-    """Volume of the region that `points` dominate, up to `reference`; exact for any number of objectives.
-
-    Its unit is the product of the objectives' units. A point that is not below the reference in every
-    objective adds nothing. Hypervolume by slicing objectives (HSO; While et al. 2006,
-    doi:10.1109/TEVC.2005.851275): exponential in the number of objectives, meant for tens of points.
-    """
-    _check((*points, reference), len(reference))
-    inside = [tuple(p) for p in points if all(x < r for x, r in zip(p, reference, strict=True))]
-    return _slice_volume(inside, tuple(reference))
-
-
-def _slice_volume(points: list[tuple[float, ...]], reference: tuple[float, ...]) -> float:
-    """Sweep the first objective; between two neighbouring values the cross-section is one dimension lower."""
-    if not points:
-        return 0.0
-    if len(reference) == 1:
-        return reference[0] - min(p[0] for p in points)
-    edges = sorted({p[0] for p in points})
-    slices = []
-    for low, high in zip(edges, [*edges[1:], reference[0]], strict=True):
-        section = [p[1:] for p in points if p[0] <= low]
-        slices.append((high - low) * _slice_volume(section, reference[1:]))
-    return math.fsum(slices)
 
 
 def _check(points: Sequence[Point], length: int) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from scipy.stats import t as student_t
 
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 
 CONFIDENCE = 0.95
 
@@ -45,7 +46,7 @@ class NoiseFloor:
 
 def baseline_runs(records: Sequence[Record]) -> tuple[Record, ...]:
     """The runs of the baseline that reached the target, in their order."""
-    return tuple(r for r in records if r.role == "baseline" and r.feasible and not r.interrupted)
+    return tuple(r for r in records if r.role is Role.BASELINE and r.feasible and not r.interrupted)
 
 
 def reference(runs: Sequence[Record], objectives: Sequence[str]) -> Record | None:
@@ -95,12 +96,12 @@ def another_baseline(records: Sequence[Record], objectives: Sequence[str], setti
     It runs at least once after the last trial, so that its runs lie at both ends of the study.
     """
     runs = baseline_runs(records)
-    attempts = [record for record in records if record.role == "baseline" and not record.interrupted]
+    attempts = [record for record in records if record.role is Role.BASELINE and not record.interrupted]
     if not runs or settings.runs < 2 or len(attempts) >= settings.max_runs or not _tried(records):
         return False
     if len(runs) < settings.runs or _last_is_a_trial(records):
         return True
-    tried = [r for r in records if r.role == "search" and r.outcome is Outcome.REACHED]
+    tried = [r for r in records if r.role is Role.SEARCH and r.outcome is Outcome.REACHED]
     best, middle = min(tried, key=in_order(objectives), default=None), reference(runs, objectives)
     if best is None or middle is None:
         return False
@@ -110,8 +111,8 @@ def another_baseline(records: Sequence[Record], objectives: Sequence[str], setti
 
 
 def _tried(records: Sequence[Record]) -> bool:
-    return any(record.role == "search" for record in records)
+    return any(record.role is Role.SEARCH for record in records)
 
 
 def _last_is_a_trial(records: Sequence[Record]) -> bool:
-    return next((r.role != "baseline" for r in reversed(records) if not r.interrupted), False)
+    return next((r.role is not Role.BASELINE for r in reversed(records) if not r.interrupted), False)

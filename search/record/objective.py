@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from search.record.record import Outcome
+from search.record.outcome import Outcome
 
 CONSTRAINT = "loss_gap"
 # The gap of a run that diverged or never got an evaluation, and the most that any run gets.

@@ -1,205 +1,25 @@
-"""The words of a trial's life, as frozen values: outcome, ledger, curve, crossing, record.
+"""A record: everything that is kept of one run, and one line of `records.jsonl`.
 
-A *run* is one execution of a trial's training; a `Record` is everything that is kept of it, and one line of
-`records.jsonl`. All energies are joules, all times seconds of a monotonic clock, all losses nats per token.
+A *run* is one execution of a trial's training. All energies are joules, all times seconds of a monotonic
+clock, all losses nats per token.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 from typing import Any
+
+from search.record.crossing import Crossing, CurvePoint
+from search.record.ledger import CountedPhases, Ledger, Phase
+from search.record.meter_info import Kind, MeterInfo, SecondMeter
+from search.record.outcome import Outcome, Role
 
 SCHEMA = 1
 
-PHASES = ("setup", "compile", "train", "eval", "checkpoint")
-
-
-class Outcome(StrEnum):
-    """How a run ended. Optuna's own COMPLETE, PRUNED or FAIL is derived from it, never the other way
-    round."""
-
-    REACHED = "REACHED"
-    OUT_OF_BUDGET = "OUT_OF_BUDGET"
-    DOMINATED = "DOMINATED"
-    DIVERGED = "DIVERGED"
-    CRASHED = "CRASHED"
-    UNMEASURED = "UNMEASURED"
-
-    @property
-    def completes(self) -> bool:
-        """Whether samplers learn from it: from every run whose values can be trusted."""
-        return self not in (Outcome.CRASHED, Outcome.UNMEASURED)
-
-    @property
-    def advice(self) -> str:
-        return _ADVICE[self]
-
-
-_ADVICE = {
-    Outcome.REACHED: "reached the target loss",
-    Outcome.OUT_OF_BUDGET: "ended at its step, token, second or joule budget before the target; "
-    "raise the budget if many trials end here",
-    Outcome.DOMINATED: "ended early: a finished trial had already reached the target for less of everything",
-    Outcome.DIVERGED: "the loss became infinite, or rose far above where it started",
-    Outcome.CRASHED: "the run raised an error or its worker died; the reason is in its record",
-    Outcome.UNMEASURED: "the meter could not be trusted, so the run has no energy and cannot rank",
-}
-
-
-class Kind(StrEnum):
-    """Where a joule comes from. Numbers of different kinds never share a front."""
-
-    MEASURED = "measured"
-    ESTIMATED = "estimated"
-    MODELLED = "modelled"
-
-
-class CountedPhases(StrEnum):
-    """Which phases of the ledger count as the energy of getting the trained model."""
-
-    COMPILE_TRAIN = "compile_train"
-    TRAIN = "train"
-    GROSS = "gross"
-
-    @property
-    def phases(self) -> tuple[str, ...]:
-        return {
-            CountedPhases.COMPILE_TRAIN: ("compile", "train"),
-            CountedPhases.TRAIN: ("train",),
-            CountedPhases.GROSS: PHASES,
-        }[self]
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """Joules and seconds by phase. A phase that did not happen is 0; an unknown energy has no ledger at
-    all."""
-
-    energy_j: Mapping[str, float]
-    time_s: Mapping[str, float]
-
-    def __post_init__(self) -> None:
-        for name, values in (("energy_j", self.energy_j), ("time_s", self.time_s)):
-            if set(values) != set(PHASES):
-                raise ValueError(f"a ledger's {name} needs exactly the phases {PHASES}, got {tuple(values)}")
-
-    @property
-    def gross_energy_j(self) -> float:
-        return math.fsum(self.energy_j.values())
-
-    @property
-    def gross_time_s(self) -> float:
-        return math.fsum(self.time_s.values())
-
-    def counted_energy_j(self, policy: CountedPhases) -> float:
-        return math.fsum(self.energy_j[phase] for phase in policy.phases)
-
-    def counted_time_s(self, policy: CountedPhases) -> float:
-        return math.fsum(self.time_s[phase] for phase in policy.phases)
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One evaluation: where training stood, and what had been spent in counted phases until then.
-
-    `energy_j` is None where the meter gave nothing that can be trusted. `whole` is False where the evaluation
-    ended early because its loss was plainly above the target; `loss` is then an estimate of `loss_stderr`.
-    """
-
-    step: int
-    tokens: int
-    loss: float
-    loss_stderr: float
-    energy_j: float | None
-    time_s: float
-    whole: bool = True
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """Where the target was reached: at the first evaluation at or below it (`energy_j`, `time_s`: an upper
-    bound).
-
-    `energy_low_j` / `time_low_s` belong to the last evaluation above the target, so the true crossing lies
-    between the two; `energy_interpolated_j` is linear in the loss and a diagnostic only.
-    """
-
-    step: int
-    tokens: int
-    loss: float
-    energy_j: float
-    time_s: float
-    energy_low_j: float
-    time_low_s: float
-    energy_interpolated_j: float
-    time_interpolated_s: float
-
-    @property
-    def relative_interval(self) -> float:
-        """Width of the interval as a fraction of the counted joules."""
-        return (self.energy_j - self.energy_low_j) / self.energy_j if self.energy_j > 0 else 0.0
-
-
-def find_crossing(curve: Sequence[CurvePoint], target_loss: float) -> Crossing | None:
-    """The first evaluation at or below `target_loss`, or None. Points without a trusted energy give None."""
-    before: CurvePoint | None = None
-    for point in curve:
-        if point.loss <= target_loss:
-            return _crossing(before, point, target_loss)
-        before = point
-    return None
-
-
-def _crossing(before: CurvePoint | None, at: CurvePoint, target_loss: float) -> Crossing | None:
-    low_j = 0.0 if before is None else before.energy_j
-    if at.energy_j is None or low_j is None:
-        return None
-    low_s = 0.0 if before is None else before.time_s
-    drop = 0.0 if before is None else before.loss - at.loss
-    share = 1.0 if before is None or drop <= 0 else (before.loss - target_loss) / drop
-    return Crossing(
-        step=at.step,
-        tokens=at.tokens,
-        loss=at.loss,
-        energy_j=at.energy_j,
-        time_s=at.time_s,
-        energy_low_j=low_j,
-        time_low_s=low_s,
-        energy_interpolated_j=low_j + share * (at.energy_j - low_j),
-        time_interpolated_s=low_s + share * (at.time_s - low_s),
-    )
-
-
-@dataclass(frozen=True)
-class MeterInfo:
-    """Which meter a run was read by, and with what settings (watts per core, device UUIDs, ...)."""
-
-    name: str
-    kind: Kind
-    counted_phases: CountedPhases
-    chosen_because: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SideReading:
-    """What another meter counted over the same run, by the same policy as the ranking meter.
-
-    `counted_energy_j` is until the crossing where the target was reached, else until the end of the run. None
-    is unknown, and `reason` says why.
-    """
-
-    meter: str
-    kind: Kind
-    counted_energy_j: float | None
-    gross_energy_j: float | None
-    phases_j: Mapping[str, float] | None
-    reason: str = ""
-    flags: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
+# Fields that a line of this schema holds in `extra`, where versions before this one look for them.
+_IN_EXTRA = ("index", "system_attrs")
+_ELSEWHERE = (*_IN_EXTRA, "counted_phases", "second_meters")  # in `meter` and as `also`
 
 
 @dataclass(frozen=True)
@@ -213,14 +33,18 @@ class Record:
     means <= 0.
 
     `energy_error_j` bounds what the meter's update period and resolution may have moved into or out of
-    `counted_energy_j`; the meter's gain is not in it. `also` holds what other meters counted, `observed` what
+    `counted_energy_j`; the meter's gain is not in it. `second_meters` are those
+    that were read beside the one that ranks, `observed` what
     the meter saw beside joules (temperatures in `temperature_start_c`, `_end_c` and `_max_c`, clocks, ...).
+
+    `index` is the configuration's place in the study's sequence, `system_attrs` what Optuna's sampler noted
+    with it. In a line they are in `extra`, with `max_steps`.
     """
 
     study: str
     trial: int
     run_id: str
-    role: str  # baseline | search | replicate | single
+    role: Role
     seed: int
     params: Mapping[str, Any]
     config: Mapping[str, Any]
@@ -233,6 +57,7 @@ class Record:
     tokens: int
     parameters: int
     meter: MeterInfo
+    counted_phases: CountedPhases
     gross_energy_j: float | None
     net_energy_j: float | None
     idle_power_w: float | None
@@ -249,9 +74,10 @@ class Record:
     started_at: str = ""  # ISO 8601, UTC
     ended_at: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    index: int = 0
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
     energy_error_j: float | None = None
-    also: tuple[SideReading, ...] = ()
+    second_meters: tuple[SecondMeter, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=dict)
     spent: Mapping[str, float] = field(default_factory=dict)
 
@@ -259,19 +85,26 @@ class Record:
     def feasible(self) -> bool:
         return self.outcome is Outcome.REACHED
 
+    @property
+    def max_steps(self) -> int | None:
+        """The steps of the whole schedule; None where the configuration does not say."""
+        steps: int | None = self.config.get("train", {}).get("max_steps")
+        return steps
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON value that shares what it can with the record. `from_dict` is its inverse.
 
         Not `dataclasses.asdict`, which copies the whole configuration: this is called while a run is metered.
         """
         whole: dict[str, Any] = {"schema": SCHEMA} | {
-            item.name: getattr(self, item.name) for item in fields(self)
+            item.name: getattr(self, item.name) for item in fields(self) if item.name not in _ELSEWHERE
         }
-        whole["meter"] = vars(self.meter)
+        whole["extra"] = {name: getattr(self, name) for name in ("max_steps", *_IN_EXTRA)}
+        whole["meter"] = vars(self.meter) | {"counted_phases": self.counted_phases}
         whole["ledger"] = None if self.ledger is None else vars(self.ledger)
         whole["curve"] = [vars(point) for point in self.curve]
         whole["crossing"] = None if self.crossing is None else vars(self.crossing)
-        whole["also"] = [vars(side) for side in self.also]
+        whole["also"] = [vars(one) for one in self.second_meters]
         return whole
 
     @staticmethod
@@ -281,26 +114,35 @@ class Record:
             raise ValueError(f"expected a record of schema {SCHEMA}, got {data.get('schema')!r}")
         rest = {key: value for key, value in data.items() if key != "schema"}
         try:
-            meter = rest["meter"]
-            rest["meter"] = MeterInfo(
-                **(
-                    meter
-                    | {"kind": Kind(meter["kind"]), "counted_phases": CountedPhases(meter["counted_phases"])}
-                )
-            )
+            meter = dict(rest["meter"])
+            rest["counted_phases"] = CountedPhases(meter.pop("counted_phases"))
+            rest["meter"] = MeterInfo(**meter | {"kind": Kind(meter["kind"])})
+            extra = rest.pop("extra", {})
+            rest |= {name: extra[name] for name in _IN_EXTRA if name in extra}
+            rest["role"] = Role(rest["role"])
             rest["outcome"] = Outcome(rest["outcome"])
             if "spent" not in rest:  # written before 0.2, where `values` was also what had been spent
                 rest["spent"] = rest["values"]
                 rest["values"] = rest["values"] if rest["outcome"] is Outcome.REACHED else {}
-            rest["ledger"] = Ledger(**rest["ledger"]) if rest["ledger"] else None
+            rest["ledger"] = _ledger(rest["ledger"]) if rest["ledger"] else None
             rest["curve"] = tuple(CurvePoint(**point) for point in rest["curve"])
             rest["crossing"] = Crossing(**rest["crossing"]) if rest["crossing"] else None
             rest["flags"] = tuple(rest["flags"])
-            rest["also"] = tuple(_side_reading(side) for side in rest.get("also", ()))
+            rest["second_meters"] = tuple(_second_meter(one) for one in rest.pop("also", ()))
             return Record(**rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record of schema {SCHEMA}: {error}") from error
 
 
-def _side_reading(data: Mapping[str, Any]) -> SideReading:
-    return SideReading(**{**data, "kind": Kind(data["kind"]), "flags": tuple(data["flags"])})
+def _second_meter(data: Mapping[str, Any]) -> SecondMeter:
+    phases_j = None if data["phases_j"] is None else _by_phase(data["phases_j"])
+    own_types = {"kind": Kind(data["kind"]), "phases_j": phases_j, "flags": tuple(data["flags"])}
+    return SecondMeter(**{**data, **own_types})
+
+
+def _ledger(data: Mapping[str, Mapping[str, float]]) -> Ledger:
+    return Ledger(**{name: _by_phase(amounts) for name, amounts in data.items()})
+
+
+def _by_phase(amounts: Mapping[str, float]) -> dict[Phase, float]:
+    return {Phase(name): amount for name, amount in amounts.items()}

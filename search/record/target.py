@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 
 AUTO = "auto"
-ROLE = "target"
 # What the run that looks for the target tries to reach: no model has this loss, so it trains to its end.
 TO_THE_END = 0.0
 
@@ -25,7 +25,7 @@ def target_of(setting: float | str, margin: float, records: Sequence[Record]) ->
 def came_to_its_end(record: Record) -> bool:
     """Whether this is a run for the target that was trained to the last step and evaluated there."""
     return (
-        record.role == ROLE
+        record.role is Role.TARGET
         and record.outcome is Outcome.OUT_OF_BUDGET
         and bool(record.curve)
         and record.curve[-1].whole

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from search.record.record import CountedPhases, Outcome, Record
+from search.record.ledger import CountedPhases, Phase
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,10 @@ def _by_outcome(records: Sequence[Record]) -> dict[str, float]:
 
 def _saved_at_most_j(record: Record) -> float:
     """The train joules of the steps that a dominated run did not take, had it gone on to its limit."""
-    limit = record.extra.get("max_steps")
+    limit = record.max_steps
     if record.outcome is not Outcome.DOMINATED or record.ledger is None or record.steps <= 0 or limit is None:
         return 0.0
-    return max(0.0, float(limit) - record.steps) * record.ledger.energy_j["train"] / record.steps
+    return max(0.0, float(limit) - record.steps) * record.ledger.energy_j[Phase.TRAIN] / record.steps
 
 
 def _break_even(energy_j: float, baseline: Record | None, challengers: Sequence[Record]) -> float | None:
@@ -122,11 +124,11 @@ def accounting(record: Record, baseline: Record | None) -> Accounting:
     )
 
 
-def _compile_pays(record: Record, baseline_j: Mapping[str, float]) -> float | None:
+def _compile_pays(record: Record, baseline_j: Mapping[Phase, float]) -> float | None:
     assert record.ledger is not None
-    compile_j = record.ledger.energy_j["compile"]
-    saving_j = baseline_j["train"] - record.ledger.energy_j["train"]
-    return compile_j / saving_j if compile_j > 0 and baseline_j["compile"] == 0 and saving_j > 0 else None
+    compile_j = record.ledger.energy_j[Phase.COMPILE]
+    saving_j = baseline_j[Phase.TRAIN] - record.ledger.energy_j[Phase.TRAIN]
+    return compile_j / saving_j if compile_j > 0 and baseline_j[Phase.COMPILE] == 0 and saving_j > 0 else None
 
 
 def ratio_of(value: float, reference: float) -> float | None:

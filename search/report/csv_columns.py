@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from search.record.ledger import Phase
 from search.record.lookup import is_lookup_like
 from search.record.objective import OBJECTIVES
-from search.record.record import PHASES, Outcome, Record
-from search.record.target import ROLE as TARGET_ROLE
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.report import words
 from search.report.data import StudyView
 from search.report.temperature import warming
@@ -99,17 +100,17 @@ _ENERGY = (
 )
 
 
-def _joules_of(phase: str) -> Callable[[Record], float | None]:
+def _joules_of(phase: Phase) -> Callable[[Record], float | None]:
     return lambda record: None if record.ledger is None else record.ledger.energy_j[phase]
 
 
-def _seconds_of(phase: str) -> Callable[[Record], float | None]:
+def _seconds_of(phase: Phase) -> Callable[[Record], float | None]:
     return lambda record: None if record.ledger is None else record.ledger.time_s[phase]
 
 
 _PHASES = (
-    *(CsvColumn(f"energy_{name}_j", "J", f"joules of the phase {name}", _joules_of(name)) for name in PHASES),
-    *(CsvColumn(f"time_{name}_s", "s", f"seconds of the phase {name}", _seconds_of(name)) for name in PHASES),
+    *(CsvColumn(f"energy_{name}_j", "J", f"joules of the phase {name}", _joules_of(name)) for name in Phase),
+    *(CsvColumn(f"time_{name}_s", "s", f"seconds of the phase {name}", _seconds_of(name)) for name in Phase),
 )
 
 
@@ -137,7 +138,7 @@ _OBSERVED = (
 
 def _unless_it_finds(field: str) -> Callable[[Record], float | None]:
     """Of a run that tries to reach the target; the one that finds it has none."""
-    return lambda record: None if record.role == TARGET_ROLE else getattr(record, field)
+    return lambda record: None if record.role is Role.TARGET else getattr(record, field)
 
 
 _FACT = "of every run; where it is an objective, empty where the target was not reached"
@@ -195,7 +196,7 @@ def csv_row(view: StudyView, record: Record) -> dict[str, Any]:
     row = _filled(record, _WHO)
     row |= {name: record.values.get(name) for name in names}
     row |= _filled(record, (*_ENERGY, *_PHASES))
-    for side in record.also:
+    for side in record.second_meters:
         row |= {f"also_{side.meter}_j": side.counted_energy_j, f"also_{side.meter}_kind": side.kind.value}
     row |= _filled(record, _OBSERVED)
     row |= {f"run_{name}" if name in names else name: value for name, value in _filled(record, _WORK).items()}

@@ -10,7 +10,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from search.record.record import CurvePoint, Outcome
+from search.record.crossing import CurvePoint
+from search.record.outcome import Outcome
 from search.report import panels, style, words
 from search.report.data import StudyView
 from search.report.pareto import group_of

@@ -11,17 +11,19 @@ from enum import StrEnum
 from typing import Any
 
 from search.record.front import pareto_front
+from search.record.ledger import CountedPhases
 from search.record.lookup import is_lookup_like
+from search.record.meter_info import MeterInfo
 from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_floor, reference
-from search.record.record import MeterInfo, Outcome, Record
-from search.record.target import ROLE as TARGET_ROLE
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
 from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.meters import SideBySide, side_by_side
 from search.report.values import flat
 
 DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
-RANKED_ROLES = ("search", "single")
+RANKED_ROLES = (Role.SEARCH, Role.SINGLE)
 
 
 class ReportError(ValueError):
@@ -86,6 +88,11 @@ class StudyView:
     meters: SideBySide
     noise: NoiseFloor
     notes: tuple[str, ...]
+
+    @property
+    def counted_phases(self) -> CountedPhases | None:
+        """The policy that all records share; None without records."""
+        return self.records[0].counted_phases if self.records else None
 
     @property
     def shown(self) -> tuple[Record, ...]:
@@ -211,7 +218,7 @@ def _one_of(what: str, values: Sequence[str]) -> None:
 def _meter_words(record: Record) -> str:
     meter = record.meter
     settings = json.dumps(meter.settings, sort_keys=True, default=str)
-    return f"{meter.name}, {meter.kind.value}, counted {meter.counted_phases.value}, settings {settings}"
+    return f"{meter.name}, {meter.kind.value}, counted {record.counted_phases.value}, settings {settings}"
 
 
 def _data(record: Record) -> Mapping[str, Any]:
@@ -237,7 +244,7 @@ def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:
 
 def _to_the_target(records: Sequence[Record]) -> list[Record]:
     """All runs but the one by which a study with target_loss=auto found its target."""
-    return [record for record in records if record.role != TARGET_ROLE]
+    return [record for record in records if record.role is not Role.TARGET]
 
 
 def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
@@ -246,7 +253,7 @@ def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | 
     reached = [record for record in baseline_runs(records) if _can_rank(record, objectives)]
     if reached:
         return reference(reached, objectives)
-    runs = [record for record in records if record.role == "baseline" and not record.interrupted]
+    runs = [record for record in records if record.role is Role.BASELINE and not record.interrupted]
     completed = [record for record in runs if record.outcome.completes]
     return next(iter(completed or runs), None)
 

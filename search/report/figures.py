@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from search.console.plural import counted
-from search.record.record import PHASES, Outcome
+from search.record.ledger import Phase
+from search.record.outcome import Outcome
 from search.report import style, words
 from search.report.data import StudyView
 from search.report.importance import Importance
@@ -29,8 +30,8 @@ def phases_info(view: StudyView) -> PhasesInfo:
     known = [(record, record.ledger) for record in view.shown if record.ledger is not None]
     return PhasesInfo(
         names=tuple(words.marked_name(view, record) for record, _ in known),
-        energy_j={phase: tuple(float(ledger.energy_j[phase]) for _, ledger in known) for phase in PHASES},
-        counted=view.meter.counted_phases.phases if view.meter is not None else (),
+        energy_j={phase: tuple(float(ledger.energy_j[phase]) for _, ledger in known) for phase in Phase},
+        counted=view.counted_phases.phases if view.counted_phases is not None else (),
         kind=words.kind_words(view),
     )
 
@@ -38,11 +39,11 @@ def phases_info(view: StudyView) -> PhasesInfo:
 # Phase -> (colour, pattern where it does not count, colour of its name where it does). Neighbours are told
 # apart by the gap between them, by their names and, where they are hatched, by the pattern.
 _PHASES = {
-    "setup": (style.ORANGE, ".", "black"),
-    "compile": (style.PURPLE, "x", "black"),
-    "train": (style.BLUE, "\\", "white"),
-    "eval": (style.GREEN, "/", "white"),
-    "checkpoint": (style.VERMILLION, "-", "white"),
+    Phase.SETUP: (style.ORANGE, ".", "black"),
+    Phase.COMPILE: (style.PURPLE, "x", "black"),
+    Phase.TRAIN: (style.BLUE, "\\", "white"),
+    Phase.EVAL: (style.GREEN, "/", "white"),
+    Phase.CHECKPOINT: (style.VERMILLION, "-", "white"),
 }
 
 
@@ -50,7 +51,7 @@ def phases_figure(info: PhasesInfo) -> go.Figure:
     """One stacked bar a run: phases that count are plain, the others are hatched outlines."""
     figure = style.figure(150 + 42 * len(info.names), barmode="stack", bargap=0.35)
     figure.update_layout(uniformtext={"minsize": 10, "mode": "hide"})
-    for phase in PHASES:
+    for phase in Phase:
         colour, pattern, name_colour = _PHASES[phase]
         counts = phase in info.counted
         filled = {"color": colour, "line": {"color": "white", "width": 1.5}}

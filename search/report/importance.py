@@ -25,6 +25,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import ExperimentalWarning
 
 from search.console.plural import counted
+from search.record.outcome import Role
 from search.record.record import Record
 from search.report.data import StudyView
 from search.report.values import plain_value
@@ -50,7 +51,7 @@ def parameter_importance(view: StudyView) -> Importance:
     short = [
         record
         for record in view.records
-        if record.role in ("search", "single") and record.outcome.completes and not record.feasible
+        if record.role in (Role.SEARCH, Role.SINGLE) and record.outcome.completes and not record.feasible
     ]
     records = reached + short
     if len(records) < MIN_TRIALS or len(reached) < MIN_REACHED:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict, TypeGuard
 
 from search.energy.agreement import Agreement, Correlation, Pair, Verdict, compare
-from search.record.record import Kind, Record, SideReading
+from search.record.meter_info import Kind, SecondMeter
+from search.record.outcome import Role
+from search.record.record import Record
 
 _TRUST = (Kind.MEASURED, Kind.ESTIMATED, Kind.MODELLED)  # the most trustworthy first
 
@@ -95,7 +97,7 @@ def _meters(records: Sequence[Record]) -> list[StudyMeter]:
     for record in records:
         own = record.meter
         found.setdefault(own.name, StudyMeter(own.name, own.kind, _devices(own.settings), ranks=True))
-        for side in record.also:
+        for side in record.second_meters:
             meter = StudyMeter(side.meter, side.kind, _devices(side.settings), ranks=False)
             found.setdefault(side.meter, meter)
     return list(found.values())
@@ -106,9 +108,9 @@ def _devices(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(device) for device in devices) if isinstance(devices, list | tuple) else ()
 
 
-def _sides(record: Record, meters: Sequence[StudyMeter]) -> list[tuple[StudyMeter, SideReading]]:
+def _sides(record: Record, meters: Sequence[StudyMeter]) -> list[tuple[StudyMeter, SecondMeter]]:
     named = {meter.name: meter for meter in meters}
-    return [(named[side.meter], side) for side in record.also]
+    return [(named[side.meter], side) for side in record.second_meters]
 
 
 def _joules(record: Record, meter: StudyMeter) -> float | None:
@@ -119,7 +121,9 @@ def _joules(record: Record, meter: StudyMeter) -> float | None:
     if meter.ranks:
         joules = record.counted_energy_j if record.crossing is None else record.crossing.energy_j
     else:
-        joules = next((side.counted_energy_j for side in record.also if side.meter == meter.name), None)
+        joules = next(
+            (side.counted_energy_j for side in record.second_meters if side.meter == meter.name), None
+        )
     return joules if _counted(joules) else None
 
 
@@ -127,7 +131,7 @@ def _counted(joules: float | None) -> TypeGuard[float]:
     return joules is not None and math.isfinite(joules) and joules > 0
 
 
-def _problem(side: SideReading) -> str:
+def _problem(side: SecondMeter) -> str:
     if _counted(side.counted_energy_j):
         return ""
     return side.reason or "the meter gave no energy and no reason"
@@ -149,10 +153,10 @@ def _comparison(
 
 def _run_name(record: Record, records: Sequence[Record]) -> str:
     """How the text names a run: by its trial, which is enough for a person to find it in the table."""
-    if record.role == "baseline":
-        several = sum(other.role == "baseline" for other in records) > 1
+    if record.role is Role.BASELINE:
+        several = sum(other.role is Role.BASELINE for other in records) > 1
         return f"the baseline (trial {record.trial})" if several else "the baseline"
-    return f"trial {record.trial}{' (replicate)' if record.role == 'replicate' else ''}"
+    return f"trial {record.trial}{' (replicate)' if record.role is Role.REPLICATE else ''}"
 
 
 class MeterName(TypedDict):

@@ -20,7 +20,10 @@ from plotly.offline import get_plotlyjs
 
 from search.console.plural import counted
 from search.files.whole_file import write_atomically
-from search.record.record import CountedPhases, Kind, Outcome, Record
+from search.record.ledger import CountedPhases
+from search.record.meter_info import Kind
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report import words
 from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view
@@ -273,16 +276,16 @@ def _flags(view: StudyView) -> list[tuple[str, int]]:
 
 def _provenance(view: StudyView) -> list[tuple[str, list[tuple[str, str]]]]:
     """Sections of (name, value): the meter, then the provenance of the baseline, or the first known."""
-    if view.meter is None:
+    if view.meter is None or view.counted_phases is None:
         return []
     meter = {
         "name": view.meter.name,
         "kind": view.meter.kind.value,
-        "counted phases": ", ".join(view.meter.counted_phases.phases),
+        "counted phases": ", ".join(view.counted_phases.phases),
         "chosen because": view.meter.chosen_because,
         **_meter_settings(view.meter.settings),
     }
-    sides = {side.meter: side for record in reversed(view.records) for side in record.also}
+    sides = {side.meter: side for record in reversed(view.records) for side in record.second_meters}
     found = origin(view)
     beside = {
         f"meter beside it: {name}": {"kind": side.kind.value, **_meter_settings(side.settings)}

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from search.console.plural import counted
+from search.record.outcome import Role
 from search.record.record import Record
 from search.report import style, words
 from search.report.data import StudyView
@@ -109,7 +110,7 @@ def group_of(view: StudyView, record: Record) -> str:
     if view.is_apart(record):
         return f"lookup_{ranked}"
     if record.feasible:
-        return {"replicate": "replicate", "baseline": "baseline_again"}.get(record.role, ranked)
+        return {Role.REPLICATE: "replicate", Role.BASELINE: "baseline_again"}.get(record.role, ranked)
     return record.outcome.value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from search.record.record import Outcome
+from search.record.outcome import Outcome
 from search.report import panels, style, words
 from search.report.pareto import Mark, ParetoInfo
 

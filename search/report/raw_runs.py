@@ -9,6 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from search.record.outcome import Role
 from search.record.record import Record
 from search.report import panels, style, words
 from search.report.data import StudyView
@@ -55,7 +56,7 @@ def raw_runs_info(view: StudyView) -> RawRunsInfo:
     records = [
         record
         for record in view.records
-        if record.outcome.completes and not record.interrupted and record.role != "replicate"
+        if record.outcome.completes and not record.interrupted and record.role is not Role.REPLICATE
     ]
     paths = differing_params([view.params(record) for record in records])
     names = brief_names(paths)

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from search.record.lookup import is_lookup_like
-from search.record.record import Kind, Outcome, Record
+from search.record.meter_info import Kind
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report.cost import SearchCost
 from search.report.data import Saving, StudyView
 from search.report.meters import SideBySideSummary, side_by_side_summary
@@ -191,16 +193,16 @@ def summary(view: StudyView) -> dict[str, Any]:
         "notes": list(view.notes),
         "verdict": None,
     }
-    if any(record.also for record in view.records):
+    if any(record.second_meters for record in view.records):
         content["meters_side_by_side"] = side_by_side_summary(view.meters)
     plain: dict[str, Any] = plain_value(content)
     return plain
 
 
 def _meter_summary(view: StudyView) -> MeterSummary:
-    if view.meter is None:
+    if view.meter is None or view.counted_phases is None:
         return {"name": None, "kind": None, "counted_phases": []}
-    phases = list(view.meter.counted_phases.phases)
+    phases = [phase.value for phase in view.counted_phases.phases]
     return {"name": view.meter.name, "kind": view.meter.kind, "counted_phases": phases}
 
 
@@ -267,9 +269,15 @@ def _baseline_summary(view: StudyView) -> BaselineSummary:
         "values": {name: record.values[name] for name in view.objectives if name in record.values},
         "spent": {name: record.spent[name] for name in view.objectives if name in record.spent},
         "energy_error_j": record.energy_error_j,
-        "phases_j": {} if record.ledger is None else record.ledger.energy_j,
+        "phases_j": _phases_j(record),
         "flags": list(record.flags),
     }
+
+
+def _phases_j(record: Record) -> dict[str, float]:
+    if record.ledger is None:
+        return {}
+    return {phase.value: energy_j for phase, energy_j in record.ledger.energy_j.items()}
 
 
 def _front_summary(view: StudyView, record: Record) -> FrontSummary:
@@ -282,7 +290,7 @@ def _front_summary(view: StudyView, record: Record) -> FrontSummary:
         "values": dict(zip(view.objectives, view.values(record), strict=True)),
         "energy_error_j": record.energy_error_j,
         "ratios": {name: view.ratio(record, name) for name in view.objectives},
-        "phases_j": {} if record.ledger is None else record.ledger.energy_j,
+        "phases_j": _phases_j(record),
         "flags": list(record.flags),
         "confirmed": False,
     }

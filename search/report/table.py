@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from search.record.lookup import is_lookup_like
-from search.record.record import Outcome, Record
-from search.record.target import ROLE as TARGET_ROLE
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.report import words
 from search.report.csv_columns import csv_row, head
 from search.report.data import StudyView
@@ -126,7 +126,7 @@ def mark(view: StudyView, record: Record) -> str:
 
 def _objective_cell(view: StudyView, record: Record, objective: str) -> Cell:
     """A run short of the target has spent at least this much; of one that finds it nothing is said."""
-    value = None if record.role == TARGET_ROLE else record.spent.get(objective)
+    value = None if record.role is Role.TARGET else record.spent.get(objective)
     if value is None:
         return Cell("unknown" if record.outcome is Outcome.UNMEASURED else "", "")
     if words.unit(objective) in ("J", "s"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from search.record.limits import Limits, Rival
 from search.record.objective import Spent, objective_values, shown_values
-from search.record.record import Outcome
+from search.record.outcome import Outcome
 
 # Uniform guessing costs ln(V) nats. One evaluation this far above it may be a kick at the end of the warm-up,
 # from which runs recover; two in a row are taken for divergence.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from search.record.flags import Flag
+
 
 @dataclass(frozen=True)
 class Band:
@@ -23,17 +25,17 @@ class Step:
     """What to do next: "cool" (wait), "heat" (work), or "start" with these flags."""
 
     action: str
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 def next_step(temperature_c: float | None, band: Band, waited_s: float) -> Step:
     """A device outside the band after `band.limit_s`, or of unknown temperature, starts all the same,
     flagged."""
     if temperature_c is None:
-        return Step("start", ("temperature_unknown",))
+        return Step("start", (Flag.TEMPERATURE_UNKNOWN,))
     late = waited_s >= band.limit_s
     if temperature_c > band.high_c:
-        return Step("start", ("started_hot",)) if late else Step("cool")
+        return Step("start", (Flag.STARTED_HOT,)) if late else Step("cool")
     if temperature_c < band.low_c:
-        return Step("start", ("started_cold",)) if late else Step("heat")
+        return Step("start", (Flag.STARTED_COLD,)) if late else Step("heat")
     return Step("start")

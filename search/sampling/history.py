@@ -16,8 +16,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.record.objective import CONSTRAINT
+from search.record.outcome import Role
 from search.record.record import Record
-from search.record.target import ROLE
 from search.space.canonical import config_key
 from search.space.model import Space
 
@@ -33,7 +33,7 @@ def sampler_history(records: Sequence[Record], space: Space, objectives: Sequenc
     for record in records:
         key = config_key(record.config)
         known = record.outcome.completes and all(name in record.spent for name in objectives)
-        if not known or key in seen or record.role == ROLE:
+        if not known or key in seen or record.role is Role.TARGET:
             continue
         seen.add(key)
         params, distributions = _drawn(record, space)
@@ -97,7 +97,7 @@ def user_attrs(record: Record) -> dict[str, Any]:
 
 def system_attrs(record: Record) -> dict[str, Any]:
     """What a sampler noted with the proposal, and the constraint of a run that has an end."""
-    noted = dict(record.extra.get("system_attrs", {}))
+    noted = dict(record.system_attrs)
     return noted if record.loss_gap is None else noted | constraint_attrs(record.loss_gap)
 
 

@@ -40,7 +40,7 @@ def identity(
         "validation_tokens": validation_tokens,
         "meter": {
             "name": hello.meter.name,
-            "counted_phases": hello.meter.counted_phases.value,
+            "counted_phases": config.counted_phases.value,
             "settings": dict(hello.meter.settings),
         },
         "device": {"uuid": hello.hardware["device_uuid"], "name": hello.hardware["device"]},

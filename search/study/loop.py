@@ -40,10 +40,12 @@ from search.files.records import append_record, read_records
 from search.files.whole_file import FileError, check_folder, naming, read_json, write_atomically
 from search.record.lookup import rivals_of
 from search.record.noise import NoiseSettings, another_baseline
+from search.record.outcome import Role
 from search.record.record import Record
-from search.record.target import ROLE, TO_THE_END, target_of
+from search.record.target import TO_THE_END, target_of
 from search.report.page import write_report
-from search.run.execute import RunRequest, unmetered_record
+from search.run.record_builder import unmetered_record
+from search.run.request import RunRequest
 from search.sampling.enqueued import asked_for, whole
 from search.sampling.history import sampler_history
 from search.sampling.proposal import Proposal, cannot_run, derived_seed, nothing_runs, propose
@@ -142,7 +144,7 @@ class Session:
         return target_of(self.config.target_loss, self.config.target_margin, self.records)
 
     def baseline_done(self) -> bool:
-        return any(record.role == "baseline" and record.outcome.completes for record in self.records)
+        return any(record.role is Role.BASELINE and record.outcome.completes for record in self.records)
 
     def spent_j(self) -> float:
         return sum(record.gross_energy_j or 0.0 for record in self.records)
@@ -151,7 +153,7 @@ class Session:
         """What the study may spend before it repeats its baseline: its budget, less one run of the baseline
         where that is still to come and at most a quarter of it."""
         limit_j = self.config.budget.study_energy_j
-        runs = [record for record in self.records if record.role == "baseline" and record.feasible]
+        runs = [record for record in self.records if record.role is Role.BASELINE and record.feasible]
         if limit_j is None or len(runs) != 1 or self.config.noise.runs < 2:
             return limit_j
         once_more_j = runs[0].gross_energy_j or 0.0
@@ -364,21 +366,21 @@ def _loop(session: Session) -> None:
         if run is None:
             return
         record = _run_one(session, run)
-        if record.role == "search":
+        if record.role is Role.SEARCH:
             continue
         lost = not record.outcome.completes and (not record.interrupted or _gives_up(session))
         if lost and not session.baseline_done():
             session.watcher.baseline_failed(record)
         if (lost and not session.baseline_done()) or _gives_up(session):
             return
-        if record.role == ROLE and not _found_target(session, record):
+        if record.role is Role.TARGET and not _found_target(session, record):
             return
 
 
 def _gives_up(session: Session) -> bool:
     """Whether the baseline was interrupted so often in this sitting that it will not come to its end."""
     now = session.records[session.found_before :]
-    return sum(record.interrupted for record in now if record.role != "search") >= MAX_ATTEMPTS
+    return sum(record.interrupted for record in now if record.role is not Role.SEARCH) >= MAX_ATTEMPTS
 
 
 def _found_target(session: Session, record: Record) -> bool:
@@ -400,9 +402,12 @@ def _next_run(session: Session) -> RunRequest | None:
     """
     records, config = session.records, session.config
     of_baseline = Proposal(session.space.base_params() or {})
-    for role, done in ((ROLE, session.target_loss() is not None), ("baseline", session.baseline_done())):
+    for role, done in (
+        (Role.TARGET, session.target_loss() is not None),
+        (Role.BASELINE, session.baseline_done()),
+    ):
         if not done:
-            before = next((record for record in reversed(records) if record.role == role), None)
+            before = next((record for record in reversed(records) if record.role is role), None)
             return _run_request(session, role, of_baseline, 0, before)
     limit_j = session.search_limit_j()
     if limit_j is not None and session.spent_j() >= limit_j:
@@ -416,7 +421,7 @@ def _next_run(session: Session) -> RunRequest | None:
     if another_baseline(records, config.objective.names, NoiseSettings(**asdict(config.noise))):
         total_j = config.budget.study_energy_j
         if total_j is None or session.spent_j() < total_j:
-            return _run_request(session, "baseline", of_baseline, 0, None)
+            return _run_request(session, Role.BASELINE, of_baseline, 0, None)
     return None
 
 
@@ -425,8 +430,8 @@ def counted_trials(records: Sequence[Record]) -> int:
     that has reached it."""
     count, reached = 0, False
     for record in records:
-        is_baseline = record.role == "baseline"
-        count += record.role != ROLE and not (is_baseline and reached)
+        is_baseline = record.role is Role.BASELINE
+        count += record.role is not Role.TARGET and not (is_baseline and reached)
         reached = reached or (is_baseline and record.feasible)
     return count
 
@@ -436,9 +441,9 @@ def _next_trial(session: Session) -> RunRequest | None:
     None where every configuration of the space was tried."""
     again = interrupted(session.records)
     if again is not None:
-        proposal = Proposal(dict(again.params), again.extra["system_attrs"])
-        return _run_request(session, "search", proposal, int(again.extra["index"]), again)
-    index = len({record.extra["index"] for record in session.records})
+        proposal = Proposal(dict(again.params), again.system_attrs)
+        return _run_request(session, Role.SEARCH, proposal, again.index, again)
+    index = len({record.index for record in session.records})
     for enqueued in session.mirror.waiting(session.records):
         try:
             asked = _answer(session, enqueued, index)
@@ -446,9 +451,9 @@ def _next_trial(session: Session) -> RunRequest | None:
             session.mirror.refuse(enqueued, str(error), session.records)
             session.watcher.note(f"the enqueued trial {enqueued.number} is refused: {error}")
             continue
-        return replace(_run_request(session, "search", asked, index, None), trial=enqueued.number)
+        return replace(_run_request(session, Role.SEARCH, asked, index, None), trial=enqueued.number)
     proposed = _propose(session, index)
-    return None if proposed is None else _run_request(session, "search", proposed, index, None)
+    return None if proposed is None else _run_request(session, Role.SEARCH, proposed, index, None)
 
 
 def _answer(session: Session, enqueued: Enqueued, index: int) -> Proposal:
@@ -472,10 +477,10 @@ def _answer(session: Session, enqueued: Enqueued, index: int) -> Proposal:
 
 
 def _run_request(
-    session: Session, role: str, proposal: Proposal, index: int, again: Record | None
+    session: Session, role: Role, proposal: Proposal, index: int, again: Record | None
 ) -> RunRequest:
     config, params = session.config, proposal.params
-    is_trial = role == "search"
+    is_trial = role is Role.SEARCH
     values = session.space.config(params if is_trial else {})
     values["seed"] = derived_seed(config.study.seed, index, SEED_OF_RUN) if is_trial else config.seed
     limits, limit_j = config.limits(), session.search_limit_j()
@@ -491,8 +496,9 @@ def _run_request(
         role=role,
         params=params,
         config=values,
-        target_loss=TO_THE_END if role == ROLE else session.target_loss() or TO_THE_END,
+        target_loss=TO_THE_END if role is Role.TARGET else session.target_loss() or TO_THE_END,
         objectives=tuple(config.objective.names),
+        counted_phases=config.counted_phases,
         vocab_size=session.problem.corpus.vocab_size,
         limits=limits,
         rivals=rivals_of(values, session.records) if is_trial else (),
@@ -519,7 +525,7 @@ def interrupted(records: Sequence[Record]) -> Record | None:
     """The first configuration whose every run was interrupted, while it has attempts left."""
     attempts: dict[int, list[Record]] = {}
     for record in records:
-        attempts.setdefault(int(record.extra["index"]), []).append(record)
+        attempts.setdefault(record.index, []).append(record)
     for runs in attempts.values():
         if all(run.interrupted for run in runs) and len(runs) < MAX_ATTEMPTS:
             return runs[-1]

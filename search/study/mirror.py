@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from search.errors import UserError
 from search.files.paths import shown
 from search.record.record import Record
-from search.run.execute import RunRequest
+from search.run.request import RunRequest
 from search.sampling.history import RUN_ID, state_of, stored, system_attrs, user_attrs, values_of
 from search.sampling.proposal import FIXED_PARAMS
 from search.space.canonical import plain

@@ -16,14 +16,15 @@ from model.data import Corpus, unseen_share
 from model.data.ngram import NgramLoss
 from search.console.plural import counted
 from search.files.paths import shown
+from search.record.meter_info import Kind
 from search.record.objective import shown_values
-from search.record.record import Kind, Outcome, Record
-from search.record.target import ROLE as TARGET_ROLE
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
 from search.report import words
 from search.report.advice import what_next
 from search.report.console import cost_line, front_table
-from search.run.execute import RunRequest
+from search.run.request import RunRequest
 from search.worker.handle import Hello
 
 LARGE_BYTES = 20_000_000
@@ -130,7 +131,7 @@ class Watcher:
                 self._live = None
 
     def begin(self, run: RunRequest) -> None:
-        self._trial = f"trial {run.trial}" + (f" ({run.role})" if run.role != "search" else "")
+        self._trial = f"trial {run.trial}" + (f" ({run.role})" if run.role is not Role.SEARCH else "")
         self._show(self._trial)
 
     def progress(self, partial: Record) -> None:
@@ -206,9 +207,9 @@ class Watcher:
             self._live.update(self._task, description=description)
 
     def _remember(self, record: Record) -> None:
-        again = record.role == "baseline" and self._baseline is not None and self._baseline.feasible
-        self._counted += record.role != TARGET_ROLE and not again
-        if record.role == "baseline" and not record.interrupted:
+        again = record.role is Role.BASELINE and self._baseline is not None and self._baseline.feasible
+        self._counted += record.role is not Role.TARGET and not again
+        if record.role is Role.BASELINE and not record.interrupted:
             self._baseline = record
         if record.feasible and (self._best is None or _first(record) < _first(self._best)):
             self._best = record

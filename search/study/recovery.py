@@ -13,8 +13,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from search.record.outcome import Role
 from search.record.record import Record
-from search.record.target import ROLE
 from search.sampling.history import RUN_ID, state_of, values_of
 
 NO_NUMBER = -1
@@ -146,11 +146,11 @@ def begun_with(record: Record) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "meter": {
             "name": meter.name,
-            "counted_phases": meter.counted_phases.value,
+            "counted_phases": record.counted_phases.value,
             "settings": dict(meter.settings),
         },
     }
-    if record.role != ROLE:
+    if record.role is not Role.TARGET:
         facts["target_loss"] = record.target_loss
     for name, key in (("data_sha256", "sha256"), ("tokenizer", "tokenizer")):
         if key in data:
@@ -161,7 +161,7 @@ def begun_with(record: Record) -> dict[str, Any]:
         facts["device"] = {"uuid": hardware["device_uuid"], "name": hardware.get("device")}
     if record.spent:
         facts["objectives"] = list(record.spent)
-    if record.role == "baseline":
+    if record.role is Role.BASELINE:
         facts["baseline"] = {key: value for key, value in record.config.items() if key != "seed"}
     return facts
 

@@ -23,7 +23,9 @@ from search.console.leaving import leaving_at_once
 from search.console.signals import Interruption, ends_like_ctrl_c
 from search.errors import NO_RESULT, Stopped, UserError
 from search.files.paths import absolute
-from search.record.record import PHASES, Outcome, Record
+from search.record.ledger import Phase
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.record.target import TO_THE_END, target_of
 from search.report.advice import reachable_target
 from search.study.progress import Watcher
@@ -122,7 +124,8 @@ def train_one(config: StudyConfig, console: Console, interruption: Interruption)
     with leaving_at_once():
         from search.files import provenance
         from search.files.paths import cache_dir
-        from search.run.execute import RunRequest, Seen
+        from search.run.request import RunRequest
+        from search.run.state import RunState
         from search.study.loop import load_problem
         from search.worker.device import resolve
         from search.worker.handle import StationSetup
@@ -148,19 +151,20 @@ def train_one(config: StudyConfig, console: Console, interruption: Interruption)
         raise UserError(missing)
     hello = station.hello()
     console.print(
-        f"{escape(station.device.name)}, meter {station.info.name} ({station.info.kind.value}): "
-        f"{escape(station.info.chosen_because)}",
+        f"{escape(station.device.name)}, meter {station.meter.name} ({station.meter.kind.value}): "
+        f"{escape(station.meter.chosen_because)}",
         highlight=False,
     )
     request = RunRequest(
         study="train",
         trial=0,
         run_id=uuid.uuid4().hex,
-        role="single",
+        role=Role.SINGLE,
         params={},
         config=config.run_values(),
         target_loss=TO_THE_END if target_loss is None else target_loss,
         objectives=tuple(config.objective.names),
+        counted_phases=config.counted_phases,
         vocab_size=problem.corpus.vocab_size,
         limits=config.limits(),
         provenance={
@@ -171,12 +175,12 @@ def train_one(config: StudyConfig, console: Console, interruption: Interruption)
         },
     )
 
-    def report(seen: Seen) -> None:
-        if seen.progress.loss is not None:
-            energy_j, time_s = seen.counted
-            kind = station.info.kind.value
+    def report(state: RunState) -> None:
+        if state.progress.loss is not None:
+            energy_j, time_s = state.counted
+            kind = station.meter.kind.value
             joules = "unknown" if energy_j is None else f"{energy_j:10.2f} J ({kind})"
-            line = f"step {seen.progress.step:6d}  loss {seen.progress.loss:.4f}  {joules}  {time_s:8.2f} s"
+            line = f"step {state.progress.step:6d}  loss {state.progress.loss:.4f}  {joules}  {time_s:8.2f} s"
             try:
                 console.print(line, highlight=False)
             except Stopped as stopped:
@@ -203,8 +207,8 @@ def _print(record: Record, console: Console) -> None:
     table = Table(title=f"ledger ({kind} by {record.meter.name})")
     for name in ("phase", "energy / J", "time / s", "counted"):
         table.add_column(name, justify="left" if name in ("phase", "counted") else "right")
-    counted = record.meter.counted_phases.phases
-    for phase in PHASES:
+    counted = record.counted_phases.phases
+    for phase in Phase:
         energy_j, time_s = record.ledger.energy_j[phase], record.ledger.time_s[phase]
         table.add_row(phase, f"{energy_j:.3f}", f"{time_s:.3f}", "yes" if phase in counted else "")
     table.add_section()
@@ -224,11 +228,13 @@ def _print(record: Record, console: Console) -> None:
     rise = temperature_rise(record)
     if rise:
         console.print(rise, highlight=False)
-    for side in record.also:
+    for second in record.second_meters:
         joules = (
-            f"unknown: {side.reason}" if side.counted_energy_j is None else f"{side.counted_energy_j:.3f} J"
+            f"unknown: {second.reason}"
+            if second.counted_energy_j is None
+            else f"{second.counted_energy_j:.3f} J"
         )
-        console.print(f"beside it: {joules} ({side.kind.value} by {side.meter})", highlight=False)
+        console.print(f"beside it: {joules} ({second.kind.value} by {second.meter})", highlight=False)
     if record.flags:
         console.print(f"flags: {', '.join(record.flags)}", highlight=False)
 

@@ -26,8 +26,11 @@ from search.console import signals
 from search.errors import USAGE_ERROR, UserError
 from search.files.paths import root
 from search.own_packages import python_like_this
-from search.record.record import CountedPhases, Kind, MeterInfo, Record
-from search.run.execute import RunRequest, unmetered_record
+from search.record.flags import Flag
+from search.record.meter_info import Kind, MeterInfo
+from search.record.record import Record
+from search.run.record_builder import unmetered_record
+from search.run.request import RunRequest
 from search.worker.fresh_caches import FreshCaches
 
 START_LIMIT_S = 300.0
@@ -62,8 +65,7 @@ class Hello:
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Hello:
-        meter = dict(data["meter"])
-        meter |= {"kind": Kind(meter["kind"]), "counted_phases": CountedPhases(meter["counted_phases"])}
+        meter = data["meter"] | {"kind": Kind(data["meter"]["kind"])}
         return Hello(
             capabilities=Capabilities(**data["capabilities"]),
             meter=MeterInfo(**meter),
@@ -272,7 +274,7 @@ def _partial(
     """What is known of a run whose worker was lost."""
     if last is None:
         return unmetered_record(request, hello.meter, reason, interrupted)
-    flags = (*last.flags, "energy_until_last_report")
+    flags = (*last.flags, Flag.ENERGY_UNTIL_LAST_REPORT)
     return replace(last, reason=reason, interrupted=interrupted, flags=flags)
 
 

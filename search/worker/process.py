@@ -31,12 +31,19 @@ from search.config.schema import DeviceSection
 from search.energy.account import mean_power_w
 from search.errors import ONE_LINE, UserError
 from search.files.provenance import software
-from search.meter import METERS, Meter, choose
+from search.meter.base import Meter
+from search.meter.choose import ChosenMeter, choose
 from search.meter.settings import MeterSection, RooflineSection
-from search.record.record import CountedPhases, MeterInfo, Outcome, Record
+from search.record.flags import Flag
+from search.record.meter_info import MeterInfo
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.run.cadence import evaluation_cost_steps, steps_until_evaluation
-from search.run.execute import INTERRUPTED, Instrument, RunRequest, Seen, execute, one_line, to_record
+from search.run.execute import INTERRUPTED, execute, one_line
 from search.run.pauses import Heartbeat
+from search.run.record_builder import to_record
+from search.run.request import RunRequest
+from search.run.state import RunState
 from search.run.stopping import Ending
 from search.run.temperature_band import Band, next_step
 from search.worker.device import Device, exclusive, locks, resolve
@@ -54,9 +61,7 @@ class Station:
 
     setup: StationSetup
     device: Device
-    meter: Meter
-    info: MeterInfo
-    beside: tuple[Instrument, ...]
+    meters: tuple[ChosenMeter, ...]
     corpus: Corpus
     idle_power_w: float | None
     memory: PeakMemory
@@ -66,12 +71,8 @@ class Station:
         """Raises what `ONE_LINE` lists where the device, the meter or the data cannot be had."""
         device = resolve(DeviceSection(**setup.device))
         section = meter_section(setup.meter)
-        meter, because = choose(section, device)
-        beside = tuple(
-            Instrument(other, _info(other, section, "named in meter.also"))
-            for other in (METERS[name].build(section, device) for name in section.also)
-        )
-        held = locks(device, (meter.spec, *(one.meter.spec for one in beside)))
+        meters = choose(section, device)
+        held = locks(device, [one.meter.spec for one in meters])
         check_usable(held)
         if not setup.device["wait"]:
             with exclusive(held, _holder(setup.study), wait=False):
@@ -82,14 +83,18 @@ class Station:
                 f"the text of data={corpus.name} changed since the study was begun; type study.name=OTHER"
             )
         _warm_up(device, corpus)
-        info = _info(meter, section, because)
-        idle_w = _idle_power_w(meter, section.idle_s)
-        return Station(setup, device, meter, info, beside, corpus, idle_w, device.memory(corpus))
+        idle_w = _idle_power_w(meters[0].meter, section.idle_s)
+        return Station(setup, device, meters, corpus, idle_w, device.memory(corpus))
+
+    @property
+    def meter(self) -> MeterInfo:
+        """The one that ranks."""
+        return self.meters[0].info
 
     def hello(self) -> dict[str, Any]:
         return {
             "capabilities": asdict(self.device.capabilities()),
-            "meter": asdict(self.info),
+            "meter": asdict(self.meter),
             "hardware": self.device.describe(),
             "software": software() | {"torch": torch.__version__},
             "idle_power_w": self.idle_power_w,
@@ -98,7 +103,7 @@ class Station:
     def run(
         self,
         request: RunRequest,
-        report: Callable[[Seen], None],
+        report: Callable[[RunState], None],
         on_wait: Callable[[str], None] = lambda what: None,
     ) -> Record:
         """One run, holding the device."""
@@ -114,17 +119,15 @@ class Station:
             request.target_loss,
         )
         wait = bool(self.setup.device["wait"])
-        specs = (self.meter.spec, *(one.meter.spec for one in self.beside))
+        specs = [one.meter.spec for one in self.meters]
         with exclusive(locks(self.device, specs), _holder(request.study), wait, on_wait):
             flags = self._into_band(on_wait)
             self.memory.reset()
             return execute(
                 request,
                 training,
-                self.meter,
-                self.info,
+                self.meters,
                 report,
-                beside=self.beside,
                 synchronize=self.device.synchronize,
                 idle_power_w=self.idle_power_w,
                 peak_memory=self.memory.bytes,
@@ -132,7 +135,7 @@ class Station:
                 pauses=Heartbeat(),
             )
 
-    def _into_band(self, on_wait: Callable[[str], None]) -> tuple[str, ...]:
+    def _into_band(self, on_wait: Callable[[str], None]) -> tuple[Flag, ...]:
         """Cool or warm the device to where every run starts from; flags where it does not get there."""
         section = DeviceSection(**self.setup.device)
         if section.temperature_band_c is None:
@@ -140,7 +143,7 @@ class Station:
         low_c, high_c = section.temperature_band_c
         band, began = Band(low_c, high_c, section.band_limit_s), time.monotonic()
         while True:
-            now_c = self.meter.read().temperature_c
+            now_c = self.meters[0].meter.read().temperature_c
             step = next_step(now_c, band, time.monotonic() - began)
             if step.action == "start":
                 return step.flags
@@ -154,22 +157,6 @@ class Station:
 def meter_section(values: Mapping[str, Any]) -> MeterSection:
     """From the plain values that crossed to this process."""
     return MeterSection(**{**values, "roofline": RooflineSection(**values["roofline"])})
-
-
-def _info(meter: Meter, section: MeterSection, because: str) -> MeterInfo:
-    spec = meter.spec
-    return MeterInfo(
-        name=spec.name,
-        kind=spec.kind,
-        counted_phases=CountedPhases(section.counted_phases),
-        chosen_because=because,
-        settings=dict(spec.settings)
-        | {
-            "devices": list(spec.devices),
-            "update_period_s": spec.update_period_s,
-            "gain_error": spec.gain_error,
-        },
-    )
 
 
 def _holder(study: str) -> str:
@@ -200,7 +187,7 @@ def _warm_up(device: Device, corpus: Corpus) -> None:
 
 def _idle_power_w(meter: Meter, seconds: float) -> float | None:
     """Mean power with nothing running, or None where it was not asked for or cannot be told."""
-    if seconds <= 0 or not meter.spec.clocked:
+    if seconds <= 0 or not meter.spec.counter.clocked:
         return None
     meter.start()
     start = meter.read()
@@ -246,12 +233,12 @@ def _die_with_parent() -> None:
 def _serve(station: Station, request: RunRequest, send: Callable[..., None]) -> None:
     last_s = 0.0
 
-    def report(seen: Seen) -> None:
+    def report(state: RunState) -> None:
         nonlocal last_s
         now = time.monotonic()
-        if now - last_s >= REPORT_EVERY_S or seen.progress.loss is not None or last_s == 0.0:
+        if now - last_s >= REPORT_EVERY_S or state.progress.loss is not None or last_s == 0.0:
             last_s = now
-            partial = to_record(seen, Ending(Outcome.CRASHED, INTERRUPTED), interrupted=True)
+            partial = to_record(state, Ending(Outcome.CRASHED, INTERRUPTED), interrupted=True)
             send("progress", record=partial.to_dict())
 
     try:

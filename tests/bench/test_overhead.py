@@ -25,9 +25,13 @@ from model.train import train
 from search.config.schema import DeviceSection
 from search.files.paths import cache_dir
 from search.meter.settings import MeterSection
-from search.record.record import Outcome
-from search.run.execute import RunRequest, Seen, execute, to_record
+from search.record.ledger import CountedPhases
+from search.record.outcome import Outcome, Role
+from search.run.execute import execute
 from search.run.pauses import Heartbeat
+from search.run.record_builder import to_record
+from search.run.request import RunRequest
+from search.run.state import RunState
 from search.run.stopping import Ending
 from search.worker.handle import StationSetup
 from search.worker.process import REPORT_EVERY_S, Station, next_evaluation
@@ -83,23 +87,24 @@ def metered_s(station: Station, steps: Generator[Progress, None, object], burn: 
         study="bench",
         trial=0,
         run_id="bench",
-        role="single",
+        role=Role.SINGLE,
         params={},
         config=asdict(CONFIG),
         target_loss=TARGET,
         objectives=("energy_to_target_j", "time_to_target_s"),
+        counted_phases=CountedPhases.COMPILE_TRAIN,
         vocab_size=station.corpus.vocab_size,
     )
     last_s = 0.0
 
-    def report(seen: Seen) -> None:
+    def report(state: RunState) -> None:
         nonlocal last_s
-        if time.monotonic() - last_s >= REPORT_EVERY_S or seen.progress.loss is not None:
+        if time.monotonic() - last_s >= REPORT_EVERY_S or state.progress.loss is not None:
             last_s = time.monotonic()
-            json.dumps(to_record(seen, Ending(Outcome.CRASHED, ""), interrupted=True).to_dict())
+            json.dumps(to_record(state, Ending(Outcome.CRASHED, ""), interrupted=True).to_dict())
 
     began = time.process_time()
-    execute(request, steps, station.meter, station.info, report, pauses=Heartbeat())
+    execute(request, steps, station.meters, report, pauses=Heartbeat())
     spent = time.process_time() - began
     until = time.process_time() + burn * spent
     while time.process_time() < until:

@@ -17,7 +17,9 @@ from conftest import run, run_here
 from search.files.paths import study_dir
 from search.files.records import read_records
 from search.meter.__main__ import nothing_compared
-from search.record.record import Kind, Outcome, Record
+from search.record.meter_info import Kind
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
 METER = [sys.executable, "-m", "search.meter"]
@@ -121,10 +123,10 @@ def test_several_meters_are_read_in_one_trial_and_one_ranks(tiny: Tiny, study_na
     records = records_of(study_name)
     for record in records:
         assert (record.meter.name, record.meter.kind) == ("simulated", Kind.MODELLED)
-        kinds = {side.meter: side.kind for side in record.also}
+        kinds = {side.meter: side.kind for side in record.second_meters}
         assert kinds == {"roofline": Kind.MODELLED, "cpu_time": Kind.ESTIMATED}
         if record.outcome.completes and not record.config["train"]["compile"]:
-            assert all(side.counted_energy_j and side.counted_energy_j > 0 for side in record.also)
+            assert all(side.counted_energy_j and side.counted_energy_j > 0 for side in record.second_meters)
     assert summary_of(study_name)["meter"] == {
         "name": "simulated",
         "kind": "modelled",

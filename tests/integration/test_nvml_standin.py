@@ -117,8 +117,10 @@ def test_the_spec_says_what_was_metered(library: Path) -> None:
     seen = run(
         """
         spec = nvml_meter([gpu(0)]).spec
-        show(name=spec.name, kind=spec.kind, resolution_j=spec.resolution_j, devices=spec.devices,
-             update_period_s=spec.update_period_s, gain_error=spec.gain_error, settings=dict(spec.settings))
+        counter = spec.counter
+        show(name=spec.name, kind=spec.kind, resolution_j=counter.resolution_j, devices=spec.devices,
+             update_period_s=counter.update_period_s, gain_error=spec.gain_error,
+             settings=dict(spec.settings))
         """,
         library,
         limit_w=250,
@@ -443,7 +445,7 @@ def test_without_a_counter_power_is_integrated_and_the_record_says_so(
         first = meter.read(); time.sleep(1.5); last = meter.read()
         meter.stop()
         show(power_w=(last.energy_j - first.energy_j) / (last.time_s - first.time_s),
-             period_s=meter.spec.update_period_s, read_by=meter.spec.settings["gpus"][0]["read_by"],
+             period_s=meter.spec.counter.update_period_s, read_by=meter.spec.settings["gpus"][0]["read_by"],
              counter_refused=refusal(lambda: nvml_meter([gpu(0)], gpu_energy="counter")))
         """,
         library,

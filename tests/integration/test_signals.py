@@ -17,7 +17,8 @@ from conftest import CONF, run
 
 from search.files.paths import root, study_dir
 from search.files.records import read_records
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
 # Some seconds of training, and no evaluation that could end it earlier.

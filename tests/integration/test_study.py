@@ -23,7 +23,8 @@ from optuna.trial import TrialState
 
 from search.files.paths import root, study_dir
 from search.files.records import read_records
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report.csv_columns import documented
 from search.report.schema import summary_schema
 from search.sampling.history import state_of

@@ -9,6 +9,7 @@ from conftest import run_here
 
 from search.files.paths import study_dir
 from search.files.records import read_records
+from search.record.outcome import Role
 from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
@@ -48,10 +49,10 @@ def test_more_trials_are_the_same_as_if_they_had_been_asked_for_at_once(tiny: Ti
     assert run_here(many).returncode == 0
     roles = [record.role for record in records_of(study_name)]
     assert roles == ["baseline", "search", "search", "baseline", "search", "search", "baseline"]
-    tried = [record.config for record in records_of(study_name) if record.role == "search"]
+    tried = [record.config for record in records_of(study_name) if record.role is Role.SEARCH]
     shutil.rmtree(study_dir(study_name))
     assert run_here(many).returncode == 0
-    assert [record.config for record in records_of(study_name) if record.role == "search"] == tried
+    assert [record.config for record in records_of(study_name) if record.role is Role.SEARCH] == tried
 
 
 def test_a_target_is_found_by_the_baseline_kept_and_gone_on_with(tiny: Tiny, study_name: str) -> None:

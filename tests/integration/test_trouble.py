@@ -18,7 +18,8 @@ from optuna.trial import TrialState
 
 from search.files.paths import root, study_dir
 from search.files.records import append_record, read_records
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
 SLOW = ("train.max_steps=100000", "target_loss=0.1", "budget.run_time_s=4")

@@ -15,10 +15,12 @@ from typing import Any
 
 import psutil
 
+from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.cpu.load import CpuLoad, Load
 from search.meter.cpu.process_tree import process_tree_core_s
-from search.record.record import Kind
+from search.record.flags import Flag
+from search.record.meter_info import Kind
 
 
 class CpuTimeMeter:
@@ -45,8 +47,7 @@ class CpuTimeMeter:
         return MeterSpec(
             name="cpu_time",
             kind=Kind.ESTIMATED,
-            update_period_s=0.0,
-            resolution_j=1e-6,
+            counter=Counter(0.0, 1e-6),
             devices=("cpu",),
             settings={"watts_per_core": self._watts_per_core, "static_w": self._static_w},
         )
@@ -63,12 +64,12 @@ class CpuTimeMeter:
             )
         now = self._clock()
         energy_j = self._watts_per_core * busy_core_s + self._static_w * (now - self._origin_s)
-        return Reading(now, energy_j, busy_core_s=busy_core_s, temperature_c=self._load.temperature_c())
+        return Reading(now, energy_j, temperature_c=self._load.temperature_c())
 
     def stop(self) -> None:
         self._load.stop()
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """What `cpu_load` raises."""
         return self._load.flags()
 

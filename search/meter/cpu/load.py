@@ -1,8 +1,8 @@
 """What else the CPU did while a run went, and what the run itself waited for: the flags of the meters that
 read a CPU.
 
-Everything is looked at twice, at the start and at the stop of a run, and what matters are the differences. A
-look costs about a millisecond; only `temperature_c` may be asked for in between.
+Everything is read twice, at the start and at the stop of a run, and what matters are the differences. A
+reading costs about a millisecond; only `temperature_c` may be asked for in between.
 
 Threads that spin while they wait for each other burn core-seconds many times over, and to every clock of the
 system that is work. On a machine that is otherwise quiet they cannot be told from threads that are all busy.
@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import psutil
 
 from search.meter.cpu.process_tree import live_children, process_tree_core_s
+from search.record.flags import Flag
 
 # Shares of the run's wall time above which it is flagged.
 FOREIGN_LOAD = 0.10  # of one core
@@ -56,7 +57,7 @@ class Load(Protocol):
         """The run has ended: `flags` and `observed` are about the time until now. May be called twice."""
         ...
 
-    def flags(self) -> tuple[str, ...]: ...
+    def flags(self) -> tuple[Flag, ...]: ...
 
     def observed(self) -> Mapping[str, Any]: ...
 
@@ -72,7 +73,7 @@ class NoLoad:
     def stop(self) -> None:
         pass
 
-    def flags(self) -> tuple[str, ...]:
+    def flags(self) -> tuple[Flag, ...]:
         return ()
 
     def observed(self) -> Mapping[str, Any]:
@@ -194,7 +195,7 @@ class Readers:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Totals:
     time_s: float
     own_core_s: float
     machine: MachineTimes
@@ -204,12 +205,12 @@ class _Look:
 
 
 @dataclass(frozen=True)
-class Spent:
-    """Seconds between two looks; None is unknown.
+class CpuUse:
+    """Seconds between two readings; None is unknown.
 
     `run_queue_s` adds up over the run's threads, `worst_wait_s` is that of the thread that waited longest.
-    Threads that ended before the second look are in neither: nobody adds up their waits. `sleepless_threads`
-    are those that had a core or were ready for one for 90 % of the time.
+    Threads that ended before the second reading are in neither: nobody adds up their waits.
+    `sleepless_threads` are those that had a core or were ready for one for 90 % of the time.
     """
 
     wall_s: float
@@ -221,7 +222,7 @@ class Spent:
     throttled_s: float | None
     sleepless_threads: int | None = None
 
-    def flags(self, *, expect_busy: bool = True) -> tuple[str, ...]:
+    def flags(self, *, expect_busy: bool = True) -> tuple[Flag, ...]:
         """Sorted. `foreign_cpu_load`: others used over a tenth of a core.
 
         `cpu_contended`: a thread was ready and had no core for over 5 % of the time. The worst thread counts,
@@ -245,23 +246,23 @@ class Spent:
         contended = (self.worst_wait_s or 0.0) > WAITED * self.wall_s
         throttled = (self.throttled_s or 0.0) > WAITED * self.wall_s
         raised = {
-            "foreign_cpu_load": self.foreign_core_s > FOREIGN_LOAD * self.wall_s,
-            "cpu_contended": contended,
-            "threads_spinning": (contended or throttled) and (self.sleepless_threads or 0) > 1,
-            "cpu_stolen": self.stolen_s > WAITED * self.wall_s,
-            "cpu_throttled": throttled,
-            "cpu_waiting": expect_busy and explained_s < BUSY * self.wall_s,
+            Flag.FOREIGN_CPU_LOAD: self.foreign_core_s > FOREIGN_LOAD * self.wall_s,
+            Flag.CPU_CONTENDED: contended,
+            Flag.THREADS_SPINNING: (contended or throttled) and (self.sleepless_threads or 0) > 1,
+            Flag.CPU_STOLEN: self.stolen_s > WAITED * self.wall_s,
+            Flag.CPU_THROTTLED: throttled,
+            Flag.CPU_WAITING: expect_busy and explained_s < BUSY * self.wall_s,
         }
         return tuple(sorted(name for name, holds in raised.items() if holds))
 
 
-def _spent(start: _Look, end: _Look) -> Spent:
+def _use_between(start: _Totals, end: _Totals) -> CpuUse:
     own = end.own_core_s - start.own_core_s
     waits = _grown_s(start.waits_s, end.waits_s)
     throttled = (
         None if start.throttled_s is None or end.throttled_s is None else end.throttled_s - start.throttled_s
     )
-    return Spent(
+    return CpuUse(
         wall_s=end.time_s - start.time_s,
         busy_core_s=own,
         foreign_core_s=end.machine.busy_core_s - start.machine.busy_core_s - own,
@@ -312,26 +313,26 @@ class CpuLoad:
         self.start()
 
     def start(self) -> None:
-        self._end: _Look | None = None
-        self._start = self._look()
+        self._end: _Totals | None = None
+        self._start = self._totals()
 
     def stop(self) -> None:
-        self._end = self._end or self._look()
+        self._end = self._end or self._totals()
 
-    def flags(self) -> tuple[str, ...]:
-        """See `Spent.flags`; `cpu_load_unknown` where the system did not answer."""
-        spent = self.spent()
-        return ("cpu_load_unknown",) if spent is None else spent.flags(expect_busy=self._expect_busy)
+    def flags(self) -> tuple[Flag, ...]:
+        """See `CpuUse.flags`; `cpu_load_unknown` where the system did not answer."""
+        use = self.use()
+        return (Flag.CPU_LOAD_UNKNOWN,) if use is None else use.flags(expect_busy=self._expect_busy)
 
     def observed(self) -> Mapping[str, Any]:
-        """The fields of `Spent`, empty where the system did not answer."""
-        spent = self.spent()
-        return {} if spent is None else dict(vars(spent))
+        """The fields of `CpuUse`, empty where the system did not answer."""
+        use = self.use()
+        return {} if use is None else dict(vars(use))
 
-    def spent(self) -> Spent | None:
+    def use(self) -> CpuUse | None:
         """Since `start`, until `stop` or now. None where the system did not answer."""
-        end = self._end or self._look()
-        return None if self._start is None or end is None else _spent(self._start, end)
+        end = self._end or self._totals()
+        return None if self._start is None or end is None else _use_between(self._start, end)
 
     def temperature_c(self) -> float | None:
         """Degrees Celsius of the hottest package, at most a second old; None without a sensor."""
@@ -341,11 +342,11 @@ class CpuLoad:
             self._temperature_c = self._readers.temperature_c()
         return self._temperature_c
 
-    def _look(self) -> _Look | None:
+    def _totals(self) -> _Totals | None:
         readers = self._readers
         try:
             own_core_s, machine = self._busy(), readers.machine()
             waits_s, throttled, ran = readers.run_queue_s(), readers.throttled_s(), readers.ran_s()
         except (OSError, psutil.Error):
             return None
-        return _Look(self._clock(), own_core_s, machine, waits_s, throttled, ran)
+        return _Totals(self._clock(), own_core_s, machine, waits_s, throttled, ran)

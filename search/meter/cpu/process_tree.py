@@ -1,9 +1,9 @@
 """Core-seconds of this process and of all that it started: a total that never falls.
 
 The kernel keeps the time of a living child, of a child that ended and was waited for, and, within that, of
-the children that it had waited for itself. A child that ends between two of these look-ups is in neither or
-in both, so a look during which the family changed is taken again. The time of a child that nobody waits for,
-or whose parent died before it, is in no total any more: what was seen of it is kept.
+the children that it had waited for itself. A child that ends between two of these readings is in neither or
+in both, so a reading during which the family changed is taken again. The time of a child that nobody waits
+for, or whose parent died before it, is in no total any more: what was seen of it is kept.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pathlib import Path
 
 import psutil
 
-MOST_LOOKS = 5
+MOST_READINGS = 5
 # A living process' time comes in ticks of mostly 10 ms, that of one that ended in microseconds.
 ROUNDING_S = 0.05
 
 
 @dataclass(frozen=True)
-class TreeLook:
+class TreeReading:
     """`steady`: the family was the same before and after."""
 
     core_s: float
     steady: bool
 
 
-def look_at_tree() -> TreeLook:
+def read_tree() -> TreeReading:
     """Core-seconds of this process, of its ended children, and of those that still run, theirs included."""
     ended_s = _ended_s()
     children = live_children()
@@ -45,7 +45,7 @@ def look_at_tree() -> TreeLook:
             continue
         alive_s += spent.user + spent.system + spent.children_user + spent.children_system
     steady = all_read and _ended_s() == ended_s and (not children or set(live_children()) == set(children))
-    return TreeLook(time.process_time() + ended_s + alive_s, steady)
+    return TreeReading(time.process_time() + ended_s + alive_s, steady)
 
 
 def live_children() -> list[psutil.Process]:
@@ -89,28 +89,28 @@ def _ended_s() -> float:
 class ProcessTree:
     """Call it for the total. May be called from several threads."""
 
-    def __init__(self, look: Callable[[], TreeLook] = look_at_tree) -> None:
-        self._look = look
+    def __init__(self, read: Callable[[], TreeReading] = read_tree) -> None:
+        self._read = read
         self._lock = threading.Lock()
         self._total_s = self._steady_s = self._lost_s = 0.0
 
     def __call__(self) -> float:
         with self._lock:
-            look = self._settled_look()
-            if look.steady:
-                fallen_s = self._steady_s - look.core_s - self._lost_s
+            now = self._settled()
+            if now.steady:
+                fallen_s = self._steady_s - now.core_s - self._lost_s
                 if fallen_s > ROUNDING_S:
                     self._lost_s += fallen_s  # so that what is spent from now on counts in full
-                self._steady_s = look.core_s + self._lost_s
-            self._total_s = max(self._total_s, look.core_s + self._lost_s)
+                self._steady_s = now.core_s + self._lost_s
+            self._total_s = max(self._total_s, now.core_s + self._lost_s)
             return self._total_s
 
-    def _settled_look(self) -> TreeLook:
-        for _ in range(MOST_LOOKS - 1):
-            look = self._look()
-            if look.steady:
-                return look
-        return self._look()
+    def _settled(self) -> TreeReading:
+        for _ in range(MOST_READINGS - 1):
+            now = self._read()
+            if now.steady:
+                return now
+        return self._read()
 
 
 process_tree_core_s = ProcessTree()

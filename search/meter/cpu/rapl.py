@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from search.energy.account import FROZEN_AFTER_S
+from search.energy.counter_check import Counter, CounterCheck
 from search.errors import MeterUnavailable
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.cpu.load import CpuLoad, Load, NoLoad
 from search.meter.cpu.powercap import Domain, Powercap, PowercapError
 from search.meter.sampling import Sampler
-from search.record.record import Kind
+from search.record.flags import Flag
+from search.record.meter_info import Kind
 
 SAMPLE_EVERY_S = 1.0
 UPDATE_PERIOD_S = 0.001  # "updated every ~1msec": Intel SDM volume 3, RAPL Interfaces, MSR_PKG_ENERGY_STATUS
@@ -81,7 +82,7 @@ class RaplMeter:
         self._load.start()
         with self._lock:
             self._forget()
-            self._look()
+            self._read_all()
         if self._sampler is not None:
             self._sampler.start()
 
@@ -92,7 +93,7 @@ class RaplMeter:
         if self._closed:
             return Reading(self._clock(), None, "the RAPL meter is closed")
         with self._lock:
-            now_s = self._look()
+            now_s = self._read_all()
             problem = "; ".join(counter.trouble for counter in self._packages if counter.trouble)
             energy_uj = sum(counter.counted_uj for counter in self._packages)
         return Reading(
@@ -105,14 +106,14 @@ class RaplMeter:
     def sample(self) -> None:
         """Looks at the counters, so that no wrap goes unseen."""
         with self._lock:
-            self._look()
+            self._read_all()
 
     def stop(self) -> None:
         if self._sampler is not None:
             self._sampler.stop()
         self._load.stop()
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """What `cpu_load` raises."""
         return self._load.flags()
 
@@ -136,7 +137,7 @@ class RaplMeter:
         self._packages = tuple(_Counter(domain) for domain in self._package_domains)
         self._memories = {label: _Counter(domain) for label, domain in self._drams.items()}
 
-    def _look(self) -> float:
+    def _read_all(self) -> float:
         """Reads every counter, then the clock, which it returns."""
         counters = (*self._packages, *self._memories.values())
         values = [self._ask(counter) for counter in counters]
@@ -159,11 +160,11 @@ class RaplMeter:
 class _Counter:
     """One domain's counter over one run: its wraps undone, and what speaks against it.
 
-    `counted_uj` is since the first look. `problem` stays: nobody can tell how much energy was lost.
+    `counted_uj` is since the first reading. `problem` stays: nobody can tell how much energy was lost.
     `unread` lasts until the next reading, which holds all energy since the last.
 
-    A reset of a counter that had not yet counted what is drawn between two looks is not seen; what is lost is
-    as little.
+    A reset of a counter that had not yet counted what is drawn between two readings is not seen; what is lost
+    is as little.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -172,8 +173,8 @@ class _Counter:
         self.problem = ""
         self.unread = ""
         self._last_uj: int | None = None
-        self._looked_s = 0.0
-        self._moved_s = 0.0
+        self._read_s = 0.0
+        self._check = CounterCheck(0, 0.0)
         declared_w = domain.max_power_w
         self._most_w = PLAUSIBLE_W
         if declared_w is not None:
@@ -199,7 +200,8 @@ class _Counter:
             return
         step_uj = 0
         if self._last_uj is None:
-            self._looked_s = self._moved_s = now_s
+            self._read_s = now_s
+            self._check = CounterCheck(0, now_s)
         else:
             step_uj = value_uj - self._last_uj
             if step_uj < 0:  # wrapped; the range is all ones, so up to a unit of energy is lost in it
@@ -208,15 +210,14 @@ class _Counter:
             if self.problem:
                 return
         self.counted_uj += step_uj
-        self._last_uj, self._looked_s = value_uj, now_s
-        if step_uj > 0:
-            self._moved_s = now_s
+        self._last_uj, self._read_s = value_uj, now_s
+        self._check = self._check.after(self.counted_uj, now_s)
 
     def _implausible(self, value_uj: int, step_uj: int, now_s: float) -> str:
-        """Why a step cannot be the energy of the time since the last look, or an empty text."""
+        """Why a step cannot be the energy of the time since the last reading, or an empty text."""
         assert self._last_uj is not None
         name, range_j = self.domain.name, self.domain.range_uj / 1e6
-        gap_s, still_s = now_s - self._looked_s, now_s - self._moved_s
+        gap_s = now_s - self._read_s
         if self._most_w * gap_s >= range_j:
             return (
                 f"RAPL's {name} was not read for {gap_s:.1f} s, in which it may have wrapped unseen: "
@@ -228,9 +229,8 @@ class _Counter:
                 f"RAPL's {name} {moved}: it went from {self._last_uj / 1e6:.3f} J to {value_uj / 1e6:.3f} J "
                 f"within {gap_s:.3f} s, which no package draws ({self._most_w:.0f} W are taken for its most)"
             )
-        if step_uj == 0 and still_s > FROZEN_AFTER_S:
-            return f"RAPL's {name} has not moved for {still_s:.1f} s: it is frozen"
-        return ""
+        frozen_s = self._check.after(self.counted_uj + step_uj, now_s).frozen_s(now_s)
+        return "" if frozen_s is None else f"RAPL's {name} has not moved for {frozen_s:.1f} s: it is frozen"
 
 
 def _dram_label(dram: Domain, domains: Sequence[Domain]) -> str:
@@ -243,8 +243,7 @@ def _spec(name: str, kind: Kind, packages: Sequence[Domain], drams: Mapping[str,
     return MeterSpec(
         name=name,
         kind=kind,
-        update_period_s=UPDATE_PERIOD_S,
-        resolution_j=sum(_unit_j(domain) for domain in packages),
+        counter=Counter(UPDATE_PERIOD_S, sum(_unit_j(domain) for domain in packages)),
         devices=tuple(domain.name for domain in packages),
         settings={
             "counted": [_settings(domain) for domain in packages],

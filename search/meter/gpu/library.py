@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from search.errors import MeterUnavailable
+from search.record.flags import Flag
 
 
 class GpuError(MeterUnavailable):
@@ -53,7 +54,7 @@ class Gpu(Protocol):
         """Process numbers that compute here, as the driver sees them: in a container, the host's."""
         ...
 
-    def throttle_flags(self) -> frozenset[str] | None:
+    def throttle_flags(self) -> frozenset[Flag] | None:
         """Which of `throttled_thermal`, `throttled_power_brake`, `throttled_hardware`, `power_capped` hold
         now."""
         ...

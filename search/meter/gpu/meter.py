@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from search.energy.counter_check import Counter
 from search.errors import MeterUnavailable
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.gpu.library import Gpu, GpuError
@@ -20,7 +21,8 @@ from search.meter.gpu.source import GPU_ENERGY, GpuSource, gpu_source
 from search.meter.gpu.trace import GpuTrace
 from search.meter.gpu.watch import GpuWatch
 from search.meter.sampling import SAMPLE_EVERY_S, Sampler
-from search.record.record import Kind
+from search.record.flags import Flag
+from search.record.meter_info import Kind
 
 UPDATE_PERIOD_S = 0.1  # an upper bound: counters and instantaneous power move every 20 to 100 ms by model
 AVERAGED_PERIOD_S = 1.0  # what the driver's averaged power covers on Ampere and newer (not GA100)
@@ -29,7 +31,7 @@ RESOLUTION_J = 0.001
 # it comes from the same sensor.
 GAIN_ERROR = 0.05
 
-LOOK_EVERY_S = 1.0  # for flags
+CHECK_FLAGS_EVERY_S = 1.0
 CHECK_EVERY_S = 0.25  # power beside a counter, which it only checks: waking a thread costs more than reading
 
 
@@ -83,7 +85,7 @@ class GpuMeter:
         return self._spec
 
     def start(self, work: WorkDone | None = None) -> None:
-        """A run begins: forget the flags and the trouble of the one before, look once, and sample from now
+        """A run begins: forget the flags and the trouble of the one before, check once, and sample from now
         on."""
         self._end_sampling()
         with self._lock:
@@ -91,7 +93,7 @@ class GpuMeter:
                 return
             self._run = _Run(self._sources)
             self._sample_power()
-            self._look()
+            self._check()
         if self._sampler is not None:
             self._sampler.start()
 
@@ -102,9 +104,9 @@ class GpuMeter:
             if self._closed or self._run.stopped:
                 return
             now_s = self._sample_power()
-            if now_s - self._run.looked_s >= LOOK_EVERY_S:
-                self._look()
-                self._run.watch.look_at_clocks()
+            if now_s - self._run.checked_s >= CHECK_FLAGS_EVERY_S:
+                self._check()
+                self._run.watch.sample_clocks()
 
     def read(self) -> Reading:
         """Every counter (or power), then the clock, then the temperatures.
@@ -127,26 +129,26 @@ class GpuMeter:
             energy_j = None if problem else sum(trace.energy_j for trace in traces)
             if not problem:
                 for trace in traces:
-                    trace.mark(now_s)
+                    trace.check.mark(now_s, trace.energy_j)
             temperatures_c = [trace.source.gpu.temperature_c() for trace in traces]
         warmest_c = max((t for t in temperatures_c if t is not None), default=None)
         return Reading(now_s, energy_j, problem, temperature_c=warmest_c)
 
     def stop(self) -> None:
-        """The run has ended: no more samples, one last look for flags. May be called twice."""
+        """The run has ended: no more samples, one last check for flags. May be called twice."""
         self._end_sampling()
         with self._lock:
             if not (self._run.stopped or self._closed):
-                self._look()
+                self._check()
             self._run.stopped = True
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """Sorted names of what was seen between `start` and `stop`: at both, and about once a second between.
 
         foreign_process: another process computes on a GPU. processes_not_identifiable: the driver's list is
         not empty and never had one of ours, as in containers, where it holds the host's numbers, or there is
         no list. throttled_thermal, throttled_power_brake, throttled_hardware: clocks held down, seen in a
-        look or counted by the driver for over 1 % of the window. throttling_unknown: this GPU does not say.
+        check or counted by the driver for over 1 % of the window. throttling_unknown: this GPU does not say.
         power_capped: held down by the power limit, as heavy work on a healthy GPU may be.
         power_limit_lowered: the limit is below the board's default. counter_power_disagree: over 10 s or
         more, a counter and its integrated power differ by over 5 %; many boards give power as an average over
@@ -155,11 +157,11 @@ class GpuMeter:
         """
         with self._lock:
             if not (self._run.stopped or self._closed):
-                self._look()
+                self._check()
             flags = self._run.watch.flags()
             if any(trace.disagrees for trace in self._run.traces):
-                flags.add("counter_power_disagree")
-            flags |= {trace.power.flag for trace in self._run.traces if trace.power.flag}
+                flags.add(Flag.COUNTER_POWER_DISAGREE)
+            flags |= {trace.check.power.flag for trace in self._run.traces if trace.check.power.flag}
             return tuple(sorted(flags))
 
     def observed(self) -> Mapping[str, Any]:
@@ -172,14 +174,14 @@ class GpuMeter:
         """
         with self._lock:
             traces = self._run.traces
-            energy_j = _sum_known([trace.spent_j for trace in traces])
-            window_s = traces[0].window_s
+            energy_j = _sum_known([trace.check.spent_j for trace in traces])
+            window_s = traces[0].check.window_s
             ratios = [r for trace in traces if (r := trace.counter_over_power) is not None]
             return {
                 **self._run.watch.observed(),
                 "mean_power_w": energy_j / window_s if energy_j is not None and window_s else None,
-                "energy_by_gpu_j": {trace.source.gpu.uuid: trace.spent_j for trace in traces},
-                "power_integral_j": _sum_known([trace.integrated_j for trace in traces]),
+                "energy_by_gpu_j": {trace.source.gpu.uuid: trace.check.spent_j for trace in traces},
+                "power_integral_j": _sum_known([trace.check.integrated_j for trace in traces]),
                 "counter_over_power": max(ratios, key=lambda ratio: abs(ratio - 1), default=None),
             }
 
@@ -205,12 +207,12 @@ class GpuMeter:
                 samples.append((trace, trace.source.gpu.power_mw()))
         now_s = self._clock()
         for trace, power_mw in samples:
-            trace.power.add(now_s, power_mw / 1000.0)
+            trace.check.power.add(now_s, power_mw / 1000.0)
         return now_s
 
-    def _look(self) -> None:
-        self._run.looked_s = self._clock()
-        self._run.watch.look(self._run.looked_s)
+    def _check(self) -> None:
+        self._run.checked_s = self._clock()
+        self._run.watch.check(self._run.checked_s)
 
 
 class _Run:
@@ -219,7 +221,7 @@ class _Run:
     def __init__(self, sources: Sequence[GpuSource]) -> None:
         self.traces = tuple(GpuTrace(source) for source in sources)
         self.watch = GpuWatch([source.gpu for source in sources])
-        self.looked_s = float("-inf")
+        self.checked_s = float("-inf")
         self.stopped = False
 
 
@@ -235,8 +237,7 @@ def _spec(
     return MeterSpec(
         name=name,
         kind=kind,
-        update_period_s=max(periods_s[source.read_by] for source in sources),
-        resolution_j=RESOLUTION_J,
+        counter=Counter(max(periods_s[source.read_by] for source in sources), RESOLUTION_J),
         devices=tuple(source.gpu.uuid for source in sources),
         settings={
             "gpu_energy": gpu_energy,

@@ -15,15 +15,16 @@ from search.errors import MeterUnavailable
 from search.meter.gpu.library import GpuError
 from search.meter.gpu.meter import GpuMeter
 from search.meter.gpu.nvml_devices import ask, ask_or_none, nvml_session, pci_bus_id
+from search.record.flags import Flag
 
 MODULE_SCOPE_NAMES = ("GH200", "GB200", "GB300")  # a superchip's counter adds its Grace CPU; H200 is not one
 
 _CLOCK_FLAGS = (
-    (pynvml.nvmlClocksEventReasonSwThermalSlowdown, "throttled_thermal"),
-    (pynvml.nvmlClocksEventReasonHwThermalSlowdown, "throttled_thermal"),
-    (pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown, "throttled_power_brake"),
-    (pynvml.nvmlClocksEventReasonHwSlowdown, "throttled_hardware"),
-    (pynvml.nvmlClocksEventReasonSwPowerCap, "power_capped"),
+    (pynvml.nvmlClocksEventReasonSwThermalSlowdown, Flag.THROTTLED_THERMAL),
+    (pynvml.nvmlClocksEventReasonHwThermalSlowdown, Flag.THROTTLED_THERMAL),
+    (pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown, Flag.THROTTLED_POWER_BRAKE),
+    (pynvml.nvmlClocksEventReasonHwSlowdown, Flag.THROTTLED_HARDWARE),
+    (pynvml.nvmlClocksEventReasonSwPowerCap, Flag.POWER_CAPPED),
 )
 _VIOLATIONS = {"power": pynvml.NVML_PERF_POLICY_POWER, "thermal": pynvml.NVML_PERF_POLICY_THERMAL}
 _CLOCKS = {"sm": pynvml.NVML_CLOCK_SM, "memory": pynvml.NVML_CLOCK_MEM}
@@ -158,7 +159,7 @@ class NvmlGpu:
         listed = ask_or_none(pynvml.nvmlDeviceGetComputeRunningProcesses_v3, self.handle)
         return None if listed is None else frozenset(int(process.pid) for process in listed)
 
-    def throttle_flags(self) -> frozenset[str] | None:
+    def throttle_flags(self) -> frozenset[Flag] | None:
         reasons = ask_or_none(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self.handle)
         return None if reasons is None else frozenset(flag for bit, flag in _CLOCK_FLAGS if reasons & bit)
 

@@ -9,40 +9,41 @@ from typing import Any
 import psutil
 
 from search.meter.gpu.library import Gpu
+from search.record.flags import Flag
 
 HELD_DOWN_SHARE = 0.01  # of the window: below it, clocks held down did not move the result
 
-_HELD_DOWN = {"thermal": "throttled_thermal", "power": "power_capped"}
+_HELD_DOWN = {"thermal": Flag.THROTTLED_THERMAL, "power": Flag.POWER_CAPPED}
 
 
 class GpuWatch:
-    """One run's looks at its GPUs. Knows no clock and no thread: the meter says when, and one at a time."""
+    """One run's checks of its GPUs. Knows no clock and no thread: the meter says when, and one at a time."""
 
     def __init__(self, gpus: Sequence[Gpu]) -> None:
         self._gpus = gpus
-        self._seen: set[str] = set()
+        self._seen: set[Flag] = set()
         self._processes = _Processes()
         self._sm_mhz: list[float] = []
         self._since: _Violations | None = None
         self._latest: _Violations | None = None
 
-    def look(self, now_s: float) -> None:
+    def check(self, now_s: float) -> None:
         for gpu in self._gpus:
             throttled = gpu.throttle_flags()
-            self._seen |= {"throttling_unknown"} if throttled is None else throttled
+            self._seen |= {Flag.THROTTLING_UNKNOWN} if throttled is None else throttled
             limit_w, default_w = gpu.power_limits_w()
             if limit_w is not None and default_w is not None and limit_w < default_w:
-                self._seen.add("power_limit_lowered")
-        self._processes.look([gpu.processes() for gpu in self._gpus])
+                self._seen.add(Flag.POWER_LIMIT_LOWERED)
+        self._processes.check([gpu.processes() for gpu in self._gpus])
         self._latest = _Violations(now_s, [gpu.violation_s() for gpu in self._gpus])
         self._since = self._since or self._latest
 
-    def look_at_clocks(self) -> None:
-        """Apart from `look`, which also sees a GPU before and after its work, when its clocks say nothing."""
+    def sample_clocks(self) -> None:
+        """Not in `check`, which also sees a GPU before and after its work, when its clocks say nothing."""
         clocks = [gpu.clocks_mhz() for gpu in self._gpus]
         self._sm_mhz += [mhz["sm"] for mhz in clocks if mhz is not None and "sm" in mhz]
 
-    def flags(self) -> set[str]:
+    def flags(self) -> set[Flag]:
         """See `GpuMeter.flags`."""
         held_down = {
             flag
@@ -70,7 +71,7 @@ class GpuWatch:
         return self._latest.time_s - self._since.time_s
 
     def _held_down_s(self, cause: str) -> list[float | None]:
-        """For each GPU, the seconds between the first look and the last; None where it does not say."""
+        """For each GPU, the seconds between the first check and the last; None where it does not say."""
         if self._since is None or self._latest is None:
             return [None for _ in self._gpus]
         pairs = zip(self._since.by_gpu, self._latest.by_gpu, strict=True)
@@ -96,7 +97,7 @@ class _Processes:
     def __init__(self) -> None:
         self._ours = self._others = self._unlisted = False
 
-    def look(self, lists: Sequence[frozenset[int] | None]) -> None:
+    def check(self, lists: Sequence[frozenset[int] | None]) -> None:
         self._unlisted |= None in lists
         if self._ours and self._others:  # nothing more to learn, and finding ancestors is dear
             return
@@ -110,12 +111,12 @@ class _Processes:
         """Whether our own processes are in the driver's lists; None where those were always empty."""
         return self._ours if self._ours or self._others else None
 
-    def flags(self) -> set[str]:
-        flags = set()
+    def flags(self) -> set[Flag]:
+        flags: set[Flag] = set()
         if self._ours and self._others:
-            flags.add("foreign_process")
+            flags.add(Flag.FOREIGN_PROCESS)
         if self._unlisted or (self._others and not self._ours):
-            flags.add("processes_not_identifiable")
+            flags.add(Flag.PROCESSES_NOT_IDENTIFIABLE)
         return flags
 
 

@@ -17,7 +17,8 @@ from search.meter.base import Meter
 from search.meter.cpu.powercap import Domain, PowercapError
 from search.meter.gpu.library import GpuError
 from search.meter.simulated.program import Program, temperature_c
-from search.record.record import Kind
+from search.record.flags import Flag
+from search.record.meter_info import Kind
 
 SAMPLE_WINDOW_S, SAMPLE_PERIOD_S = 0.025, 0.1  # A100 and H100, arXiv 2312.02741
 PERIODIC_S = 0.1
@@ -138,21 +139,21 @@ class SimulatedGpu:
         foreign = _since(self._program.foreign_from_s, self._device.now_s)
         return frozenset({own, 1} if foreign else {own})
 
-    def throttle_flags(self) -> frozenset[str] | None:
+    def throttle_flags(self) -> frozenset[Flag] | None:
         now_s = self._device.now_s
-        return frozenset(flag for start, end, flag in self._program.throttled if start <= now_s < end)
+        return frozenset(Flag(flag) for start, end, flag in self._program.throttled if start <= now_s < end)
 
     def violation_s(self) -> Mapping[str, float] | None:
         now_s = self._device.now_s
 
-        def held_s(wanted: str) -> float:
+        def held_s(wanted: Flag) -> float:
             return math.fsum(
                 max(0.0, min(now_s, end) - start)
                 for start, end, flag in self._program.throttled
                 if flag == wanted
             )
 
-        return {"thermal": held_s("throttled_thermal"), "power": held_s("power_capped")}
+        return {"thermal": held_s(Flag.THROTTLED_THERMAL), "power": held_s(Flag.POWER_CAPPED)}
 
     def clocks_mhz(self) -> Mapping[str, float] | None:
         return {"sm": 1000.0 if self.throttle_flags() else 1500.0, "memory": 2000.0}

@@ -7,13 +7,14 @@ import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, get_type_hints
 
 from model.config import ConfigError
+from search.record.flags import Flag
 
-FLAGS = ("throttled_thermal", "throttled_power_brake", "throttled_hardware", "power_capped")
+CLOCK_FLAGS = (Flag.THROTTLED_THERMAL, Flag.THROTTLED_POWER_BRAKE, Flag.THROTTLED_HARDWARE, Flag.POWER_CAPPED)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,12 @@ class Program:
         _need(0 <= self.tick_s <= 0.1, "tick_s", "from 0 (moves all the time) to 0.1", self.tick_s)
         _need(self.repeat_s is None or self.repeat_s > 0, "repeat_s", "null or more than 0", self.repeat_s)
         for _, _, flag in self.throttled:
-            _need(flag in FLAGS, "throttled", f"[from, to, flag] with a flag of {', '.join(FLAGS)}", flag)
+            _need(
+                flag in CLOCK_FLAGS,
+                "throttled",
+                f"[from, to, flag] with a flag of {', '.join(CLOCK_FLAGS)}",
+                flag,
+            )
 
     @property
     def profile(self) -> PowerProfile:
@@ -148,14 +154,6 @@ class Program:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"meter.simulated holds a value of a wrong type: {error}") from error
-
-    def to_mapping(self) -> dict[str, Any]:
-        """What differs from the defaults, as JSON values."""
-        return {
-            item.name: _thawed(getattr(self, item.name))
-            for item in fields(self)
-            if getattr(self, item.name) != item.default
-        }
 
 
 def temperature_c(program: Program, time_s: float) -> float | None:
@@ -187,10 +185,6 @@ def _edges(program: Program, until_s: float) -> list[float]:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _thawed(value: Any) -> Any:
-    return [_thawed(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _need(holds: bool, key: str, expected: str, value: object) -> None:

@@ -15,42 +15,32 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from search.energy.integral import PowerIntegral
+from search.energy.counter_check import Counter
+from search.energy.power_check import PowerCheck
 from search.errors import MeterUnavailable
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.cpu.load import CpuLoad, Load, NoLoad
-from search.meter.gpu.trace import COMPARE_FROM_S, DISAGREE, CounterHistory
+from search.meter.gpu.trace import CounterHistory
 from search.meter.sampling import Sampler
 from search.meter.zeus.sources import CumulativeSource, ZeusError, amd_gpu, import_zeus, soc_source
+from search.record.flags import Flag
 
 # An upper bound. AMD: Linux kept a GPU's metrics for up to 100 ms (Navi, before 5.9), and for 1 ms since.
 # Jetson: zeus looks at the power every 100 ms. Apple does not say; `python -m search.meter` measures it.
 UPDATE_PERIOD_S = 0.1
 PROBE_S, PROBE_EVERY_S = 1.0, 0.05
 
-UNSEEN = ("processes_not_identifiable", "throttling_unknown")
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """A good reading: joules by the counter, and by integrated power (None: unknown)."""
-
-    time_s: float
-    counter_j: float
-    power_j: float | None
+UNSEEN = (Flag.PROCESSES_NOT_IDENTIFIABLE, Flag.THROTTLING_UNKNOWN)
 
 
 class _Trace:
     """What the source has shown in one run."""
 
     def __init__(self) -> None:
-        self.power = PowerIntegral()
+        self.check = PowerCheck()
         self._history = CounterHistory()
-        self._first: _Mark | None = None
-        self._last: _Mark | None = None
 
     def take(self, total_mj: float, now_s: float) -> str:
         """Book what the counter gave. Returns why it cannot be trusted, or an empty text."""
@@ -58,37 +48,9 @@ class _Trace:
             return f"reads {total_mj} mJ, which no counter can"
         problem = self._history.problem(round(total_mj), now_s)
         if not problem:
-            self.power.hold(now_s)
-            self._last = _Mark(now_s, total_mj / 1000.0, self.power.energy_j)
-            self._first = self._first or self._last
+            self.check.power.hold(now_s)
+            self.check.mark(now_s, total_mj / 1000.0)
         return problem
-
-    @property
-    def seconds(self) -> float:
-        """From the first good reading to the last, as the other two."""
-        return 0.0 if self._first is None or self._last is None else self._last.time_s - self._first.time_s
-
-    @property
-    def mean_power_w(self) -> float | None:
-        if self._first is None or self._last is None or self.seconds <= 0:
-            return None
-        return (self._last.counter_j - self._first.counter_j) / self.seconds
-
-    @property
-    def counter_over_power(self) -> float | None:
-        """None without joules by both."""
-        if self._first is None or self._last is None:
-            return None
-        if self._first.power_j is None or self._last.power_j is None:
-            return None
-        integrated_j = self._last.power_j - self._first.power_j
-        return (self._last.counter_j - self._first.counter_j) / integrated_j if integrated_j > 0 else None
-
-    @property
-    def disagrees(self) -> bool:
-        """Whether counter and power differ, in a window long enough to tell."""
-        ratio = self.counter_over_power
-        return ratio is not None and self.seconds >= COMPARE_FROM_S and abs(ratio - 1) > DISAGREE
 
 
 class ZeusMeter:
@@ -126,8 +88,7 @@ class ZeusMeter:
         return MeterSpec(
             name="zeus",
             kind=self._info.kind,
-            update_period_s=UPDATE_PERIOD_S,
-            resolution_j=self._info.resolution_j,
+            counter=Counter(UPDATE_PERIOD_S, self._info.resolution_j),
             devices=self._info.devices,
             settings={"source": self._info.name, **self._info.settings},
         )
@@ -177,13 +138,13 @@ class ZeusMeter:
             self._stopped = True
             self._load.stop()
 
-    def flags(self) -> Sequence[str]:
+    def flags(self) -> Sequence[Flag]:
         """processes_not_identifiable, throttling_unknown: always. counter_power_disagree: over 10 s or more,
         counter and integrated power of a GPU differ by over 5 %. sampling_gap, power_implausible: the power
         beside the counter could not be integrated, so it checks nothing. And those of `load`."""
         with self._lock:
-            disagree = {"counter_power_disagree"} if self._trace.disagrees else set()
-            unchecked = {self._trace.power.flag} if self._trace.power.flag else set()
+            disagree = {Flag.COUNTER_POWER_DISAGREE} if self._trace.check.disagrees else set()
+            unchecked = {self._trace.check.power.flag} if self._trace.check.power.flag else set()
             return tuple(sorted({*UNSEEN, *self._load.flags(), *disagree, *unchecked}))
 
     def observed(self) -> Mapping[str, Any]:
@@ -192,8 +153,8 @@ class ZeusMeter:
         with self._lock:
             return {
                 **self._load.observed(),
-                "mean_power_w": self._trace.mean_power_w,
-                "counter_over_power": self._trace.counter_over_power,
+                "mean_power_w": self._trace.check.mean_power_w,
+                "counter_over_power": self._trace.check.counter_over_power,
             }
 
     def close(self) -> None:
@@ -211,7 +172,7 @@ class ZeusMeter:
         if self._info.has_power:
             with suppress(ZeusError):
                 power_w = self._source.power_w()
-                self._trace.power.add(self._clock(), power_w)
+                self._trace.check.power.add(self._clock(), power_w)
 
 
 def _check_that_it_moves(

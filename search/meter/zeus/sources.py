@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from search.errors import MeterUnavailable
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from search.config.checks import NAME_LENGTH, check_name, check_run, check_study
 from search.config.schema import StudyConfig
 from search.errors import ONE_LINE
 from search.files.paths import folder_name
-from search.record.record import CountedPhases
+from search.record.ledger import CountedPhases
 
 SPACE: dict[str, Any] = {"optimizer": {"lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}}}
 

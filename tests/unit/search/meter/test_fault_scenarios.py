@@ -16,23 +16,29 @@ import pytest
 from model.progress import Progress
 from search.config.schema import StudyConfig
 from search.errors import MeterUnavailable
+from search.meter.choose import ChosenMeter
 from search.meter.simulated.meter import FakeClock, simulated_meter
 from search.meter.simulated.program import PowerProfile, Program
-from search.record.record import CountedPhases, Kind, MeterInfo, Outcome, Record
-from search.run.execute import RunRequest, execute
+from search.record.ledger import CountedPhases
+from search.record.meter_info import Kind, MeterInfo
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
+from search.run.execute import execute
+from search.run.request import RunRequest
 
 REQUEST = RunRequest(
     study="faults",
     trial=0,
     run_id="r0",
-    role="search",
+    role=Role.SEARCH,
     params={},
     config=StudyConfig().run_values(),
     target_loss=2.0,
     objectives=("energy_to_target_j", "time_to_target_s"),
+    counted_phases=CountedPhases.COMPILE_TRAIN,
     vocab_size=65,
 )
-INFO = MeterInfo("simulated", Kind.MODELLED, CountedPhases.COMPILE_TRAIN)
+INFO = MeterInfo("simulated", Kind.MODELLED)
 SETUP_S, EVAL_S = 2.0, 0.7
 
 
@@ -197,9 +203,8 @@ def play(scenario: Scenario, policy: CountedPhases = CountedPhases.COMPILE_TRAIN
     if scenario.sampled:
         clock.every = meter.sample  # type: ignore[attr-defined]
     training = Training(clock, scenario)
-    request = REQUEST
-    info = replace(INFO, counted_phases=policy)
-    record = execute(request, training(), meter, info, lambda seen: None, clock=clock)
+    request = replace(REQUEST, counted_phases=policy)
+    record = execute(request, training(), [ChosenMeter(meter, INFO)], lambda state: None, clock=clock)
     return record, true_j(scenario.program, 1000.0, training.trained)
 
 

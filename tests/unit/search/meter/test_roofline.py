@@ -16,7 +16,7 @@ from search.meter.base import WorkDone
 from search.meter.roofline import RooflineMeter, Unpriced, modelled_energy_j
 from search.meter.settings import RooflineSection
 from search.meter.simulated.meter import FakeClock
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 PRICES = RooflineSection(
     pj_per_flop={"fp32": 8.0, "tf32": 1.0, "bf16": 0.5, "fp8": 0.25}, pj_per_byte=30.0, compile_j=200.0
@@ -127,7 +127,7 @@ def test_time_passes_without_costing_anything_and_without_meaning_frozen():
 
     assert after.energy_j == before.energy_j
     assert after.time_s == before.time_s + 600.0
-    assert not meter.spec.clocked
+    assert not meter.spec.counter.clocked
 
 
 def test_the_readings_of_a_new_run_forget_the_old_one():

@@ -10,14 +10,14 @@ from bare_meter import BareMeter
 from search.energy.account import Reading
 from search.meter.simulated.meter import FakeClock
 from search.meter.simulated.program import PowerProfile
-from search.meter.survey import look_at_idle, update_period_s, windows
+from search.meter.survey import measure_idle, update_period_s, windows
 
 IDLE = PowerProfile(((0.0, 20.0),))
 
 
 def survey(tick_s: float, profile: PowerProfile = IDLE, seconds: float = 3.0):  # type: ignore[no-untyped-def]
     clock = FakeClock(7.0)
-    return look_at_idle(BareMeter(profile, clock, tick_s), seconds, clock, clock.advance)
+    return measure_idle(BareMeter(profile, clock, tick_s), seconds, clock, clock.advance)
 
 
 @pytest.mark.parametrize("tick_s", [0.02, 0.1])
@@ -45,7 +45,7 @@ def test_idle_power_is_joules_over_seconds() -> None:
 
 def test_an_unreadable_meter_has_no_idle_power_and_says_why() -> None:
     clock = FakeClock()
-    idle = look_at_idle(BareMeter(IDLE, clock, unreadable_from_s=1.0), 3.0, clock, clock.advance)
+    idle = measure_idle(BareMeter(IDLE, clock, unreadable_from_s=1.0), 3.0, clock, clock.advance)
     assert idle.power_w is None
     assert "is lost" in idle.problem
 

@@ -11,7 +11,8 @@ from records_factory import looking_up, make_lookup_study, make_record, make_stu
 from search.record.front import dominates
 from search.record.limits import Rival
 from search.record.lookup import is_lookup_like, rivals_of
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.report.data import StudyView, study_view
 from search.report.headline import headline
 from search.report.summary_json import summary
@@ -36,7 +37,7 @@ def studies(draw: st.DrawFn, lookup: tuple[bool, ...] = (False, True)) -> StudyV
     costs = st.integers(min_value=1, max_value=6).map(float)
     outcomes = st.sampled_from((*[Outcome.REACHED] * 4, Outcome.DOMINATED, Outcome.CRASHED))
     rows = st.tuples(
-        costs, costs, outcomes, st.sampled_from(lookup), st.sampled_from(("search", "replicate"))
+        costs, costs, outcomes, st.sampled_from(lookup), st.sampled_from((Role.SEARCH, Role.REPLICATE))
     )
     records = []
     for trial, (energy_j, time_s, outcome, looks_up, role) in enumerate(draw(st.lists(rows, max_size=10))):

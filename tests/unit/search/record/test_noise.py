@@ -15,7 +15,8 @@ from search.record.noise import (
     reference,
     relative_floor,
 )
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 
 NAMES = ("energy_to_target_j",)
 SETTINGS = NoiseSettings()
@@ -23,7 +24,7 @@ joules = st.floats(min_value=1e-3, max_value=1e6)
 
 
 def baseline(trial: int, energy_j: float, **fields: object) -> Record:
-    return make_record(trial, energy_j=energy_j, role="baseline", **fields)
+    return make_record(trial, energy_j=energy_j, role=Role.BASELINE, **fields)
 
 
 def studied(*costs: float, best: float = 10.0) -> list[Record]:

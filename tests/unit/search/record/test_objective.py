@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.record.objective import LARGE_GAP, OBJECTIVES, Spent, loss_gap, objective_values
-from search.record.record import Outcome
+from search.record.outcome import Outcome
 
 SPENT = Spent(energy_j=12.5, time_s=3.5, tokens=4096, parameters=800, peak_memory_bytes=2**20)
 EVERY = {

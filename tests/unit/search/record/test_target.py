@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records_factory import make_record
 
-from search.record.record import CurvePoint, Outcome, Record
-from search.record.target import ROLE, came_to_its_end, target_of
+from search.record.crossing import CurvePoint
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
+from search.record.target import came_to_its_end, target_of
 from search.report.advice import reachable_target
 
 
@@ -14,7 +16,7 @@ def ended_at(
     loss: float, *, steps: int = 400, limit: int = 400, whole: bool = True, **fields: object
 ) -> Record:
     curve = (CurvePoint(200, 0, 9.9, 0.1, 1.0, 1.0), CurvePoint(steps, 0, loss, 0.01, 2.0, 2.0, whole=whole))
-    defaults = {"outcome": Outcome.OUT_OF_BUDGET, "role": ROLE, "curve": curve, "steps": steps}
+    defaults = {"outcome": Outcome.OUT_OF_BUDGET, "role": Role.TARGET, "curve": curve, "steps": steps}
     record = make_record(0, **(defaults | fields))
     record.config.setdefault("train", {})["max_steps"] = limit
     return record
@@ -34,7 +36,7 @@ def test_auto_is_what_the_baseline_ended_at_plus_the_margin() -> None:
     "fields",
     [
         {"outcome": Outcome.CRASHED},
-        {"role": "baseline"},
+        {"role": Role.BASELINE},
         {"steps": 300},
         {"whole": False},
     ],

@@ -17,7 +17,8 @@ from records_factory import (
 )
 from rich.console import Console
 
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report.console import cost_line, front_table
 from search.report.data import study_view
 from search.report.summary_json import summary

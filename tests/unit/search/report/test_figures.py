@@ -26,7 +26,9 @@ from records_factory import (
     unmeasured,
 )
 
-from search.record.record import PHASES, Ledger, Outcome, Record
+from search.record.ledger import Ledger, Phase
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report import style
 from search.report.curves import curves_figure, curves_info
 from search.report.data import StudyView, study_view
@@ -366,7 +368,7 @@ def test_phases_add_up_to_the_gross_energy(view: StudyView) -> None:
     info = phases_info(view)
     assert info.names == ("the baseline", "trial 7", "trial 10", "trial 12")
     for index, record in enumerate(view.shown):
-        assert math.fsum(info.energy_j[phase][index] for phase in PHASES) == record.gross_energy_j
+        assert math.fsum(info.energy_j[phase][index] for phase in Phase) == record.gross_energy_j
 
 
 def test_phases_that_count_are_plainly_filled_and_the_others_only_hatched(view: StudyView) -> None:
@@ -381,8 +383,8 @@ def test_phases_that_count_are_plainly_filled_and_the_others_only_hatched(view: 
 def test_neighbours_that_count_are_told_apart_by_a_gap_and_their_names(
     view: StudyView,
 ) -> None:
-    info = dataclasses.replace(phases_info(view), counted=PHASES)
-    for trace, phase in zip(phases_figure(info).data, PHASES, strict=True):
+    info = dataclasses.replace(phases_info(view), counted=tuple(Phase))
+    for trace, phase in zip(phases_figure(info).data, Phase, strict=True):
         assert not trace.marker.pattern.shape
         assert (trace.marker.line.color, set(trace.text)) == ("white", {phase})
 
@@ -556,7 +558,7 @@ def test_warming_stands_against_the_power_of_the_meter_that_ranks() -> None:
 
 
 def test_runs_without_temperatures_or_energy_are_not_in_the_figure() -> None:
-    at_once = Ledger(energy_j=dict.fromkeys(PHASES, 1.0), time_s=dict.fromkeys(PHASES, 0.0))
+    at_once = Ledger(energy_j=dict.fromkeys(Phase, 1.0), time_s=dict.fromkeys(Phase, 0.0))
     instant = dataclasses.replace(heated(make_record(4)), ledger=at_once)
     records = [heated(make_record(1)), make_record(2), heated(unmeasured(3, "x")), instant]
     assert temperature_info(view_of(*records)).runs == 1

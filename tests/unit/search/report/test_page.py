@@ -32,10 +32,12 @@ from records_factory import (
     side,
     study_config,
     unmeasured,
+    with_second,
 )
 
 from search.files.records import append_record
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.report.__main__ import main
 from search.report.data import ReportError, study_view
 from search.report.page import embedded, write_report
@@ -242,7 +244,7 @@ def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -
         meter=dataclasses.replace(METER, name=ATTACK, chosen_because=ATTACK),
         provenance={"data": PROVENANCE["data"] | {"dataset": ATTACK}, ATTACK: {ATTACK: ATTACK}},
     )
-    baseline = dataclasses.replace(hostile, trial=0, role="baseline", params={}, curve=BASELINE.curve)
+    baseline = dataclasses.replace(hostile, trial=0, role=Role.BASELINE, params={}, curve=BASELINE.curve)
     attacked = page_of(tmp_path, baseline, hostile)
     assert len(attacked.scripts) == len(attacked.figures()) + 2
     assert ATTACK in attacked.text
@@ -694,7 +696,7 @@ def test_what_a_side_meter_says_is_text_wherever_it_stands(tmp_path: Path) -> No
     hostile = dataclasses.replace(ROOFLINE, name=ATTACK, settings={"devices": [ATTACK], ATTACK: ATTACK})
     bad = dataclasses.replace(side(hostile, None), meter="other", reason=ATTACK)
     record = read_beside(CHEAP, hostile, 0.5, flags=(ATTACK,))
-    attacked = page_of(tmp_path, BASELINE, dataclasses.replace(record, also=(*record.also, bad)))
+    attacked = page_of(tmp_path, BASELINE, with_second(record, bad))
     assert len(attacked.scripts) == len(plain.scripts)
     assert ATTACK in attacked.text
 

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 from records_factory import make_record, make_study, study_config, unmeasured
 
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report.data import StudyView, study_view
 from search.report.raw_runs import MOST_PANELS, raw_runs_caption, raw_runs_figure, raw_runs_info
 

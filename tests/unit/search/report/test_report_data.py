@@ -26,7 +26,10 @@ from records_factory import (
 )
 
 from search.energy.agreement import Verdict
-from search.record.record import CountedPhases, Kind, MeterInfo, Outcome, Record
+from search.record.ledger import CountedPhases
+from search.record.meter_info import Kind, MeterInfo
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.report import words
 from search.report.data import ReportError, Saving, StudyView, study_view
 from search.report.headline import headline
@@ -40,7 +43,7 @@ from search.report.words import nats, quantity, ratio, redacted
 
 def again(trial: int, energy_j: float, time_s: float = 20.0) -> Record:
     """One more run of the baseline."""
-    return make_record(trial, energy_j=energy_j, time_s=time_s, role="baseline")
+    return make_record(trial, energy_j=energy_j, time_s=time_s, role=Role.BASELINE)
 
 
 def view_of(*records: Record, names: tuple[str, ...] = ()) -> StudyView:
@@ -148,7 +151,7 @@ def test_the_baseline_may_be_on_the_front() -> None:
 
 
 def test_a_replicate_is_not_ranked_however_cheap_it_was() -> None:
-    assert front_trials(view_of(CHEAP, make_record(2, energy_j=1.0, time_s=1.0, role="replicate"))) == [1]
+    assert front_trials(view_of(CHEAP, make_record(2, energy_j=1.0, time_s=1.0, role=Role.REPLICATE))) == [1]
 
 
 def test_a_run_that_lacks_an_objective_is_not_ranked_and_the_notes_say_so() -> None:
@@ -197,11 +200,12 @@ def test_an_unknown_energy_is_counted_as_unknown_and_never_as_zero() -> None:
 
 
 def test_ending_a_dominated_run_saves_at_most_the_train_joules_of_the_steps_not_taken() -> None:
-    dominated = make_record(2, energy_j=10.0, steps=400, outcome=Outcome.DOMINATED, extra={"max_steps": 1000})
+    dominated = make_record(2, energy_j=10.0, steps=400, outcome=Outcome.DOMINATED)
+    dominated.config["train"]["max_steps"] = 1000
     assert view_of(CHEAP, dominated).cost.saved_by_stopping_j == pytest.approx(600 * 10.0 / 400)
 
 
-@pytest.mark.parametrize("fields", [{"steps": 0}, {"extra": {}}, {"ledger": None}])
+@pytest.mark.parametrize("fields", [{"steps": 0}, {"config": {}}, {"ledger": None}])
 def test_nothing_is_saved_where_it_cannot_be_estimated(fields: dict[str, Any]) -> None:
     dominated = dataclasses.replace(make_record(2, outcome=Outcome.DOMINATED), **fields)
     assert view_of(CHEAP, dominated).cost.saved_by_stopping_j == 0.0
@@ -224,7 +228,7 @@ def test_without_a_known_saving_the_search_never_breaks_even(records: list[Recor
     [
         ("meters", {"meter": dataclasses.replace(METER, name="nvml")}),
         ("meters", {"meter": dataclasses.replace(METER, settings={"watts_per_core": 7.0})}),
-        ("meters", {"meter": dataclasses.replace(METER, counted_phases=CountedPhases.GROSS)}),
+        ("meters", {"counted_phases": CountedPhases.GROSS}),
         ("target losses", {"target_loss": 2.31}),
         ("data sets", {"provenance": {"data": {"sha256": "other"}}}),
     ],
@@ -347,7 +351,7 @@ def test_a_ratio_within_what_runs_of_the_baseline_differ_by_is_no_saving() -> No
 
 
 def test_the_run_that_sets_the_target_is_neither_ranked_nor_the_closest() -> None:
-    sets = make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
+    sets = make_record(0, role=Role.TARGET, outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
     view = view_of(sets, again(1, 60.0), make_record(2, energy_j=12.0))
     assert view.problem.target_loss == 2.3
     assert view.baseline is view.records[1]
@@ -451,7 +455,7 @@ def test_importance_leaves_out_the_baseline_replicates_and_trials_without_values
     reached = [make_record(n, energy_j=5.0 + n, params={"lr": n * 1e-3}) for n in range(1, MIN_TRIALS)]
     others = [
         BASELINE,
-        make_record(51, energy_j=99.0, role="replicate", params={"lr": 0.5}),
+        make_record(51, energy_j=99.0, role=Role.REPLICATE, params={"lr": 0.5}),
         unmeasured(52, "frozen"),
     ]
     found = parameter_importance(view_of(*reached, *others))
@@ -624,13 +628,13 @@ def test_runs_short_of_the_target_set_the_scale_and_do_not_rank() -> None:
     ],
 )
 def test_runs_that_crashed_or_were_killed_or_have_no_energy_compare_no_meters(fields: dict[str, Any]) -> None:
-    broken = dataclasses.replace(make_record(2, **fields), also=(side(ROOFLINE, 5.0),))
+    broken = dataclasses.replace(make_record(2, **fields), second_meters=(side(ROOFLINE, 5.0),))
     found = only_comparison([read_beside(CHEAP, ROOFLINE, 0.5), broken])
     assert [record.trial for record in found.records] == [1]
 
 
 def test_a_replicate_compares_meters_and_does_not_rank() -> None:
-    found = only_comparison([*trials_at([0.5, 0.5]), *trials_at([0.5], role="replicate")])
+    found = only_comparison([*trials_at([0.5, 0.5]), *trials_at([0.5], role=Role.REPLICATE)])
     assert (found.agreement.runs, len(found.agreement.pairs)) == (2, 3)
 
 
@@ -726,7 +730,7 @@ def test_the_verdict_says_why(ratios: list[float], says: str) -> None:
 
 def test_a_meter_that_reads_all_runs_alike_has_an_unknown_verdict() -> None:
     records = [read_beside(make_record(n, energy_j=10.0 + n / 100), ROOFLINE, 1.0) for n in range(1, 6)]
-    flat = [dataclasses.replace(record, also=(side(ROOFLINE, 3.0),)) for record in records]
+    flat = [dataclasses.replace(record, second_meters=(side(ROOFLINE, 3.0),)) for record in records]
     assert "reads every run the same" in words.verdict_words(only_comparison(flat).agreement)
 
 
@@ -772,28 +776,6 @@ def test_errors_are_in_the_summary_and_unknown_ones_are_null() -> None:
     content = summary(view_of(*records))
     assert content["baseline"]["energy_error_j"] == 0.5
     assert content["front"][0]["energy_error_j"] is None
-
-
-FLAGS = (
-    *("counter_power_disagree", "throttled_thermal", "throttled_power_brake", "throttled_hardware"),
-    *("throttling_unknown", "power_capped", "power_limit_lowered", "foreign_process"),
-    *("processes_not_identifiable", "foreign_cpu_load", "cpu_contended", "cpu_stolen", "cpu_waiting"),
-    *("cpu_throttled", "cpu_load_unknown", "short_window", "started_hot", "started_cold"),
-    *("temperature_unknown", "device_not_exclusive", "sampling_gap", "energy_until_last_report"),
-    *("paused", "power_implausible", "threads_spinning"),
-)
-
-
-@pytest.mark.parametrize("name", FLAGS)
-def test_every_flag_has_words(name: str) -> None:
-    text = words.flag(name)
-    assert text != name
-    assert "_" not in text
-    assert not text.endswith(".")
-
-
-def test_an_unknown_flag_is_shown_by_its_name() -> None:
-    assert words.flag("something_new") == "something_new"
 
 
 def test_caveats_say_flags_in_words() -> None:

@@ -18,7 +18,8 @@ from records_factory import (
     study_config,
 )
 
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome
+from search.record.record import Record
 from search.report import study_view, summary, trials_frame
 from search.report.csv_columns import ColumnFamily, documented
 from search.report.data import StudyView

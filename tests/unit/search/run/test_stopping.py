@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from search.record.limits import Limits, Rival
 from search.record.objective import OBJECTIVES, Spent
-from search.record.record import Outcome
+from search.record.outcome import Outcome
 from search.run.stopping import DIVERGED_ABOVE_UNIFORM, Ending, Standing, ending
 
 TARGET = 2.0

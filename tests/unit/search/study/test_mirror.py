@@ -23,8 +23,10 @@ from records_factory import make_record
 
 from search.config.schema import StudyConfig
 from search.errors import UserError
-from search.record.record import Outcome, Record
-from search.run.execute import RunRequest
+from search.record.ledger import CountedPhases
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
+from search.run.request import RunRequest
 from search.sampling.history import state_of
 from search.space.parse import parse_space
 from search.study.mirror import Mirror
@@ -77,11 +79,12 @@ class Study:
             "study": "a study",
             "trial": NO_NUMBER,
             "run_id": f"run-{count}",
-            "role": "search",
+            "role": Role.SEARCH,
             "params": {"optimizer.lr": (count % 9 + 1) / 10, "train.batch_size": 4},
             "config": {},
             "target_loss": 2.3,
             "objectives": self.names,
+            "counted_phases": CountedPhases.COMPILE_TRAIN,
             "vocab_size": 65,
         }
         return RunRequest(**(made | fields))
@@ -121,7 +124,7 @@ def made_up(run: RunRequest, outcome: Outcome, energy_j: float, names: tuple[str
         params=dict(run.params),
         run_id=run.run_id,
         role=run.role,
-        extra={"index": run.trial, "system_attrs": {}},
+        index=run.trial,
     )
     return replace(
         record,

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from records_factory import make_record
 
 from search.config.schema import StudyConfig
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.sampling.history import RUN_ID, sampler_history, state_of, stored, user_attrs
 from search.space.parse import parse_space
 from search.study.recovery import (
@@ -36,8 +37,8 @@ SPACE = parse_space(
 
 def record(trial: int, outcome: Outcome = Outcome.REACHED, **fields: Any) -> Record:
     params = {"optimizer.lr": (trial % 9 + 1) / 10, "train.batch_size": 4}
-    extra = {"index": trial, "system_attrs": {"NSGAIISampler:generation": 0}}
-    made = make_record(trial, outcome=outcome, params=params, extra=extra)
+    noted = {"NSGAIISampler:generation": 0}
+    made = make_record(trial, outcome=outcome, params=params, index=trial, system_attrs=noted)
     return replace(made, config=SPACE.config(params), **fields)
 
 
@@ -73,7 +74,7 @@ def test_samplers_see_every_run_whose_values_can_be_trusted_as_complete_with_wha
 
 
 def test_a_baseline_that_ran_again_is_learnt_from_once() -> None:
-    again = replace(record(5, run_id="again"), params=ALL[0].params, config=ALL[0].config, role="baseline")
+    again = replace(record(5, run_id="again"), params=ALL[0].params, config=ALL[0].config, role=Role.BASELINE)
     assert len(sampler_history([*ALL, again], SPACE, NAMES)) == 4
 
 
@@ -236,6 +237,6 @@ def test_a_record_says_enough_to_be_told_from_one_of_another_study() -> None:
 def test_what_a_record_of_another_version_lacks_is_not_held_against_it() -> None:
     theirs = begun_with(replace(ALL[0], provenance={}))
     assert "data_sha256" not in theirs
-    ours = begun_with(ALL[0]) | {"baseline": begun_with(replace(ALL[0], role="baseline"))["baseline"]}
+    ours = begun_with(ALL[0]) | {"baseline": begun_with(replace(ALL[0], role=Role.BASELINE))["baseline"]}
     ours["baseline"]["model"] = ours["baseline"]["model"] | {"new": 1}
     assert known_part(ours, theirs) == theirs

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec
-from search.record.record import Kind
+from search.record.meter_info import Kind
 from search.worker.device import Device, DeviceBusy, exclusive, locks
 from search.worker.locks import VARIABLE
 
 
 def spec(*devices: str) -> MeterSpec:
-    return MeterSpec("any", Kind.MEASURED, 0.1, 0.001, devices)
+    return MeterSpec("any", Kind.MEASURED, Counter(0.1, 0.001), devices)
 
 
 @pytest.fixture(autouse=True)

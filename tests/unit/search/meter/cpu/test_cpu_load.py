@@ -351,12 +351,12 @@ def test_the_worst_wait_is_no_more_than_the_sum_and_no_less_than_the_mean(
     load, machine, clock = watched()
     machine.waits_s = {MAIN: 2.0} | {(1, number + 2): wait for number, wait in enumerate(waits_s)}
     clock.advance(wall_s)
-    spent = load.spent()
-    assert spent is not None
-    assert spent.run_queue_s is not None
-    assert spent.worst_wait_s is not None
-    assert spent.run_queue_s / (len(waits_s) + 1) - 1e-9 <= spent.worst_wait_s <= spent.run_queue_s + 1e-9
-    assert ("cpu_contended" in spent.flags()) == (max(waits_s) > 0.05 * spent.wall_s)
+    use = load.use()
+    assert use is not None
+    assert use.run_queue_s is not None
+    assert use.worst_wait_s is not None
+    assert use.run_queue_s / (len(waits_s) + 1) - 1e-9 <= use.worst_wait_s <= use.run_queue_s + 1e-9
+    assert ("cpu_contended" in use.flags()) == (max(waits_s) > 0.05 * use.wall_s)
 
 
 def test_a_machine_that_is_not_there_has_no_load() -> None:

@@ -12,25 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.meter.cpu.process_tree import ProcessTree, TreeLook
+from search.meter.cpu.process_tree import ProcessTree, TreeReading
 
 
-def tree(*looks: tuple[float, bool]) -> ProcessTree:
-    script: Iterator[tuple[float, bool]] = iter(looks)
-    return ProcessTree(lambda: TreeLook(*next(script)))
+def tree(*readings: tuple[float, bool]) -> ProcessTree:
+    script: Iterator[tuple[float, bool]] = iter(readings)
+    return ProcessTree(lambda: TreeReading(*next(script)))
 
 
-def test_a_look_during_which_a_child_ended_is_taken_again() -> None:
+def test_a_reading_during_which_a_child_ended_is_taken_again() -> None:
     total = tree((10.0, True), (7.0, False), (11.0, True))
     assert [total(), total()] == [10.0, 11.0]
 
 
-def test_where_no_look_is_steady_the_total_stands_and_nothing_is_counted_twice() -> None:
+def test_where_no_reading_is_steady_the_total_stands_and_nothing_is_counted_twice() -> None:
     total = tree((10.0, True), *[(7.0, False)] * 5, (11.0, True))
     assert [total(), total(), total()] == [10.0, 10.0, 11.0]
 
 
-def test_what_an_unsteady_look_counted_twice_does_not_stay() -> None:
+def test_what_an_unsteady_reading_counted_twice_does_not_stay() -> None:
     total = tree((10.0, True), *[(14.0, False)] * 5, (11.0, True), (15.0, True))
     assert [total() for _ in range(4)] == [10.0, 14.0, 14.0, 15.0]
 
@@ -46,9 +46,9 @@ def test_a_fall_within_a_tick_is_rounding() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 100.0), st.booleans()), min_size=20, max_size=60))
-def test_the_total_never_falls(looks: list[tuple[float, bool]]) -> None:
-    total = tree(*looks, *[(50.0, True)] * 40)
-    seen = [total() for _ in range(len(looks) // 5)]
+def test_the_total_never_falls(readings: list[tuple[float, bool]]) -> None:
+    total = tree(*readings, *[(50.0, True)] * 40)
+    seen = [total() for _ in range(len(readings) // 5)]
     assert seen == sorted(seen)
 
 

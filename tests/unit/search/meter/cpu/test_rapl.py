@@ -21,7 +21,7 @@ from search.meter.cpu.powercap import Domain, PowercapError
 from search.meter.cpu.rapl import SAMPLE_EVERY_S, RaplMeter
 from search.meter.cpu.sysfs import SysfsPowercap
 from search.meter.simulated.meter import FakeClock
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 RANGE_UJ = 262_143_328_850  # 2^32 - 1 units of 2^-14 J, as most Intel processors have
 UNIT_J = 61.1e-6
@@ -387,13 +387,13 @@ def test_what_was_never_looked_at_is_unknown_not_zero() -> None:
 
 def test_the_spec_says_measured_and_how_fine() -> None:
     spec = machine(PACKAGE, SECOND, DRAM)[0].spec
-    assert (spec.name, spec.kind, spec.update_period_s, spec.gain_error) == (
+    assert (spec.name, spec.kind, spec.counter.update_period_s, spec.gain_error) == (
         "rapl",
         Kind.MEASURED,
         0.001,
         None,
     )
-    assert spec.resolution_j == pytest.approx(2 * 2**-14, rel=1e-4)
+    assert spec.counter.resolution_j == pytest.approx(2 * 2**-14, rel=1e-4)
     assert [one["name"] for one in spec.settings["counted"]] == ["package-0", "package-1"]
     assert [one["zone"] for one in spec.settings["apart"]] == ["intel-rapl:0:2"]
 

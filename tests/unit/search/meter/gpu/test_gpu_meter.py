@@ -15,7 +15,7 @@ from search.errors import MeterUnavailable
 from search.meter.base import Reading
 from search.meter.gpu.library import Gpu, GpuError
 from search.meter.gpu.meter import GpuMeter
-from search.record.record import Kind
+from search.record.meter_info import Kind
 
 TICK_S = 0.1  # between samples
 STEP = ((0.0, 70.0), (5.0, 300.0))
@@ -223,7 +223,7 @@ def test_idle_power_is_measured_by_integrated_power_too(clock: Clock, gpu: FakeG
 def test_the_spec_of_counters(clock: Clock, gpu: FakeGpu) -> None:
     spec = GpuMeter([gpu, FakeGpu(clock, 1)], clock=clock, in_background=False).spec
     assert (spec.name, spec.kind, spec.devices) == ("nvml", Kind.MEASURED, ("GPU-0", "GPU-1"))
-    assert (spec.update_period_s, spec.resolution_j, spec.gain_error) == (0.1, 0.001, 0.05)
+    assert (spec.counter.update_period_s, spec.counter.resolution_j, spec.gain_error) == (0.1, 0.001, 0.05)
     assert spec.settings["gpu_energy"] == "auto"
     assert spec.settings["gpus"][0] == {
         "uuid": "GPU-0",
@@ -248,7 +248,7 @@ def test_one_integrated_gpu_gives_the_update_period_of_its_power(
     other = FakeGpu(clock, 1)
     other.has_counter, other.instantaneous = False, instantaneous
     spec = GpuMeter([gpu, other], clock=clock, in_background=False).spec
-    assert spec.update_period_s == period_s
+    assert spec.counter.update_period_s == period_s
     assert [one["read_by"] for one in spec.settings["gpus"]] == ["total_energy_counter", read_by]
 
 

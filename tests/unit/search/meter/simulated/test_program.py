@@ -134,13 +134,6 @@ def test_a_program_that_cannot_be_meant_costs_one_line(values: dict[str, object]
     assert "\n" not in str(error.value)
 
 
-def test_a_program_goes_to_plain_values_and_back() -> None:
-    program = Program(
-        steps=((0.0, 5.0), (1.0, 7.0)), resets_at_s=4.0, throttled=((0.0, 1.0, "power_capped"),)
-    )
-    assert Program.from_mapping(program.to_mapping()) == program
-
-
 def test_a_fake_clock_calls_ten_times_a_second() -> None:
     clock, calls = FakeClock(5.0), []
     clock.every = lambda: calls.append(clock())

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.energy.account import Account, Counter
+from search.energy.account import Account
 from search.errors import MeterUnavailable
 from search.meter.base import Meter
 from search.meter.simulated.meter import FakeClock
@@ -37,7 +37,8 @@ from search.meter.zeus.sources import (
     nvidia_total_mj,
     soc_source,
 )
-from search.record.record import Kind
+from search.record.ledger import Phase
+from search.record.meter_info import Kind
 
 WATTS = 80.0
 
@@ -129,10 +130,10 @@ def test_the_difference_of_two_readings_is_what_the_counter_moved(before_s: floa
 def test_a_run_gets_a_ledger_of_millijoules_over_1000() -> None:
     meter, clock, _ = meter_of()
     spec = meter.spec
-    account = Account.open("train", meter.read(), Counter(spec.update_period_s, spec.resolution_j))
+    account = Account.open(Phase.TRAIN, meter.read(), spec.counter)
     for _ in range(20):
         clock.advance(0.5)
-        account = account.look(meter.read())
+        account = account.advance(meter.read())
     ledger = account.ledger()
     assert ledger is not None
     assert ledger.gross_energy_j == pytest.approx(10.0 * WATTS)

@@ -14,23 +14,23 @@ from hypothesis import strategies as st
 from model.progress import Compiled, Progress
 from search.config.schema import StudyConfig
 from search.energy.account import Reading
+from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec, WorkDone
+from search.meter.choose import ChosenMeter
 from search.meter.simulated.meter import FakeClock
 from search.meter.simulated.program import PowerProfile
+from search.record.ledger import CountedPhases
 from search.record.limits import Limits, Rival
+from search.record.meter_info import Kind, MeterInfo
 from search.record.objective import LARGE_GAP
-from search.record.record import CountedPhases, Kind, MeterInfo, Outcome, Record
-from search.run.execute import (
-    Instrument,
-    RunRequest,
-    Seen,
-    execute,
-    one_line,
-    short_window,
-    to_record,
-    unmetered_record,
-)
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
+from search.run.execute import execute, one_line
+from search.run.observations import short_window
 from search.run.pauses import Stillness
+from search.run.record_builder import to_record, unmetered_record
+from search.run.request import RunRequest
+from search.run.state import RunState
 from search.run.stopping import Ending
 
 WATTS = 100.0
@@ -40,16 +40,17 @@ REQUEST = RunRequest(
     study="a study",
     trial=3,
     run_id="r3",
-    role="search",
+    role=Role.SEARCH,
     params={"optimizer.lr": 0.001},
     config=StudyConfig().run_values(),
     target_loss=TARGET,
     objectives=("energy_to_target_j", "time_to_target_s"),
+    counted_phases=CountedPhases.COMPILE_TRAIN,
     vocab_size=65,
     index=2,
     parameters=800,
 )
-INFO = MeterInfo("simulated", Kind.MODELLED, CountedPhases.COMPILE_TRAIN)
+INFO = MeterInfo("simulated", Kind.MODELLED)
 
 # A script of a run: how long the phase before lasts, and what is then reported.
 Step = tuple[float, Progress]
@@ -103,16 +104,15 @@ def ran(
     faults: dict[str, Any] | None = None,
     watts: float = WATTS,
     policy: CountedPhases = CountedPhases.COMPILE_TRAIN,
-    report: Callable[[Seen], None] = lambda seen: None,
+    report: Callable[[RunState], None] = lambda state: None,
     closing_s: float = 0.0,
     **seams: Any,
 ) -> Record:
     clock = FakeClock(50.0)
     script = Script(clock, steps, error, closing_s)
     meter = BareMeter(PowerProfile(((0.0, watts),)), clock, **(faults or {}))
-    info = replace(INFO, counted_phases=policy)
-    record = execute(request, script(), meter, info, report, clock=clock, **seams)
-    return record
+    request = replace(request, counted_phases=policy)
+    return execute(request, script(), [ChosenMeter(meter, INFO)], report, clock=clock, **seams)
 
 
 def small_steps(count: int, seconds: float = 0.1) -> list[Step]:
@@ -211,7 +211,7 @@ def test_a_record_keeps_what_was_asked_for() -> None:
     record = ran(TO_THE_TARGET, request=replace(REQUEST, retry_of=1, provenance={"code": {"version": "1"}}))
     assert (record.study, record.trial, record.run_id, record.role) == ("a study", 3, "r3", "search")
     assert (record.seed, record.params, record.retry_of) == (1337, {"optimizer.lr": 0.001}, 1)
-    assert record.extra["index"] == 2
+    assert record.index == 2
     assert record.provenance == {"code": {"version": "1"}}
     assert not record.interrupted
 
@@ -329,7 +329,7 @@ def test_a_crash_on_the_way_keeps_what_was_spent_since_the_last_look() -> None:
 
     clock = FakeClock()
     meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
-    record = execute(REQUEST, training(), meter, INFO, lambda seen: None, clock=clock)
+    record = execute(REQUEST, training(), [ChosenMeter(meter, INFO)], lambda state: None, clock=clock)
     assert record.gross_energy_j == pytest.approx(700.0)
 
 
@@ -344,7 +344,7 @@ def test_training_is_closed_and_not_resumed_whichever_way_the_run_ends(
     script = Script(clock := FakeClock(), steps, error)
     training = script()  # held here, so that nobody but the run closes it
     meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
-    execute(REQUEST, training, meter, INFO, lambda seen: None, clock=clock)
+    execute(REQUEST, training, [ChosenMeter(meter, INFO)], lambda state: None, clock=clock)
     assert script.closed
     assert script.resumed <= 7
 
@@ -354,11 +354,11 @@ def test_an_interruption_gives_a_partial_record_that_is_marked_as_one() -> None:
     training = script()
     meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
 
-    def interrupted(seen: Seen) -> None:
+    def interrupted(seen: RunState) -> None:
         if seen.progress.step == 30:
             raise KeyboardInterrupt
 
-    record = execute(REQUEST, training, meter, INFO, interrupted, clock=clock)
+    record = execute(REQUEST, training, [ChosenMeter(meter, INFO)], interrupted, clock=clock)
     assert record.interrupted
     assert record.outcome is Outcome.CRASHED
     assert record.gross_energy_j == pytest.approx(600.0)
@@ -367,14 +367,14 @@ def test_an_interruption_gives_a_partial_record_that_is_marked_as_one() -> None:
 
 
 def test_a_listener_that_is_gone_ends_the_run_without_a_record() -> None:
-    def gone(seen: Seen) -> None:
+    def gone(seen: RunState) -> None:
         raise BrokenPipeError
 
     script = Script(clock := FakeClock(), TO_THE_TARGET)
     training = script()
     meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
     with pytest.raises(BrokenPipeError):
-        execute(REQUEST, training, meter, INFO, gone, clock=clock)
+        execute(REQUEST, training, [ChosenMeter(meter, INFO)], gone, clock=clock)
     assert script.closed
 
 
@@ -494,7 +494,7 @@ class Noted:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.calls = clock, list[str]()
-        self.spec = MeterSpec("noted", Kind.MODELLED, 0.0, 1e-6, ("noted",))
+        self.spec = MeterSpec("noted", Kind.MODELLED, Counter(0.0, 1e-6), ("noted",))
 
     def read(self) -> Reading:
         self.calls.append("read")
@@ -524,9 +524,8 @@ def test_the_device_is_synchronised_before_every_reading() -> None:
     execute(
         REQUEST,
         Script(clock, TO_THE_TARGET)(),
-        meter,
-        INFO,
-        lambda seen: None,
+        [ChosenMeter(meter, INFO)],
+        lambda state: None,
         clock=clock,
         synchronize=lambda: meter.calls.append("synchronize"),
     )
@@ -540,14 +539,20 @@ def test_the_device_is_synchronised_before_every_reading() -> None:
 def test_training_steps_between_boundaries_are_looked_at_a_few_times_a_second_only() -> None:
     clock = FakeClock()
     meter = Noted(clock)
-    execute(REQUEST, Script(clock, small_steps(1000, 0.01))(), meter, INFO, lambda seen: None, clock=clock)
+    execute(
+        REQUEST,
+        Script(clock, small_steps(1000, 0.01))(),
+        [ChosenMeter(meter, INFO)],
+        lambda state: None,
+        clock=clock,
+    )
     assert 11 <= meter.calls.count("read") <= 110  # in 11 s
 
 
 def test_every_instant_of_a_run_can_be_turned_into_a_record_that_crosses_a_process() -> None:
     instants: list[Record] = []
 
-    def report(seen: Seen) -> None:
+    def report(seen: RunState) -> None:
         partial = to_record(seen, Ending(Outcome.CRASHED, "interrupted"), interrupted=True)
         instants.append(Record.from_dict(json.loads(json.dumps(partial.to_dict()))))
 
@@ -605,78 +610,70 @@ def test_an_error_is_told_in_one_line_of_bounded_length() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counted_s", "update_period_s", "flags"),
-    [(5.0, 0.1, ("short_window",)), (10.0, 0.1, ()), (0.0, 0.1, ("short_window",)), (0.001, 0.0, ())],
+    ("counted_s", "update_period_s", "short"),
+    [(5.0, 0.1, True), (10.0, 0.1, False), (0.0, 0.1, True), (0.001, 0.0, False)],
 )
 def test_a_run_in_which_one_tick_is_over_a_hundredth_is_flagged(
-    counted_s: float, update_period_s: float, flags: tuple[str, ...]
+    counted_s: float, update_period_s: float, short: bool
 ) -> None:
-    assert short_window(counted_s, update_period_s) == flags
+    assert short_window(counted_s, update_period_s) is short
 
 
-# ---- other meters beside, and what a meter sees beside joules
+# ---- second meters, and what a meter sees beside joules
 
 
-def beside(clock: FakeClock, name: str = "roofline", **settings: Any) -> Instrument:
+def second_meter(clock: FakeClock, name: str = "roofline", **settings: Any) -> ChosenMeter:
     meter = BareMeter(PowerProfile(((0.0, 3.0),)), clock, **settings)
-    return Instrument(meter, replace(INFO, name=name, kind=Kind.MODELLED))
+    return ChosenMeter(meter, replace(INFO, name=name, kind=Kind.MODELLED))
 
 
-def ran_beside(
-    steps: Sequence[Step], *others: Callable[[FakeClock], Instrument], error: Exception | None = None
+def ran_with(
+    steps: Sequence[Step], *others: Callable[[FakeClock], ChosenMeter], error: Exception | None = None
 ) -> Record:
     clock = FakeClock()
     meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
-    instruments = [other(clock) for other in others]
-    return execute(
-        REQUEST,
-        Script(clock, steps, error)(),
-        meter,
-        INFO,
-        lambda seen: None,
-        clock=clock,
-        beside=instruments,
-    )
+    meters = [ChosenMeter(meter, INFO), *(other(clock) for other in others)]
+    return execute(REQUEST, Script(clock, steps, error)(), meters, lambda state: None, clock=clock)
 
 
-def test_a_meter_beside_counts_the_same_run_and_ranks_nothing() -> None:
-    alone, with_other = ran_beside(TO_THE_TARGET), ran_beside(TO_THE_TARGET, beside)
+def test_a_second_meter_counts_the_same_run_and_ranks_nothing() -> None:
+    alone, with_other = ran_with(TO_THE_TARGET), ran_with(TO_THE_TARGET, second_meter)
     assert with_other.values == alone.values
     assert with_other.counted_energy_j == alone.counted_energy_j
-    (side,) = with_other.also
+    (side,) = with_other.second_meters
     assert (side.meter, side.kind, side.reason) == ("roofline", Kind.MODELLED, "")
     assert side.counted_energy_j == pytest.approx(30.0)
     assert side.gross_energy_j == pytest.approx(3.0 * 12.5)
     assert side.phases_j is not None
     assert side.phases_j["compile"] == pytest.approx(6.0)
-    assert alone.also == ()
+    assert alone.second_meters == ()
 
 
-def test_a_meter_beside_counts_until_the_crossing_where_there_is_one_and_to_the_end_elsewhere() -> None:
-    reached = ran_beside(TO_THE_TARGET, beside).also[0]
+def test_a_second_meter_counts_until_the_crossing_where_there_is_one_and_to_the_end_elsewhere() -> None:
+    reached = ran_with(TO_THE_TARGET, second_meter).second_meters[0]
     assert reached.counted_energy_j == pytest.approx(3.0 * 10.0)
-    ended = ran_beside(small_steps(20), beside).also[0]
+    ended = ran_with(small_steps(20), second_meter).second_meters[0]
     assert ended.counted_energy_j == pytest.approx(3.0 * 2.0)
 
 
-def test_a_meter_beside_that_fails_costs_its_own_joules_only() -> None:
-    def broken(clock: FakeClock) -> Instrument:
-        return beside(clock, "rapl", unreadable_from_s=3.0)
+def test_a_second_meter_that_fails_costs_its_own_joules_only() -> None:
+    def broken(clock: FakeClock) -> ChosenMeter:
+        return second_meter(clock, "rapl", unreadable_from_s=3.0)
 
-    record = ran_beside(TO_THE_TARGET, broken, beside)
+    record = ran_with(TO_THE_TARGET, broken, second_meter)
     assert record.outcome is Outcome.REACHED
-    lost, kept = record.also
+    lost, kept = record.second_meters
     assert (lost.counted_energy_j, lost.gross_energy_j, lost.phases_j) == (None, None, None)
     assert "is lost" in lost.reason
     assert kept.counted_energy_j == pytest.approx(30.0)
 
 
-def test_a_record_with_readings_beside_survives_the_way_to_a_file() -> None:
-    def flagged(clock: FakeClock) -> Instrument:
-        return beside(clock, "cpu_time", shown=("cpu_contended",))
+def test_a_record_with_second_meters_survives_the_way_to_a_file() -> None:
+    def flagged(clock: FakeClock) -> ChosenMeter:
+        return second_meter(clock, "cpu_time", shown=("cpu_contended",))
 
-    record = ran_beside(TO_THE_TARGET, beside, flagged)
-    assert record.also[1].flags == ("cpu_contended",)
+    record = ran_with(TO_THE_TARGET, second_meter, flagged)
+    assert record.second_meters[1].flags == ("cpu_contended",)
     assert record.flags == ()
     assert Record.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
@@ -685,9 +682,9 @@ def test_every_meter_is_stopped_whichever_way_the_run_ends() -> None:
     for error in (None, ValueError("no")):
         clock = FakeClock()
         meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
-        other = beside(clock)
+        other = second_meter(clock)
         script = Script(clock, TO_THE_TARGET[:4], error)
-        execute(REQUEST, script(), meter, INFO, lambda seen: None, clock=clock, beside=[other])
+        execute(REQUEST, script(), [ChosenMeter(meter, INFO), other], lambda state: None, clock=clock)
         assert meter.stops == 1
         assert isinstance(other.meter, BareMeter)
         assert other.meter.stops == 1
@@ -712,7 +709,7 @@ def test_meters_that_follow_the_work_are_told_of_it_before_they_are_read() -> No
         (0.5, replace(at(40, "train", loss=1.0), evaluated_tokens=2048)),
     ]
     meter = Follower(PowerProfile(((0.0, WATTS),)), clock)
-    execute(REQUEST, Script(clock, steps)(), meter, INFO, lambda seen: None, clock=clock)
+    execute(REQUEST, Script(clock, steps)(), [ChosenMeter(meter, INFO)], lambda state: None, clock=clock)
     assert seen[:3] == [(0, 0, 0), (0, 0, 0), (0, 0, 1)]
     assert seen[3:] == [(30, 0, 1), (30, 512, 1), (40, 512, 1), (40, 2560, 1), (40, 2560, 1)]
 
@@ -721,7 +718,9 @@ def test_temperatures_of_the_start_the_end_and_the_peak_are_kept() -> None:
     clock = FakeClock()
     profile = PowerProfile(((0.0, 300.0), (6.0, 1.0)))
     meter = BareMeter(profile, clock, ambient_c=20.0, kelvin_per_w=0.1, thermal_time_s=2.0)
-    record = execute(REQUEST, Script(clock, TO_THE_TARGET)(), meter, INFO, lambda seen: None, clock=clock)
+    record = execute(
+        REQUEST, Script(clock, TO_THE_TARGET)(), [ChosenMeter(meter, INFO)], lambda state: None, clock=clock
+    )
     start_c, end_c, max_c = (record.observed[f"temperature_{name}_c"] for name in ("start", "end", "max"))
     assert start_c == 20.0
     assert start_c < end_c < max_c
@@ -836,7 +835,7 @@ def test_a_run_that_waits_for_whoever_hears_of_it_stood_still_meanwhile() -> Non
     meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
     taken_s = iter([0.0, 4.0])
 
-    def report(seen: Seen) -> None:
+    def report(state: RunState) -> None:
         clock.advance(next(taken_s, 0.0))
 
     record = execute(REQUEST, Script(clock, TO_THE_TARGET, None)(), meter, INFO, report, clock=clock)

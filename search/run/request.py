@@ -1,0 +1,53 @@
+"""What one run is to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from model.config import RunConfig
+from search.record.ledger import CountedPhases
+from search.record.limits import Limits, Rival
+from search.record.outcome import Role
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Plain values, so that it can cross to another process as JSON.
+
+    `index` is the configuration's place in the study's sequence, `system_attrs` what the sampler noted with
+    it; a configuration tried again keeps both.
+    """
+
+    study: str
+    trial: int
+    run_id: str
+    role: Role
+    params: Mapping[str, Any]
+    config: Mapping[str, Any]
+    target_loss: float
+    objectives: tuple[str, ...]
+    counted_phases: CountedPhases
+    vocab_size: int
+    index: int = 0
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int = 0
+    limits: Limits = field(default_factory=Limits)
+    rivals: tuple[Rival, ...] = ()
+    retry_of: int | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def run_config(self) -> RunConfig:
+        return RunConfig.from_mapping(self.config)
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> RunRequest:
+        own_types = {
+            "role": Role(data["role"]),
+            "objectives": tuple(data["objectives"]),
+            "counted_phases": CountedPhases(data["counted_phases"]),
+            "limits": Limits(**data["limits"]),
+            "rivals": tuple(Rival(rival["trial"], tuple(rival["values"])) for rival in data["rivals"]),
+        }
+        return RunRequest(**{**data, **own_types})
