@@ -35,10 +35,10 @@ from search.record.limits import Limits
 from search.record.objective import OBJECTIVES
 from search.record.record import CountedPhases
 from search.record.target import AUTO
+from search.sampling.samplers import SAMPLERS, SamplerSection
 from search.space.canonical import SEARCHABLE
 from search.space.space import Space, never_varies, parse_space
 
-SAMPLERS = ("tpe", "nsgaii", "random")
 METERS = ("nvml", "rapl", "zeus", "cpu_time", "roofline", "simulated")
 DEVICES = ("auto", "cpu", "cuda")
 NAME_LENGTH = 120
@@ -90,14 +90,6 @@ class DeviceSection:
 @dataclass
 class ObjectiveSection:
     names: list[str] = field(default_factory=lambda: ["energy_to_target_j", "time_to_target_s"])
-
-
-@dataclass
-class SamplerSection:
-    """`n_startup_trials` are drawn at random before the sampler trusts what it has seen."""
-
-    name: str = "tpe"
-    n_startup_trials: int = 10
 
 
 @dataclass

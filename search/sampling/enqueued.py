@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -14,6 +15,14 @@ from model.config import ConfigError
 from search.sampling.proposal import Proposal
 from search.space.canonical import plain
 from search.space.space import Entry, Space, holds
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """A trial that waits to be run; `params` are those that it asks for."""
+
+    number: int
+    params: Mapping[str, Any]
 
 
 def asked_for(fixed: Mapping[str, Any], space: Space) -> dict[str, Any]:

@@ -17,12 +17,12 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial
 
 from model.config import ConfigError, RunConfig
 from model.variants import unrunnable
-from search.config.schema import SamplerSection
+from search.sampling.samplers import SAMPLERS, SamplerSection
 from search.space.canonical import config_key, plain
 from search.space.space import Params, Space, holds
 
@@ -33,27 +33,6 @@ MOST_POINTS = 5_000
 RANDOM_ATTEMPTS = 500
 # The attribute in which Optuna keeps what an enqueued trial asks for.
 FIXED_PARAMS = "fixed_params"
-
-
-def _tpe(section: SamplerSection, seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(n_startup_trials=section.n_startup_trials, multivariate=True, group=True, seed=seed)
-
-
-def _nsgaii(section: SamplerSection, seed: int) -> BaseSampler:
-    return NSGAIISampler(population_size=max(2, section.n_startup_trials), seed=seed)
-
-
-def _random(section: SamplerSection, seed: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
-
-
-SAMPLERS: dict[str, Callable[[SamplerSection, int], BaseSampler]] = {
-    "tpe": _tpe,
-    "nsgaii": _nsgaii,
-    "random": _random,
-}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import ConfigError
-from search.config.schema import SAMPLERS, SamplerSection, StudyConfig
+from search.config.schema import StudyConfig
 from search.sampling.enqueued import asked_for, whole
 from search.sampling.proposal import agrees, cannot_run, nothing_runs, propose
+from search.sampling.samplers import SAMPLERS, SamplerSection
 from search.space.canonical import config_key
 from search.space.space import Space, parse_space
 
