@@ -13,9 +13,9 @@ from search.config.schema import StudyConfig, differences
 from search.errors import UserError
 from search.files.paths import shown
 from search.record.record import Record
+from search.record.target import ROLE
 from search.space.space import Space
 from search.study.mirror import Mirror
-from search.study.recovery import begun_with, known_part
 from search.worker.handle import Hello
 
 
@@ -77,6 +77,44 @@ def check_storage(mirror: Mirror, records: Sequence[Record], path: Path) -> None
             f"{shown(path)} holds no runs, and {mirror.place} {trials} of study {mirror.name!r}; put the "
             "file back, or type study.name=OTHER for a new study"
         )
+
+
+def begun_with(record: Record) -> dict[str, Any]:
+    """What a record says of its study's identity; parts that it does not know are left out."""
+    data, hardware = record.provenance.get("data", {}), record.provenance.get("hardware", {})
+    meter = record.meter
+    facts: dict[str, Any] = {
+        "meter": {
+            "name": meter.name,
+            "counted_phases": meter.counted_phases.value,
+            "settings": dict(meter.settings),
+        },
+    }
+    if record.role != ROLE:
+        facts["target_loss"] = record.target_loss
+    for name, key in (("data_sha256", "sha256"), ("tokenizer", "tokenizer")):
+        if key in data:
+            facts[name] = data[key]
+    if "validation_tokens" in data:
+        facts["validation_tokens"] = data["validation_tokens"]
+    if "device_uuid" in hardware:
+        facts["device"] = {"uuid": hardware["device_uuid"], "name": hardware.get("device")}
+    if record.spent:
+        facts["objectives"] = list(record.spent)
+    if record.role == "baseline":
+        facts["baseline"] = {key: value for key, value in record.config.items() if key != "seed"}
+    return facts
+
+
+def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Of our identity what the other one says something about."""
+    return {
+        key: known_part(value, theirs[key])
+        if isinstance(value, Mapping) and isinstance(theirs[key], Mapping)
+        else value
+        for key, value in ours.items()
+        if key in theirs
+    }
 
 
 def _refuse_changes(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

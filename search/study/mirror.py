@@ -26,26 +26,19 @@ from search.errors import UserError
 from search.files.paths import shown
 from search.record.record import Record
 from search.run.execute import RunRequest
+from search.sampling.enqueued import Enqueued
 from search.sampling.history import RUN_ID, state_of, stored, system_attrs, user_attrs, values_of
 from search.sampling.proposal import FIXED_PARAMS
 from search.space.canonical import plain
 from search.space.space import Space
 from search.study import storage
-from search.study.recovery import Plan, cut_off, layout, plan, unrecorded
+from search.study.recovery import RecoveryPlan, layout, recovery_plan, unrecorded
 
 IDENTITY = "identity"
 # What Optuna and SQLAlchemy raise where a trial or a study was deleted, finished or changed by somebody else,
 # or where the database does not answer.
 _SURPRISES = (SQLAlchemyError, OptunaError, KeyError, ValueError, RuntimeError)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Enqueued:
-    """A trial that somebody asked for with Optuna's own `enqueue_trial`, and that waits."""
-
-    number: int
-    params: Mapping[str, Any]
 
 
 @dataclass
@@ -100,9 +93,9 @@ class Mirror:
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         return len(trials)
 
-    def cut_off(self, partial: Record | None, records: Sequence[Record]) -> Record | None:
-        """See `recovery.cut_off`."""
-        return self._guarded(records, lambda: cut_off(partial, records, self._gone()))
+    def recovery_plan(self, records: Sequence[Record], running: Record | None = None) -> RecoveryPlan:
+        """What has to be done, as the storage is now. Nothing is done yet."""
+        return self._guarded(records, lambda: self._plan(records, running))
 
     def reconcile(self, records: Sequence[Record]) -> None:
         """Make the storage agree with the records, as it is now. Nothing runs. Raises UserError where it
@@ -214,17 +207,19 @@ class Mirror:
         if self.study.user_attrs.get(IDENTITY) != self.identity:
             raise KeyError(IDENTITY)
 
-    def _gone(self) -> list[FrozenTrial]:
-        return storage.abandoned(self.study, local=storage.is_local(self.backend), own=True)
+    def _abandoned_numbers(self) -> set[int]:
+        """Of RUNNING trials whose process has ended, or whose run in this process has."""
+        local = storage.is_local(self.backend)
+        return {trial.number for trial in storage.abandoned(self.study, local, own=True)}
 
-    def _plan(self, records: Sequence[Record]) -> Plan:
-        gone = {trial.number for trial in self._gone()}
-        found = plan(records, self.study.get_trials(deepcopy=False), gone)
+    def _plan(self, records: Sequence[Record], running: Record | None = None) -> RecoveryPlan:
+        abandoned = self._abandoned_numbers()
+        plan = recovery_plan(records, self.study.get_trials(deepcopy=False), abandoned, running)
         if self.study.directions != [StudyDirection.MINIMIZE] * len(self.objectives):
-            return Plan(rebuild="the study has other objectives there")
-        return found
+            return RecoveryPlan(plan.cut_off, rebuild="the study has other objectives there")
+        return plan
 
-    def _carry_out(self, todo: Plan, records: Sequence[Record]) -> None:
+    def _carry_out(self, todo: RecoveryPlan, records: Sequence[Record]) -> None:
         if todo.rebuild:
             self._rebuild(todo.rebuild, records)
             return
@@ -246,7 +241,8 @@ class Mirror:
         study beside it; notes, and trials that wait, are taken along."""
         before = self.study
         trials = before.get_trials(deepcopy=False)
-        alive = [t for t in trials if t.state is TrialState.RUNNING and t.number not in self._gone_numbers()]
+        abandoned = self._abandoned_numbers()
+        alive = [t for t in trials if t.state is TrialState.RUNNING and t.number not in abandoned]
         if alive:
             raise UserError(
                 f"{self.place}: {reason}, and trial {alive[0].number} runs there in another process; wait "
@@ -265,9 +261,6 @@ class Mirror:
         runs = "the only run" if len(records) == 1 else f"the {len(records)} runs"
         source = f"built again from {runs} of {shown(self.folder / 'records.jsonl')}"
         self.say(f"{self.place}: {reason}; {source if records else 'the study begins anew'}{kept}")
-
-    def _gone_numbers(self) -> set[int]:
-        return {trial.number for trial in self._gone()}
 
     def _keep_beside(self, study: optuna.Study) -> str:
         name = f"{self.name} (set aside {datetime.now().isoformat(timespec='seconds')})"

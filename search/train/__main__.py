@@ -120,7 +120,7 @@ def train_one(config: StudyConfig, console: Console, interruption: Interruption)
         from search.files import provenance
         from search.files.paths import cache_dir
         from search.run.execute import RunRequest, Seen
-        from search.study.loop import load_problem
+        from search.study.problem import load_problem
         from search.worker.device import resolve
         from search.worker.handle import StationSetup
         from search.worker.process import Station
