@@ -16,11 +16,11 @@ from search.record.record import Record
 from search.record.target import ROLE
 from search.space.space import Space
 from search.study.mirror import Mirror
-from search.worker.handle import Hello
+from search.worker.protocol import WorkerInfo
 
 
 def identity(
-    config: StudyConfig, space: Space, corpus: Corpus, validation_tokens: int, hello: Hello
+    config: StudyConfig, space: Space, corpus: Corpus, validation_tokens: int, info: WorkerInfo
 ) -> dict[str, Any]:
     """As plain JSON values."""
     facts = {
@@ -34,11 +34,11 @@ def identity(
         "tokenizer": corpus.tokenizer,
         "validation_tokens": validation_tokens,
         "meter": {
-            "name": hello.meter.name,
-            "counted_phases": hello.meter.counted_phases.value,
-            "settings": dict(hello.meter.settings),
+            "name": info.meter.name,
+            "counted_phases": info.meter.counted_phases.value,
+            "settings": dict(info.meter.settings),
         },
-        "device": {"uuid": hello.hardware["device_uuid"], "name": hello.hardware["device"]},
+        "device": {"uuid": info.hardware["device_uuid"], "name": info.hardware["device"]},
         "threads": config.device.threads,
     }
     plain: dict[str, Any] = json.loads(json.dumps(facts))

@@ -43,7 +43,8 @@ from search.study.problem import Problem, load_problem
 from search.study.progress import Watcher
 from search.study.runner import TrialRunner
 from search.study.signals import StopRequest
-from search.worker.handle import Hello, StationSetup, Worker, check_device
+from search.worker.handle import Worker, check_device
+from search.worker.protocol import WorkerInfo, WorkerSetup
 
 
 def run_study(config: StudyConfig, watcher: Watcher) -> int:
@@ -65,7 +66,8 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
     if config.storage != "auto":  # a wrong URL is found before anything is created
         _try_storage(config.storage, folder.path)
     with _temporary_folder() as temporary:
-        worker = Worker(_worker_setup(config, problem), Path(temporary) / "worker.log", config.budget.hang_s)
+        setup = WorkerSetup.of(config, problem.corpus.sha256)
+        worker = Worker(setup, Path(temporary) / "worker.log", config.budget.hang_s)
         try:
             info = worker.start()
             if missing := absent(config.run_config(), info.capabilities):
@@ -94,21 +96,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="joulesearch-", ignore_cleanup_errors=True)
 
 
-def _worker_setup(config: StudyConfig, problem: Problem) -> StationSetup:
-    data = asdict(config.data)
-    if config.data.path is not None:
-        data["path"] = str(Path(config.data.path).expanduser().absolute())
-    return StationSetup(
-        study=config.study.name,
-        data=data,
-        data_sha256=problem.corpus.sha256,
-        device=asdict(config.device),
-        meter=asdict(config.meter),
-        cache_dir=str(cache_dir()),
-    )
-
-
-def _search_settings(config: StudyConfig, space: Space, problem: Problem, info: Hello) -> SearchSettings:
+def _search_settings(config: StudyConfig, space: Space, problem: Problem, info: WorkerInfo) -> SearchSettings:
     device_type = info.capabilities.device_type
     return SearchSettings(
         config=config,
@@ -123,7 +111,7 @@ def _open(
     folder: StudyFolder,
     settings: SearchSettings,
     problem: Problem,
-    info: Hello,
+    info: WorkerInfo,
     worker: Worker,
     watcher: Watcher,
 ) -> TrialRunner:

@@ -23,7 +23,7 @@ from search.report import words
 from search.report.advice import what_next
 from search.report.console import cost_line, front_table
 from search.run.execute import RunRequest
-from search.worker.handle import Hello
+from search.worker.protocol import WorkerInfo
 
 LARGE_BYTES = 20_000_000
 PATIENCE_S = 3.0  # after so long, people wonder
@@ -95,11 +95,11 @@ class Watcher:
                 "does not need a language model; a claim needs a lower target"
             )
 
-    def ready(self, hello: Hello, left_out: Sequence[str]) -> None:
-        meter = hello.meter
-        idle = "" if hello.idle_power_w is None else f"; idle {hello.idle_power_w:.1f} W"
+    def ready(self, info: WorkerInfo, left_out: Sequence[str]) -> None:
+        meter = info.meter
+        idle = "" if info.idle_power_w is None else f"; idle {info.idle_power_w:.1f} W"
         self.say(
-            f"{escape(str(hello.hardware['device']))}, meter {escape(meter.name)} "
+            f"{escape(str(info.hardware['device']))}, meter {escape(meter.name)} "
             f"([bold]{meter.kind.value}[/]{idle}): {escape(meter.chosen_because)}"
         )
         for line in left_out:

@@ -1,8 +1,8 @@
 """The process that trains: one device, one meter, one data set; runs one after another.
 
-`python -m search.station` speaks JSON lines: requests on standard input, events on standard output. The
-parent (see `search.worker.handle`) never touches the accelerator. `search.train` uses a `Station` in its own
-process.
+`python -m search.worker.process` reads requests on standard input and writes events on standard output (see
+`search.worker.protocol`). The parent (see `search.worker.handle`) never touches the accelerator.
+`search.train` uses a `DeviceWorker` in its own process.
 """
 
 from __future__ import annotations
@@ -13,85 +13,94 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from model.compiling import import_compiler
-from model.config import DataConfig, RunConfig
+from model.config import RunConfig
 from model.data import load
 from model.data.corpus import Corpus
 from model.gpt import count_parameters
 from model.train import NextEvaluation, train
 from model.variants import compiles
-from search.config.schema import DeviceSection
 from search.energy.account import mean_power_w
 from search.errors import ONE_LINE, UserError
 from search.files.provenance import software
 from search.meter import METERS, Meter, choose
-from search.meter.settings import MeterSection, RooflineSection
+from search.meter.settings import MeterSection
 from search.record.record import CountedPhases, MeterInfo, Outcome, Record
 from search.run.cadence import evaluation_cost_steps, steps_until_evaluation
 from search.run.execute import INTERRUPTED, Instrument, RunRequest, Seen, execute, one_line, to_record
 from search.run.pauses import Heartbeat
 from search.run.stopping import Ending
 from search.run.temperature_band import Band, next_step
-from search.worker.device import Device, exclusive, locks, resolve
-from search.worker.handle import StationSetup
+from search.worker.device import Device, lock_names, resolve
+from search.worker.locks import exclusive
 from search.worker.memory import PeakMemory
+from search.worker.protocol import (
+    Event,
+    Failed,
+    Finished,
+    ProgressReport,
+    Ready,
+    Refused,
+    Waiting,
+    WorkerInfo,
+    WorkerSetup,
+    event_to_line,
+)
 
 # A progress event carries the whole record so far; it is sent at most so often.
 REPORT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
-class Station:
-    """An opened device with its meter and data. `hello` is what the parent needs to know of it."""
+class DeviceWorker:
+    """An opened device with its meter and data."""
 
-    setup: StationSetup
+    setup: WorkerSetup
     device: Device
     meter: Meter
-    info: MeterInfo
+    meter_info: MeterInfo
     beside: tuple[Instrument, ...]
     corpus: Corpus
     idle_power_w: float | None
     memory: PeakMemory
 
     @staticmethod
-    def open(setup: StationSetup) -> Station:
+    def open(setup: WorkerSetup) -> DeviceWorker:
         """Raises what `ONE_LINE` lists where the device, the meter or the data cannot be had."""
-        device = resolve(DeviceSection(**setup.device))
-        section = meter_section(setup.meter)
+        device, section = resolve(setup.device), setup.meter
         meter, because = choose(section, device)
         beside = tuple(
-            Instrument(other, _info(other, section, "named in meter.also"))
+            Instrument(other, _meter_info(other, section, "named in meter.also"))
             for other in (METERS[name].build(section, device) for name in section.also)
         )
-        if not setup.device["wait"]:
+        if not setup.device.wait:
             specs = (meter.spec, *(one.meter.spec for one in beside))
-            with exclusive(locks(device, specs), _holder(setup.study), wait=False):
+            with exclusive(lock_names(device, specs), _holder(setup.study), wait=False):
                 pass  # they are free now; each run holds them for itself
-        corpus = load(DataConfig(**setup.data), Path(setup.cache_dir))
+        corpus = load(setup.data, Path(setup.cache_dir))
         if corpus.sha256 != setup.data_sha256:
             raise UserError(
                 f"the text of data={corpus.name} changed since the study was begun; type study.name=OTHER"
             )
         _warm_up(device, corpus)
-        info = _info(meter, section, because)
+        meter_info = _meter_info(meter, section, because)
         idle_w = _idle_power_w(meter, section.idle_s)
-        return Station(setup, device, meter, info, beside, corpus, idle_w, device.memory(corpus))
+        return DeviceWorker(setup, device, meter, meter_info, beside, corpus, idle_w, device.memory(corpus))
 
-    def hello(self) -> dict[str, Any]:
-        return {
-            "capabilities": asdict(self.device.capabilities()),
-            "meter": asdict(self.info),
-            "hardware": self.device.describe(),
-            "software": software() | {"torch": torch.__version__},
-            "idle_power_w": self.idle_power_w,
-        }
+    def info(self) -> WorkerInfo:
+        return WorkerInfo(
+            capabilities=self.device.capabilities(),
+            meter=self.meter_info,
+            hardware=self.device.describe(),
+            software=software() | {"torch": torch.__version__},
+            idle_power_w=self.idle_power_w,
+        )
 
     def run(
         self,
@@ -111,16 +120,16 @@ class Station:
             next_evaluation(config, request.target_loss, self.corpus),
             request.target_loss,
         )
-        wait = bool(self.setup.device["wait"])
+        wait = self.setup.device.wait
         specs = (self.meter.spec, *(one.meter.spec for one in self.beside))
-        with exclusive(locks(self.device, specs), _holder(request.study), wait, on_wait):
+        with exclusive(lock_names(self.device, specs), _holder(request.study), wait, on_wait):
             flags = self._into_band(on_wait)
             self.memory.reset()
             return execute(
                 request,
                 training,
                 self.meter,
-                self.info,
+                self.meter_info,
                 report,
                 beside=self.beside,
                 synchronize=self.device.synchronize,
@@ -132,7 +141,7 @@ class Station:
 
     def _into_band(self, on_wait: Callable[[str], None]) -> tuple[str, ...]:
         """Cool or warm the device to where every run starts from; flags where it does not get there."""
-        section = DeviceSection(**self.setup.device)
+        section = self.setup.device
         if section.temperature_band_c is None:
             return ()
         low_c, high_c = section.temperature_band_c
@@ -149,12 +158,7 @@ class Station:
                 time.sleep(1.0)
 
 
-def meter_section(values: Mapping[str, Any]) -> MeterSection:
-    """From the plain values that crossed to this process."""
-    return MeterSection(**{**values, "roofline": RooflineSection(**values["roofline"])})
-
-
-def _info(meter: Meter, section: MeterSection, because: str) -> MeterInfo:
+def _meter_info(meter: Meter, section: MeterSection, because: str) -> MeterInfo:
     spec = meter.spec
     return MeterInfo(
         name=spec.name,
@@ -215,18 +219,18 @@ def main() -> None:
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not look like an event
 
-    def send(kind: str, **body: Any) -> None:
-        print(json.dumps({"event": kind, **body}), file=events, flush=True)
+    def send(event: Event) -> None:
+        print(event_to_line(event), file=events, flush=True)
 
     try:
-        station = Station.open(StationSetup(**json.loads(sys.stdin.readline())))
+        worker = DeviceWorker.open(WorkerSetup.from_line(sys.stdin.readline()))
     except ONE_LINE as error:
-        send("refused", message=str(error))
+        send(Refused(str(error)))
         return
-    send("ready", hello=station.hello())
+    send(Ready(worker.info()))
     try:
         for line in sys.stdin:
-            _serve(station, RunRequest.from_dict(json.loads(line)), send)
+            _serve(worker, RunRequest.from_dict(json.loads(line)), send)
     except BrokenPipeError:  # the parent is gone, and nobody is left to train for
         os._exit(1)
 
@@ -241,7 +245,7 @@ def _die_with_parent() -> None:
             os._exit(1)
 
 
-def _serve(station: Station, request: RunRequest, send: Callable[..., None]) -> None:
+def _serve(worker: DeviceWorker, request: RunRequest, send: Callable[[Event], None]) -> None:
     last_s = 0.0
 
     def report(seen: Seen) -> None:
@@ -250,17 +254,17 @@ def _serve(station: Station, request: RunRequest, send: Callable[..., None]) -> 
         if now - last_s >= REPORT_EVERY_S or seen.progress.loss is not None or last_s == 0.0:
             last_s = now
             partial = to_record(seen, Ending(Outcome.CRASHED, INTERRUPTED), interrupted=True)
-            send("progress", record=partial.to_dict())
+            send(ProgressReport(partial))
 
     try:
-        record = station.run(request, report, lambda what: send("waiting", what=what))
+        record = worker.run(request, report, lambda what: send(Waiting(what)))
     except BrokenPipeError:
         raise
     except Exception as error:
-        send("failed", message=one_line(error))
+        send(Failed(one_line(error)))
         return
-    station.memory.reset()
-    send("result", record=record.to_dict(), worn=station.memory.worn)
+    worker.memory.reset()
+    send(Finished(record, worker.memory.worn))
 
 
 if __name__ == "__main__":
