@@ -1,7 +1,8 @@
-"""What to try next: a pure function of the finished trials, the study's seed and the place in the sequence.
+"""Which configuration to try next: a pure function of the finished trials, the study's seed and the place in
+the sequence.
 
-A fresh sampler, seeded by (study seed, index), looks at a copy of the history in memory. So an interrupted
-study goes on exactly as it would have, and asking costs no storage. No configuration is proposed twice.
+A new sampler, seeded by (study seed, index), is shown the history in memory. So an interrupted study
+continues exactly as it would have, and proposing reads no storage. No configuration is proposed twice.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from search.record.noise import NoiseSettings, another_baseline
 from search.record.record import Record
 from search.record.target import ROLE, TO_THE_END, target_of
 from search.run.execute import RunRequest
-from search.sampling.enqueued import Enqueued, asked_for, whole
+from search.sampling.enqueued import Enqueued, checked_params, complete_proposal
 from search.sampling.history import sampler_history
 from search.sampling.proposal import Proposal, WhyNot, cannot_run, derived_seed, propose
 from search.space.canonical import config_key
@@ -182,8 +182,8 @@ def _proposal_for(
 ) -> Proposal:
     """What to run for an enqueued trial: what it asks for; the sampler chooses the rest. Raises ConfigError
     where that cannot be run."""
-    params = asked_for(enqueued.params, settings.space)
-    point = whole(params, settings.space)
+    params = checked_params(enqueued.params, settings.space)
+    point = complete_proposal(params, settings.space)
     if point is None:
         found = _propose(index, records, settings, params)
         if found is None:

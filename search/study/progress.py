@@ -193,7 +193,7 @@ class Watcher:
         self.say(f"[red]the baseline has no result, so nothing can be compared:[/] {escape(record.reason)}")
 
     def report(self, folder: Path, page: Path) -> None:
-        """The end of a sitting: front beside baseline, what the search cost, where the report is."""
+        """At the end: the front beside the baseline, what the search cost, where the report is."""
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         self._console.print(front_table(summary))
         self.say(escape(cost_line(summary)))
