@@ -63,7 +63,7 @@ def resident_bytes(key: str, status: Path = STATUS) -> int | None:
 
 
 class PeakMemory(Protocol):
-    """The peak memory of a run. `worn`: the runs before left so much behind that the next wants a new process."""
+    """The peak memory of a run. `worn`: runs before left so much behind that the next wants a new process."""
 
     worn: bool
 
