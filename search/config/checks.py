@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from model.config import ConfigError, check_seed
 from model.data import DATASETS
 from search.config.cores import Cores, usable_cores
-from search.config.schema import SAMPLERS, StudyConfig
+from search.config.schema import StudyConfig
 from search.files.paths import folder_name
 from search.meter.choose import METERS
 from search.meter.gpu.source import GPU_ENERGY
@@ -19,6 +19,7 @@ from search.meter.simulated.program import Program
 from search.record.ledger import CountedPhases
 from search.record.objective import OBJECTIVES
 from search.record.target import AUTO
+from search.sampling.samplers import SAMPLERS
 from search.space.model import Space
 from search.space.offer import never_varies
 

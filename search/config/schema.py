@@ -22,11 +22,10 @@ from model.config import (
 from search.meter.settings import MeterSection
 from search.record.ledger import CountedPhases
 from search.record.limits import Limits
+from search.sampling.samplers import SamplerSection
 from search.space.canonical import SEARCHABLE
 from search.space.model import Space
 from search.space.parse import parse_space
-
-SAMPLERS = ("tpe", "nsgaii", "random")
 
 
 @dataclass
@@ -75,14 +74,6 @@ class DeviceSection:
 @dataclass
 class ObjectiveSection:
     names: list[str] = field(default_factory=lambda: ["energy_to_target_j", "time_to_target_s"])
-
-
-@dataclass
-class SamplerSection:
-    """`n_startup_trials` are drawn at random before the sampler trusts what it has seen."""
-
-    name: str = "tpe"
-    n_startup_trials: int = 10
 
 
 @dataclass

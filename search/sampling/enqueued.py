@@ -1,11 +1,11 @@
-"""Trials that somebody enqueued with Optuna's own `study.enqueue_trial`: what of them can be run, or why not.
-Pure."""
+"""Trials that somebody enqueued with Optuna's `study.enqueue_trial`: which can be run, and why not. Pure."""
 
 from __future__ import annotations
 
 import difflib
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -16,9 +16,17 @@ from search.space.canonical import plain
 from search.space.model import Entry, Space, holds
 
 
-def asked_for(fixed: Mapping[str, Any], space: Space) -> dict[str, Any]:
-    """The parameters, as the space writes them. Raises ConfigError, with one line, for one that the space
-    does not have or a value that it cannot take."""
+@dataclass(frozen=True)
+class Enqueued:
+    """A trial that waits to be run; `params` are those that it asks for."""
+
+    number: int
+    params: Mapping[str, Any]
+
+
+def checked_params(fixed: Mapping[str, Any], space: Space) -> dict[str, Any]:
+    """The parameters in the types of the space. Raises ConfigError, with one line, for one that the space
+    does not have, or a value that it cannot take."""
     entries = {entry.path: entry for entry in space.entries}
     for path in fixed:
         if path not in entries:
@@ -47,9 +55,9 @@ def _is_same(choice: Any, value: Any) -> bool:
     return isinstance(choice, bool) == isinstance(value, bool) and bool(plain(choice) == plain(value))
 
 
-def whole(params: Mapping[str, Any], space: Space) -> Proposal | None:
-    """The parameters as a point of the space, or None where the sampler has to choose some. Raises
-    ConfigError where they are no point of it."""
+def complete_proposal(params: Mapping[str, Any], space: Space) -> Proposal | None:
+    """The parameters as a point of the space. None where some are missing, which the sampler then chooses.
+    Raises ConfigError where they are no point of it."""
 
     def suggest(path: str, distribution: BaseDistribution) -> Any:
         if path not in params:

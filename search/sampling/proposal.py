@@ -1,7 +1,8 @@
-"""What to try next: a pure function of the finished trials, the study's seed and the place in the sequence.
+"""Which configuration to try next: a pure function of the finished trials, the study's seed and the place in
+the sequence.
 
-A fresh sampler, seeded by (study seed, index), looks at a copy of the history in memory. So an interrupted
-study goes on exactly as it would have, and asking costs no storage. No configuration is proposed twice.
+A new sampler, seeded by (study seed, index), is shown the history in memory. So an interrupted study
+continues exactly as it would have, and proposing reads no storage. No configuration is proposed twice.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial
 
 from model.config import ConfigError, RunConfig
 from model.variants import unrunnable
-from search.config.schema import SamplerSection
+from search.sampling.samplers import SAMPLERS, SamplerSection
 from search.space.canonical import config_key, plain
 from search.space.model import Params, Space, holds
 
@@ -33,27 +34,6 @@ MOST_POINTS = 5_000
 RANDOM_ATTEMPTS = 500
 # The attribute in which Optuna keeps what an enqueued trial asks for.
 FIXED_PARAMS = "fixed_params"
-
-
-def _tpe(section: SamplerSection, seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(n_startup_trials=section.n_startup_trials, multivariate=True, group=True, seed=seed)
-
-
-def _nsgaii(section: SamplerSection, seed: int) -> BaseSampler:
-    return NSGAIISampler(population_size=max(2, section.n_startup_trials), seed=seed)
-
-
-def _random(section: SamplerSection, seed: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
-
-
-SAMPLERS: dict[str, Callable[[SamplerSection, int], BaseSampler]] = {
-    "tpe": _tpe,
-    "nsgaii": _nsgaii,
-    "random": _random,
-}
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from model.data import Corpus
 from search.config.schema import StudyConfig
 from search.errors import UserError
 from search.files.paths import shown
+from search.record.outcome import Role
 from search.record.record import Record
 from search.space.model import Space
 from search.space.paths import differences
 from search.study.mirror import Mirror
-from search.study.recovery import begun_with, known_part
-from search.worker.handle import Hello
+from search.worker.protocol import WorkerInfo
 
 # What a person reads in a glance of what changed.
 CHANGES_SHOWN = 4
@@ -25,7 +25,7 @@ CHANGE_LENGTH = 120
 
 
 def identity(
-    config: StudyConfig, space: Space, corpus: Corpus, validation_tokens: int, hello: Hello
+    config: StudyConfig, space: Space, corpus: Corpus, validation_tokens: int, info: WorkerInfo
 ) -> dict[str, Any]:
     """As plain JSON values."""
     facts = {
@@ -39,11 +39,11 @@ def identity(
         "tokenizer": corpus.tokenizer,
         "validation_tokens": validation_tokens,
         "meter": {
-            "name": hello.meter.name,
+            "name": info.meter.name,
             "counted_phases": config.counted_phases.value,
-            "settings": dict(hello.meter.settings),
+            "settings": dict(info.meter.settings),
         },
-        "device": {"uuid": hello.hardware["device_uuid"], "name": hello.hardware["device"]},
+        "device": {"uuid": info.hardware["device_uuid"], "name": info.hardware["device"]},
         "threads": config.device.threads,
     }
     plain: dict[str, Any] = json.loads(json.dumps(facts))
@@ -82,6 +82,44 @@ def check_storage(mirror: Mirror, records: Sequence[Record], path: Path) -> None
             f"{shown(path)} holds no runs, and {mirror.place} {trials} of study {mirror.name!r}; put the "
             "file back, or type study.name=OTHER for a new study"
         )
+
+
+def begun_with(record: Record) -> dict[str, Any]:
+    """What a record says of its study's identity; parts that it does not know are left out."""
+    data, hardware = record.provenance.get("data", {}), record.provenance.get("hardware", {})
+    meter = record.meter
+    facts: dict[str, Any] = {
+        "meter": {
+            "name": meter.name,
+            "counted_phases": record.counted_phases.value,
+            "settings": dict(meter.settings),
+        },
+    }
+    if record.role is not Role.TARGET:
+        facts["target_loss"] = record.target_loss
+    for name, key in (("data_sha256", "sha256"), ("tokenizer", "tokenizer")):
+        if key in data:
+            facts[name] = data[key]
+    if "validation_tokens" in data:
+        facts["validation_tokens"] = data["validation_tokens"]
+    if "device_uuid" in hardware:
+        facts["device"] = {"uuid": hardware["device_uuid"], "name": hardware.get("device")}
+    if record.spent:
+        facts["objectives"] = list(record.spent)
+    if record.role is Role.BASELINE:
+        facts["baseline"] = {key: value for key, value in record.config.items() if key != "seed"}
+    return facts
+
+
+def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Of our identity what the other one says something about."""
+    return {
+        key: known_part(value, theirs[key])
+        if isinstance(value, Mapping) and isinstance(theirs[key], Mapping)
+        else value
+        for key, value in ours.items()
+        if key in theirs
+    }
 
 
 def _refuse_changes(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

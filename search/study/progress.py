@@ -25,7 +25,7 @@ from search.report import words
 from search.report.advice import what_next
 from search.report.console import cost_line, front_table
 from search.run.request import RunRequest
-from search.worker.handle import Hello
+from search.worker.protocol import WorkerInfo
 
 LARGE_BYTES = 20_000_000
 PATIENCE_S = 3.0  # after so long, people wonder
@@ -99,11 +99,11 @@ class Watcher:
                 "(more train.max_steps, a larger model)"
             )
 
-    def ready(self, hello: Hello, left_out: Sequence[str]) -> None:
-        meter = hello.meter
-        idle = "" if hello.idle_power_w is None else f"; idle {hello.idle_power_w:.1f} W"
+    def ready(self, info: WorkerInfo, left_out: Sequence[str]) -> None:
+        meter = info.meter
+        idle = "" if info.idle_power_w is None else f"; idle {info.idle_power_w:.1f} W"
         self.say(
-            f"{escape(str(hello.hardware['device']))}, meter {escape(meter.name)} "
+            f"{escape(str(info.hardware['device']))}, meter {escape(meter.name)} "
             f"([bold]{meter.kind.value}[/]{idle}): {escape(meter.chosen_because)}"
         )
         for line in left_out:
@@ -194,7 +194,7 @@ class Watcher:
         self.say(f"[red]the baseline has no result, so nothing can be compared:[/] {escape(record.reason)}")
 
     def report(self, folder: Path, page: Path) -> None:
-        """The end of a sitting: front beside baseline, what the search cost, where the report is."""
+        """At the end: the front beside the baseline, what the search cost, where the report is."""
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         self._console.print(front_table(summary))
         self.say(escape(cost_line(summary)))

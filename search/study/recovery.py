@@ -7,13 +7,11 @@ somebody pressed a button of optuna-dashboard, it is told again or built again.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.record.outcome import Role
 from search.record.record import Record
 from search.sampling.history import RUN_ID, state_of, values_of
 
@@ -21,48 +19,60 @@ NO_NUMBER = -1
 
 
 @dataclass(frozen=True)
-class Plan:
-    """`tell`: finished runs whose trials still count as RUNNING. `fail`: numbers of trials that were left
+class RecoveryPlan:
+    """`cut_off`: the record, still to be written, of the run that was going on when its process died.
+    `tell`: finished runs whose trials still count as RUNNING. `fail`: numbers of trials that were left
     RUNNING and of which nobody knows anything. `rebuild`: why the storage cannot be right, empty where it
     can."""
 
+    cut_off: Record | None = None
     tell: tuple[Record, ...] = ()
     fail: tuple[int, ...] = ()
     rebuild: str = ""
 
 
-def cut_off(partial: Record | None, records: Sequence[Record], gone: Sequence[FrozenTrial]) -> Record | None:
-    """The record of the run that was going on when its process died, or None where none was.
+def recovery_plan(
+    records: Sequence[Record],
+    trials: Sequence[FrozenTrial],
+    abandoned: Collection[int],
+    running: Record | None = None,
+) -> RecoveryPlan:
+    """`trials` as the storage has them; `abandoned`: the numbers of RUNNING ones whose process has ended;
+    `running`: what `running.json` holds. What is told supposes that `cut_off` was recorded first."""
+    cut_off = _cut_off(running, records, [trial for trial in trials if trial.number in abandoned])
+    records = records if cut_off is None else (*records, cut_off)
+    by_number = {record.trial: record for record in records}
+    tell = tuple(by_number[number] for number in sorted(abandoned) if number in by_number)
+    fail = tuple(number for number in sorted(abandoned) if number not in by_number)
+    return RecoveryPlan(cut_off, tell, fail, disagreement(records, trials, abandoned))
 
-    `partial` is its latest state. It has no number yet where the process died before it learnt it: it is
-    then that of the trial which carries the run's name, or of the only one that nobody knows.
+
+def _cut_off(
+    running: Record | None, records: Sequence[Record], abandoned: Sequence[FrozenTrial]
+) -> Record | None:
+    """`running` as the record of an interrupted run, or None where that run is recorded or left no trace.
+
+    It has no number yet where its process died before the trial existed, or before it learnt the number: it
+    is then that of the abandoned trial which carries the run's name, or of the only one without a name.
     """
-    if partial is None or partial.run_id in {record.run_id for record in records}:
+    if running is None or running.run_id in {record.run_id for record in records}:
         return None
     taken = {record.trial for record in records}
-    number = partial.trial
+    number = running.trial
     if number == NO_NUMBER:
-        unknown = [trial for trial in gone if trial.number not in taken]
-        named = [trial for trial in unknown if trial.user_attrs.get(RUN_ID) == partial.run_id]
+        unknown = [trial for trial in abandoned if trial.number not in taken]
+        named = [trial for trial in unknown if trial.user_attrs.get(RUN_ID) == running.run_id]
         candidates = named or [trial for trial in unknown if RUN_ID not in trial.user_attrs]
         if len(candidates) != 1:
             return None
         number = candidates[0].number
     if number in taken:
         number = next_number(records)
-    return replace(partial, trial=number, interrupted=True)
+    return replace(running, trial=number, interrupted=True)
 
 
 def next_number(records: Sequence[Record]) -> int:
     return max((record.trial for record in records), default=-1) + 1
-
-
-def plan(records: Sequence[Record], trials: Sequence[FrozenTrial], gone: Collection[int]) -> Plan:
-    """`trials` as the storage has them; `gone`: the numbers of RUNNING ones whose process has ended."""
-    by_number = {record.trial: record for record in records}
-    tell = tuple(by_number[number] for number in sorted(gone) if number in by_number)
-    fail = tuple(number for number in sorted(gone) if number not in by_number)
-    return Plan(tell, fail, disagreement(records, trials, gone))
 
 
 def disagreement(
@@ -137,44 +147,6 @@ def layout(records: Sequence[Record], trials: Sequence[FrozenTrial]) -> list[Rec
         by_number.get(number) or failed.get(number) for number in range(end)
     ]
     return [*numbered, *waiting]
-
-
-def begun_with(record: Record) -> dict[str, Any]:
-    """What a record says of its study's identity; parts that it does not know are left out."""
-    data, hardware = record.provenance.get("data", {}), record.provenance.get("hardware", {})
-    meter = record.meter
-    facts: dict[str, Any] = {
-        "meter": {
-            "name": meter.name,
-            "counted_phases": record.counted_phases.value,
-            "settings": dict(meter.settings),
-        },
-    }
-    if record.role is not Role.TARGET:
-        facts["target_loss"] = record.target_loss
-    for name, key in (("data_sha256", "sha256"), ("tokenizer", "tokenizer")):
-        if key in data:
-            facts[name] = data[key]
-    if "validation_tokens" in data:
-        facts["validation_tokens"] = data["validation_tokens"]
-    if "device_uuid" in hardware:
-        facts["device"] = {"uuid": hardware["device_uuid"], "name": hardware.get("device")}
-    if record.spent:
-        facts["objectives"] = list(record.spent)
-    if record.role is Role.BASELINE:
-        facts["baseline"] = {key: value for key, value in record.config.items() if key != "seed"}
-    return facts
-
-
-def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Of our identity what the other one says something about."""
-    return {
-        key: known_part(value, theirs[key])
-        if isinstance(value, Mapping) and isinstance(theirs[key], Mapping)
-        else value
-        for key, value in ours.items()
-        if key in theirs
-    }
 
 
 def _trials(numbers: Sequence[int]) -> str:

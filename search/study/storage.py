@@ -34,6 +34,8 @@ from search.files.whole_file import naming
 
 HEARTBEAT_S = 10
 GRACE_S = 60
+# User attributes: of a study, what it was begun with; of a trial, which process runs it.
+IDENTITY = "identity"
 _OWNER = "owner"
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from model.config import ConfigError
 from search.config.study_files import yaml_problem
+from search.files.paths import absolute
 
 PARTS = (
     "model",
@@ -23,6 +25,22 @@ PARTS = (
     "device",
     "meter",
 )
+
+
+def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
+    """The recipe over the defaults, and the command line's own assignments over both."""
+    if composed.recipe is None:
+        return composed
+    recipe = read_recipe(absolute(composed.recipe))
+    typed = [text for text in overrides if not text.lstrip("+").startswith(("recipe=", "study="))]
+    merged = OmegaConf.merge(composed, OmegaConf.create(recipe))
+    assert isinstance(merged, DictConfig)
+    with open_dict(merged):
+        for text in typed:
+            path = text.lstrip("+").partition("=")[0]
+            if "/" not in path and OmegaConf.select(merged, path) is not None:
+                OmegaConf.update(merged, path, OmegaConf.select(composed, path))
+    return merged
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

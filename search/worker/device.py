@@ -20,10 +20,7 @@ from model.variants import Capabilities, find_compiler, find_modules
 from search.config.schema import DeviceSection
 from search.errors import USAGE_ERROR
 from search.meter.base import MeterSpec
-from search.worker.locks import DeviceBusy, exclusive
 from search.worker.memory import CpuPeak, CudaPeak, PeakMemory
-
-__all__ = ["Device", "DeviceBusy", "cpu_name", "exclusive", "locks", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class Device:
         return described
 
 
-def locks(device: Device, meters: Iterable[MeterSpec]) -> frozenset[str]:
+def lock_names(device: Device, meters: Iterable[MeterSpec]) -> frozenset[str]:
     """What a run must hold: the device that trains, and each that a meter reads. Packages and cores are one
     machine's CPU."""
     read = {name for spec in meters for name in spec.devices}
@@ -150,8 +147,8 @@ def cpu_name() -> str:
 
 
 def main() -> int:
-    """`python -m search.device`: whether there is the device that standard input asks for, as JSON; if not,
-    why."""
+    """`python -m search.worker.device`: whether there is the device that standard input asks for, as JSON.
+    If not, why."""
     try:
         resolve(DeviceSection(**json.load(sys.stdin)))
     except ConfigError as error:

@@ -1,5 +1,4 @@
-"""The parent's handle on the process that trains: start it, give it a run, hear of it, replace it when it
-dies.
+"""The parent's handle on the process that trains: start it, give it runs, replace it when it dies.
 
 This side imports no torch. A worker that dies or hangs past its limit costs one trial, not the study.
 """
@@ -12,26 +11,37 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from model.variants import Capabilities, compiles
+from model.variants import compiles
 from search.config.schema import DeviceSection
 from search.console import signals
 from search.errors import USAGE_ERROR, UserError
 from search.files.paths import root
 from search.own_packages import python_like_this
 from search.record.flags import Flag
-from search.record.meter_info import Kind, MeterInfo
 from search.record.record import Record
 from search.run.record_builder import unmetered_record
 from search.run.request import RunRequest
 from search.worker.fresh_caches import FreshCaches
+from search.worker.protocol import (
+    Event,
+    Failed,
+    Finished,
+    ProgressReport,
+    Ready,
+    Refused,
+    Waiting,
+    WorkerInfo,
+    WorkerSetup,
+    event_from_dict,
+)
 
 START_LIMIT_S = 300.0
 STOP_LIMIT_S = 10.0
@@ -41,78 +51,38 @@ PIECE_S = 1.0
 OURS_MAY_FOLLOW_S = 1.0
 
 
-@dataclass(frozen=True)
-class StationSetup:
-    """What a station is opened with: plain values, from a checked configuration."""
-
-    study: str
-    data: Mapping[str, Any]
-    data_sha256: str
-    device: Mapping[str, Any]
-    meter: Mapping[str, Any]
-    cache_dir: str
-
-
-@dataclass(frozen=True)
-class Hello:
-    """What a worker says of itself when it is ready."""
-
-    capabilities: Capabilities
-    meter: MeterInfo
-    hardware: Mapping[str, Any]
-    software: Mapping[str, Any]
-    idle_power_w: float | None
-
-    @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> Hello:
-        meter = data["meter"] | {"kind": Kind(data["meter"]["kind"])}
-        return Hello(
-            capabilities=Capabilities(**data["capabilities"]),
-            meter=MeterInfo(**meter),
-            hardware=data["hardware"],
-            software=data["software"],
-            idle_power_w=data["idle_power_w"],
-        )
-
-
 class Worker:
     """One device's process, of the parent's process group: what ends the group ends it too.
 
     `log` gets whatever it prints; `hang_s` is the longest silence during a run."""
 
-    def __init__(self, setup: StationSetup, log: Path, hang_s: float) -> None:
+    def __init__(self, setup: WorkerSetup, log: Path, hang_s: float) -> None:
         self._setup = setup
         self._log = log
         self._hang_s = hang_s
         self._process: subprocess.Popen[str] | None = None
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._hello: Hello | None = None
+        self._info: WorkerInfo | None = None
         self._caches: FreshCaches | None = None
         self._cached_at_start: frozenset[str] = frozenset()
 
-    def start(self) -> Hello:
-        """Start the process where none runs; returns what it says of itself. Raises UserError if it
-        refuses."""
-        if self._process is not None and self._hello is not None:
-            return self._hello
+    def start(self) -> WorkerInfo:
+        """Start the process where none runs; returns what it has opened. Raises UserError if it refuses."""
+        if self._process is not None and self._info is not None:
+            return self._info
         self._spawn()
-        self._send(asdict(self._setup))
-        event = self._next(START_LIMIT_S)
+        self._send(self._setup.to_line())
+        event = self._next_event(START_LIMIT_S)
         if event is None:
-            status = self._status()
+            raise UserError(self._why_it_did_not_start())
+        if isinstance(event, Refused):
             self.kill()
-            if status is not None and status < 0:
-                if signals.from_outside(-status):
-                    time.sleep(OURS_MAY_FOLLOW_S)
-                raise UserError(f"the worker process was ended by {signals.name(-status)} while it started")
-            raise UserError(f"the worker process did not start: {self._last_words()}")
-        if event["event"] == "refused":
-            self.kill()
-            raise UserError(event["message"])
-        self._hello = Hello.from_dict(event["hello"])
+            raise UserError(event.message)
+        assert isinstance(event, Ready)
         assert self._caches is not None
+        self._info = event.info
         self._cached_at_start = self._caches.contents()
-        return self._hello
+        return event.info
 
     def run(
         self,
@@ -122,26 +92,25 @@ class Worker:
     ) -> Record:
         """One run to its end. Never raises for the run: a lost worker gives a CRASHED record with what is
         known."""
-        hello = self.start()
+        info = self.start()
         last: Record | None = None
         with suppress(OSError):  # it died between runs: the missing event will say so
-            self._send(asdict(request))
+            self._send(json.dumps(asdict(request)))
         while True:
-            event = self._next(self._hang_s, on_wait)
-            if event is None:
-                return self._lost(request, hello, last)
-            if event["event"] == "progress":
-                last = Record.from_dict(event["record"])
-                on_progress(last)
-            elif event["event"] == "waiting":
-                on_wait(event["what"])
-            elif event["event"] == "failed":
-                return unmetered_record(request, hello.meter, event["message"])
-            else:
-                record = Record.from_dict(event["record"])
-                if compiles(request.run_config()) or self._compiled_something() or event["worn"]:
-                    self.stop()  # the next run must find neither a warm compiler nor the memory of this one
-                return record
+            match self._next_event(self._hang_s, on_wait):
+                case ProgressReport(record):
+                    last = record
+                    on_progress(record)
+                case Waiting(what):
+                    on_wait(what)
+                case Failed(message):
+                    return unmetered_record(request, info.meter, message)
+                case Finished(record, worn):
+                    if compiles(request.run_config()) or self._compiled_something() or worn:
+                        self.stop()  # the next run must find neither a warm compiler nor this one's memory
+                    return record
+                case _:
+                    return self._record_of_lost_run(request, info, last)
 
     def stop(self) -> None:
         """End the process in good order; it has nothing to lose between runs."""
@@ -156,7 +125,7 @@ class Worker:
 
     def kill(self) -> None:
         """End the process and all that it started, now."""
-        process, self._process, self._hello = self._process, None, None
+        process, self._process, self._info = self._process, None, None
         caches, self._caches = self._caches, None
         if process is not None:
             with suppress(psutil.NoSuchProcess):
@@ -172,7 +141,7 @@ class Worker:
             caches.remove()
 
     def _spawn(self) -> None:
-        threads = str(self._setup.device["threads"])
+        threads = str(self._setup.device.threads)
         self._events = queue.Queue()
         self._caches = FreshCaches.make()
         command, path = python_like_this("search.worker.process")
@@ -190,21 +159,19 @@ class Worker:
                 | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
                 | dict(self._caches.environment),
             )
-        threading.Thread(target=_pump, args=(self._process, self._events), daemon=True).start()
+        threading.Thread(target=_read_events, args=(self._process, self._events), daemon=True).start()
 
     def _compiled_something(self) -> bool:
         """Whether kernels were built on first use, as Triton's are: the next run would find them built."""
         return self._caches is not None and self._caches.contents() != self._cached_at_start
 
-    def _send(self, body: Mapping[str, Any]) -> None:
+    def _send(self, line: str) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(body) + "\n")
+        self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
-    def _next(
-        self, limit_s: float, on_wait: Callable[[str], None] = lambda what: None
-    ) -> dict[str, Any] | None:
+    def _next_event(self, limit_s: float, on_wait: Callable[[str], None] = lambda what: None) -> Event | None:
         """The next event; None where the process has ended or was silent for too long.
 
         Time in which it could not speak does not count: while it is stopped, and while this process was (a
@@ -215,7 +182,8 @@ class Worker:
             piece_s = min(PIECE_S, limit_s - silent_s)
             began_s = time.monotonic()
             with suppress(queue.Empty):
-                return self._events.get(timeout=piece_s)
+                body = self._events.get(timeout=piece_s)
+                return None if body is None else event_from_dict(body)
             silent_s += piece_s
             if time.monotonic() - began_s > piece_s + PIECE_S:
                 silent_s = 0.0
@@ -240,6 +208,15 @@ class Worker:
             return self._process.wait(1.0)
         return None
 
+    def _why_it_did_not_start(self) -> str:
+        status = self._status()
+        self.kill()
+        if status is not None and status < 0:
+            if signals.from_outside(-status):
+                time.sleep(OURS_MAY_FOLLOW_S)
+            return f"the worker process was ended by {signals.name(-status)} while it started"
+        return f"the worker process did not start: {self._last_words()}"
+
     def _last_words(self) -> str:
         """The last line that it printed."""
         lines = (
@@ -247,33 +224,33 @@ class Worker:
         )
         return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it printed nothing")
 
-    def _lost(self, request: RunRequest, hello: Hello, last: Record | None) -> Record:
+    def _record_of_lost_run(self, request: RunRequest, info: WorkerInfo, last: Record | None) -> Record:
         status = self._status()
         self.kill()
         if status is None:
             reason = f"the worker said nothing for {self._hang_s:g} s and was ended"
         elif status < 0:
-            return self._ended_by(-status, request, hello, last)
+            return self._ended_by(-status, request, info, last)
         else:
             reason = f"the worker ended with status {status}: {self._last_words()}"
-        return _partial(request, hello, last, reason, interrupted=False)
+        return _partial(request, info, last, reason, interrupted=False)
 
-    def _ended_by(self, number: int, request: RunRequest, hello: Hello, last: Record | None) -> Record:
+    def _ended_by(self, number: int, request: RunRequest, info: WorkerInfo, last: Record | None) -> Record:
         if signals.from_outside(number):
             time.sleep(OURS_MAY_FOLLOW_S)
             reason = f"the worker was ended from outside by {signals.name(number)}"
-            return _partial(request, hello, last, reason, interrupted=True)
+            return _partial(request, info, last, reason, interrupted=True)
         memory = " (out of memory?)" if signals.name(number) == "SIGKILL" else ""
         reason = f"the worker was killed by {signals.name(number)}{memory}"
-        return _partial(request, hello, last, reason, interrupted=False)
+        return _partial(request, info, last, reason, interrupted=False)
 
 
 def _partial(
-    request: RunRequest, hello: Hello, last: Record | None, reason: str, interrupted: bool
+    request: RunRequest, info: WorkerInfo, last: Record | None, reason: str, interrupted: bool
 ) -> Record:
     """What is known of a run whose worker was lost."""
     if last is None:
-        return unmetered_record(request, hello.meter, reason, interrupted)
+        return unmetered_record(request, info.meter, reason, interrupted)
     flags = (*last.flags, Flag.ENERGY_UNTIL_LAST_REPORT)
     return replace(last, reason=reason, interrupted=interrupted, flags=flags)
 
@@ -291,7 +268,7 @@ def check_device(section: DeviceSection) -> None:
         raise UserError(asked.stdout.strip())
 
 
-def _pump(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None]) -> None:
+def _read_events(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None]) -> None:
     assert process.stdout is not None
     with process.stdout:
         for line in process.stdout:

@@ -49,7 +49,7 @@ def check_usable(lock_names: Collection[str]) -> None:
     """Raises UserError where one of these locks could not be taken by anybody, before a run would find it."""
     for name in lock_names:
         path = lock_folder() / f"{name}.lock"
-        with _in_words(path):
+        with _naming_lock(path):
             os.close(_open(path))
 
 
@@ -60,15 +60,15 @@ def lock_folder(places: Collection[Path] = PLACES) -> Path:
         folder = Path(named)
         if not folder.is_absolute():  # each folder that somebody types in would have locks of its own
             raise UserError(f"{VARIABLE}={named} must be a whole path; type {VARIABLE}={folder.absolute()}")
-        with _in_words(folder):
+        with _naming_lock(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
-    place = next((place for place in places if _is_for_all(place)), None)
+    place = next((place for place in places if _is_writable_by_all(place)), None)
     if place is None:
         tried = ", ".join(map(str, places))
         raise UserError(f"no folder that all users may write to (tried {tried}); set {VARIABLE} to a folder")
     folder = place / "joulesearch"
-    with _in_words(folder):
+    with _naming_lock(folder):
         with suppress(FileExistsError):
             folder.mkdir()
         found = folder.lstat()
@@ -79,7 +79,7 @@ def lock_folder(places: Collection[Path] = PLACES) -> Path:
     return folder
 
 
-def _is_for_all(place: Path) -> bool:
+def _is_writable_by_all(place: Path) -> bool:
     try:
         mode = place.stat().st_mode
     except OSError:
@@ -92,21 +92,21 @@ def _held(name: str, holder: str, wait: bool, on_wait: Callable[[str], None]) ->
     """Hold one device. While another holds it, `on_wait` is told so every few seconds."""
     folder = lock_folder()
     path = folder / f"{name}.lock"
-    with _in_words(path):
+    with _naming_lock(path):
         lock = _open(path)
     mine = folder / f"{name}.{os.getuid()}.holder"
     try:
         told_s = float("-inf")
-        while not _try(lock):
+        while not _lock_now(lock):
             if not wait:
                 raise DeviceBusy(
-                    f"{name} is held by {_who(folder, name)}; end that first, or type device.wait=true"
+                    f"{name} is held by {_holder_of(folder, name)}; end that first, or type device.wait=true"
                 )
             if time.monotonic() - told_s >= TELL_EVERY_S:
                 told_s = time.monotonic()
-                on_wait(f"the device {name}, which {_who(folder, name)} holds")
+                on_wait(f"the device {name}, which {_holder_of(folder, name)} holds")
             time.sleep(TRY_EVERY_S)
-        _note(mine, holder)
+        _write_holder(mine, holder)
         yield
         with suppress(OSError):
             mine.unlink()
@@ -131,7 +131,7 @@ def _open(path: Path) -> int:
         os.umask(before)
 
 
-def _try(lock: int) -> bool:
+def _lock_now(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -139,7 +139,7 @@ def _try(lock: int) -> bool:
     return True
 
 
-def _note(path: Path, holder: str) -> None:
+def _write_holder(path: Path, holder: str) -> None:
     """For this user's eyes. What cannot be noted costs only the name."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
@@ -147,7 +147,7 @@ def _note(path: Path, holder: str) -> None:
             file.write(holder)
 
 
-def _who(folder: Path, name: str) -> str:
+def _holder_of(folder: Path, name: str) -> str:
     """The latest to have noted it. One that was killed leaves its note, which the next holder's outdates."""
     notes = []
     for path in folder.glob(f"{name}.*.holder"):
@@ -165,7 +165,7 @@ def _who(folder: Path, name: str) -> str:
 
 
 @contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def _naming_lock(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -30,7 +30,7 @@ LEFT_OVER = 0.02
 
 
 def release_free_memory() -> bool:
-    """Give back what nobody uses; False where the C library cannot."""
+    """Return unused memory to the system; False where the C library cannot."""
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)
@@ -40,7 +40,7 @@ def release_free_memory() -> bool:
 
 
 def unmap_pages(arrays: Sequence[npt.NDArray[np.generic]]) -> None:
-    """Forget which pages of mapped files were read; the next look maps them anew."""
+    """Forget which pages of mapped files were read; reading one maps it again."""
     for array in arrays:
         mapped = _mapping(array)
         if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
@@ -63,7 +63,7 @@ def resident_bytes(key: str, status: Path = STATUS) -> int | None:
 
 
 class PeakMemory(Protocol):
-    """What a run asks. `worn`: so much is left over from runs before that the next wants a new process."""
+    """The peak memory of a run. `worn`: runs before left so much behind that the next wants a new process."""
 
     worn: bool
 

@@ -1,8 +1,8 @@
 """The process that trains: one device, one meter, one data set; runs one after another.
 
-`python -m search.station` speaks JSON lines: requests on standard input, events on standard output. The
-parent (see `search.worker.handle`) never touches the accelerator. `search.train` uses a `Station` in its own
-process.
+`python -m search.worker.process` reads requests on standard input and writes events on standard output (see
+`search.worker.protocol`). The parent (see `search.worker.handle`) never touches the accelerator.
+`search.train` uses a `DeviceWorker` in its own process.
 """
 
 from __future__ import annotations
@@ -13,27 +13,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from model.compiling import import_compiler
-from model.config import DataConfig, RunConfig
+from model.config import RunConfig
 from model.data import load
 from model.data.corpus import Corpus
 from model.gpt import count_parameters
 from model.train import NextEvaluation, train
 from model.variants import compiles
-from search.config.schema import DeviceSection
 from search.energy.account import mean_power_w
 from search.errors import ONE_LINE, UserError
 from search.files.provenance import software
 from search.meter.base import Meter
 from search.meter.choose import ChosenMeter, choose
-from search.meter.settings import MeterSection, RooflineSection
 from search.record.flags import Flag
 from search.record.meter_info import MeterInfo
 from search.record.outcome import Outcome
@@ -46,20 +43,31 @@ from search.run.request import RunRequest
 from search.run.state import RunState
 from search.run.stopping import Ending
 from search.run.temperature_band import Band, next_step
-from search.worker.device import Device, exclusive, locks, resolve
-from search.worker.handle import StationSetup
-from search.worker.locks import check_usable
+from search.worker.device import Device, lock_names, resolve
+from search.worker.locks import check_usable, exclusive
 from search.worker.memory import PeakMemory
+from search.worker.protocol import (
+    Event,
+    Failed,
+    Finished,
+    ProgressReport,
+    Ready,
+    Refused,
+    Waiting,
+    WorkerInfo,
+    WorkerSetup,
+    event_to_line,
+)
 
 # A progress event carries the whole record so far; it is sent at most so often.
 REPORT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
-class Station:
-    """An opened device with its meter and data. `hello` is what the parent needs to know of it."""
+class DeviceWorker:
+    """An opened device with its meter and data."""
 
-    setup: StationSetup
+    setup: WorkerSetup
     device: Device
     meters: tuple[ChosenMeter, ...]
     corpus: Corpus
@@ -67,38 +75,37 @@ class Station:
     memory: PeakMemory
 
     @staticmethod
-    def open(setup: StationSetup) -> Station:
+    def open(setup: WorkerSetup) -> DeviceWorker:
         """Raises what `ONE_LINE` lists where the device, the meter or the data cannot be had."""
-        device = resolve(DeviceSection(**setup.device))
-        section = meter_section(setup.meter)
+        device, section = resolve(setup.device), setup.meter
         meters = choose(section, device)
-        held = locks(device, [one.meter.spec for one in meters])
+        held = lock_names(device, [one.meter.spec for one in meters])
         check_usable(held)
-        if not setup.device["wait"]:
+        if not setup.device.wait:
             with exclusive(held, _holder(setup.study), wait=False):
                 pass  # they are free now; each run holds them for itself
-        corpus = load(DataConfig(**setup.data), Path(setup.cache_dir))
+        corpus = load(setup.data, Path(setup.cache_dir))
         if corpus.sha256 != setup.data_sha256:
             raise UserError(
                 f"the text of data={corpus.name} changed since the study was begun; type study.name=OTHER"
             )
         _warm_up(device, corpus)
         idle_w = _idle_power_w(meters[0].meter, section.idle_s)
-        return Station(setup, device, meters, corpus, idle_w, device.memory(corpus))
+        return DeviceWorker(setup, device, meters, corpus, idle_w, device.memory(corpus))
 
     @property
     def meter(self) -> MeterInfo:
         """The one that ranks."""
         return self.meters[0].info
 
-    def hello(self) -> dict[str, Any]:
-        return {
-            "capabilities": asdict(self.device.capabilities()),
-            "meter": asdict(self.meter),
-            "hardware": self.device.describe(),
-            "software": software() | {"torch": torch.__version__},
-            "idle_power_w": self.idle_power_w,
-        }
+    def info(self) -> WorkerInfo:
+        return WorkerInfo(
+            capabilities=self.device.capabilities(),
+            meter=self.meter,
+            hardware=self.device.describe(),
+            software=software() | {"torch": torch.__version__},
+            idle_power_w=self.idle_power_w,
+        )
 
     def run(
         self,
@@ -118,9 +125,9 @@ class Station:
             next_evaluation(config, request.target_loss, self.corpus),
             request.target_loss,
         )
-        wait = bool(self.setup.device["wait"])
+        wait = self.setup.device.wait
         specs = [one.meter.spec for one in self.meters]
-        with exclusive(locks(self.device, specs), _holder(request.study), wait, on_wait):
+        with exclusive(lock_names(self.device, specs), _holder(request.study), wait, on_wait):
             flags = self._into_band(on_wait)
             self.memory.reset()
             return execute(
@@ -137,7 +144,7 @@ class Station:
 
     def _into_band(self, on_wait: Callable[[str], None]) -> tuple[Flag, ...]:
         """Cool or warm the device to where every run starts from; flags where it does not get there."""
-        section = DeviceSection(**self.setup.device)
+        section = self.setup.device
         if section.temperature_band_c is None:
             return ()
         low_c, high_c = section.temperature_band_c
@@ -152,11 +159,6 @@ class Station:
                 self.device.work(1.0)
             else:
                 time.sleep(1.0)
-
-
-def meter_section(values: Mapping[str, Any]) -> MeterSection:
-    """From the plain values that crossed to this process."""
-    return MeterSection(**{**values, "roofline": RooflineSection(**values["roofline"])})
 
 
 def _holder(study: str) -> str:
@@ -204,18 +206,18 @@ def main() -> None:
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not look like an event
 
-    def send(kind: str, **body: Any) -> None:
-        print(json.dumps({"event": kind, **body}), file=events, flush=True)
+    def send(event: Event) -> None:
+        print(event_to_line(event), file=events, flush=True)
 
     try:
-        station = Station.open(StationSetup(**json.loads(sys.stdin.readline())))
+        worker = DeviceWorker.open(WorkerSetup.from_line(sys.stdin.readline()))
     except ONE_LINE as error:
-        send("refused", message=str(error))
+        send(Refused(str(error)))
         return
-    send("ready", hello=station.hello())
+    send(Ready(worker.info()))
     try:
         for line in sys.stdin:
-            _serve(station, RunRequest.from_dict(json.loads(line)), send)
+            _serve(worker, RunRequest.from_dict(json.loads(line)), send)
     except BrokenPipeError:  # the parent is gone, and nobody is left to train for
         os._exit(1)
 
@@ -230,7 +232,7 @@ def _die_with_parent() -> None:
             os._exit(1)
 
 
-def _serve(station: Station, request: RunRequest, send: Callable[..., None]) -> None:
+def _serve(worker: DeviceWorker, request: RunRequest, send: Callable[[Event], None]) -> None:
     last_s = 0.0
 
     def report(state: RunState) -> None:
@@ -239,17 +241,17 @@ def _serve(station: Station, request: RunRequest, send: Callable[..., None]) -> 
         if now - last_s >= REPORT_EVERY_S or state.progress.loss is not None or last_s == 0.0:
             last_s = now
             partial = to_record(state, Ending(Outcome.CRASHED, INTERRUPTED), interrupted=True)
-            send("progress", record=partial.to_dict())
+            send(ProgressReport(partial))
 
     try:
-        record = station.run(request, report, lambda what: send("waiting", what=what))
+        record = worker.run(request, report, lambda what: send(Waiting(what)))
     except BrokenPipeError:
         raise
     except Exception as error:
-        send("failed", message=one_line(error))
+        send(Failed(one_line(error)))
         return
-    station.memory.reset()
-    send("result", record=record.to_dict(), worn=station.memory.worn)
+    worker.memory.reset()
+    send(Finished(record, worker.memory.worn))
 
 
 if __name__ == "__main__":

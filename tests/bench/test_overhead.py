@@ -33,8 +33,8 @@ from search.run.record_builder import to_record
 from search.run.request import RunRequest
 from search.run.state import RunState
 from search.run.stopping import Ending
-from search.worker.handle import StationSetup
-from search.worker.process import REPORT_EVERY_S, Station, next_evaluation
+from search.worker.process import REPORT_EVERY_S, DeviceWorker, next_evaluation
+from search.worker.protocol import WorkerSetup
 
 METER = os.environ.get("JOULESEARCH_BENCH_METER", "cpu_time")
 PAIRS = 16
@@ -54,31 +54,31 @@ pytestmark = pytest.mark.bench
 
 
 @pytest.fixture(scope="module")
-def station() -> Station:
-    setup = StationSetup(
+def worker() -> DeviceWorker:
+    setup = WorkerSetup(
         study="bench",
-        data={"name": "shakespeare", "path": None},
+        data=DataConfig(),
         data_sha256=load(DataConfig(), cache_dir()).sha256,
-        device=asdict(DeviceSection(name="cpu")),
-        meter=asdict(MeterSection(name=METER, idle_s=0.0)),
+        device=DeviceSection(name="cpu"),
+        meter=MeterSection(name=METER, idle_s=0.0),
         cache_dir=str(cache_dir()),
     )
-    return Station.open(setup)
+    return DeviceWorker.open(setup)
 
 
-def training(station: Station) -> Generator[Progress, None, object]:
-    cadence = next_evaluation(CONFIG, TARGET, station.corpus)
-    return train(CONFIG, station.corpus, station.device.torch_device, cadence)
+def training(worker: DeviceWorker) -> Generator[Progress, None, object]:
+    cadence = next_evaluation(CONFIG, TARGET, worker.corpus)
+    return train(CONFIG, worker.corpus, worker.device.torch_device, cadence)
 
 
-def bare_s(station: Station) -> float:
+def bare_s(worker: DeviceWorker) -> float:
     began = time.process_time()
-    for _ in training(station):
+    for _ in training(worker):
         pass
     return time.process_time() - began
 
 
-def metered_s(station: Station, steps: Generator[Progress, None, object], burn: float = 0.0) -> float:
+def metered_s(worker: DeviceWorker, steps: Generator[Progress, None, object], burn: float = 0.0) -> float:
     """Metered as a worker does it: readings, bookkeeping, and a JSON line twice a second.
 
     `burn` adds that share of the run's own time, as an overhead would.
@@ -93,7 +93,7 @@ def metered_s(station: Station, steps: Generator[Progress, None, object], burn: 
         target_loss=TARGET,
         objectives=("energy_to_target_j", "time_to_target_s"),
         counted_phases=CountedPhases.COMPILE_TRAIN,
-        vocab_size=station.corpus.vocab_size,
+        vocab_size=worker.corpus.vocab_size,
     )
     last_s = 0.0
 
@@ -104,7 +104,7 @@ def metered_s(station: Station, steps: Generator[Progress, None, object], burn: 
             json.dumps(to_record(state, Ending(Outcome.CRASHED, ""), interrupted=True).to_dict())
 
     began = time.process_time()
-    execute(request, steps, station.meters, report, pauses=Heartbeat())
+    execute(request, steps, worker.meters, report, pauses=Heartbeat())
     spent = time.process_time() - began
     until = time.process_time() + burn * spent
     while time.process_time() < until:
@@ -126,35 +126,35 @@ def timed(steps: Generator[Progress, None, object], inside: list[float]) -> Gene
         yield progress
 
 
-def share_of_a_run(station: Station, burn: float = 0.0) -> float:
+def share_of_a_run(worker: DeviceWorker, burn: float = 0.0) -> float:
     """Measuring over training, exact within one run: what is not inside the training. Median of five."""
     shares = []
     for _ in range(5):
         inside = [0.0]
-        total = metered_s(station, timed(training(station), inside), burn)
+        total = metered_s(worker, timed(training(worker), inside), burn)
         shares.append((total - inside[0]) / inside[0])
     print(f"\n{METER}, {burn:.0%} added: measuring / training {[f'{share:.3%}' for share in sorted(shares)]}")
     return median(shares)
 
 
-def test_metering_takes_under_half_a_percent_and_one_percent_more_would_show(station: Station) -> None:
-    metered_s(station, training(station))
-    assert share_of_a_run(station) < LIMIT
-    assert share_of_a_run(station, burn=0.01) > 2 * LIMIT
+def test_metering_takes_under_half_a_percent_and_one_percent_more_would_show(worker: DeviceWorker) -> None:
+    metered_s(worker, training(worker))
+    assert share_of_a_run(worker) < LIMIT
+    assert share_of_a_run(worker, burn=0.01) > 2 * LIMIT
 
 
-def test_metered_against_bare_interleaved(station: Station) -> None:
+def test_metered_against_bare_interleaved(worker: DeviceWorker) -> None:
     """The ratio of whole runs, for what the other benchmark cannot see, such as colder caches.
 
     On a virtual machine its own error is larger than the limit; it only refuses what is plainly above.
     """
-    bare_s(station)
+    bare_s(worker)
     ratios = []
     for pair in range(PAIRS):
         if pair % 2:
-            without, with_meter = bare_s(station), metered_s(station, training(station))
+            without, with_meter = bare_s(worker), metered_s(worker, training(worker))
         else:
-            with_meter, without = metered_s(station, training(station)), bare_s(station)
+            with_meter, without = metered_s(worker, training(worker)), bare_s(worker)
         ratios.append(math.log(with_meter / without))
     error = stdev(ratios) / math.sqrt(PAIRS)
     print(f"\nmetered / bare: {math.exp(mean(ratios)):.4f} +- {error:.4f} ({PAIRS} interleaved pairs)")

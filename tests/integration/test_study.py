@@ -28,7 +28,7 @@ from search.record.record import Record
 from search.report.csv_columns import documented
 from search.report.schema import summary_schema
 from search.sampling.history import state_of
-from search.worker.device import exclusive
+from search.worker.locks import exclusive
 
 Tiny = Callable[..., list[str]]
 

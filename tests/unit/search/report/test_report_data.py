@@ -406,7 +406,7 @@ def test_a_further_objective_within_its_noise_says_so() -> None:
 
 
 def test_the_row_of_the_run_that_finds_the_target_has_no_target_and_no_gap() -> None:
-    finds = make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
+    finds = make_record(0, role=Role.TARGET, outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
     view = view_of(finds, again(1, 60.0))
     frame = trials_frame(view)
     assert frame["target_loss"].dropna().tolist() == [2.3]

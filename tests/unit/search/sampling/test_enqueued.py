@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import ConfigError
-from search.config.schema import SAMPLERS, SamplerSection, StudyConfig
-from search.sampling.enqueued import asked_for, whole
+from search.config.schema import StudyConfig
+from search.sampling.enqueued import checked_params, complete_proposal
 from search.sampling.proposal import agrees, cannot_run, nothing_runs, propose
+from search.sampling.samplers import SAMPLERS, SamplerSection
 from search.space.canonical import config_key
 from search.space.model import Space
 from search.space.parse import parse_space
@@ -46,16 +47,16 @@ POINT: dict[str, Any] = {
 
 
 def test_a_whole_point_is_run_as_it_was_asked_for() -> None:
-    found = whole(asked_for(POINT, SPACE), SPACE)
+    found = complete_proposal(checked_params(POINT, SPACE), SPACE)
     assert found is not None
     assert found.params == POINT
 
 
 def test_numbers_are_taken_as_the_space_writes_them() -> None:
-    asked = asked_for(POINT | {"model.n_embd": 96.0, "model.n_head": 4.0, "optimizer.lr": 0.01}, SPACE)
+    asked = checked_params(POINT | {"model.n_embd": 96.0, "model.n_head": 4.0, "optimizer.lr": 0.01}, SPACE)
     assert repr(asked["model.n_embd"]) == "96"
     assert repr(asked["model.n_head"]) == "4"
-    found = whole(asked | {"optimizer.weight_decay": 0.1 + 0.2}, SPACE)
+    found = complete_proposal(asked | {"optimizer.weight_decay": 0.1 + 0.2}, SPACE)
     assert found is not None
     assert found.params["optimizer.weight_decay"] == 0.3
 
@@ -81,7 +82,7 @@ def test_numbers_are_taken_as_the_space_writes_them() -> None:
 )
 def test_what_cannot_be_run_is_refused_in_one_line(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        whole(asked_for(POINT | changed, SPACE), SPACE)
+        complete_proposal(checked_params(POINT | changed, SPACE), SPACE)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 

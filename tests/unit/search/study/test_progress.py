@@ -9,7 +9,8 @@ import pytest
 from records_factory import make_record
 from rich.console import Console
 
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.study.progress import Watcher
 
 COUNT = {"parameters": 16_480.0}
@@ -38,9 +39,12 @@ def test_the_kind_of_energy_stands_only_beside_joules(outcome: Outcome) -> None:
 def test_the_live_line_counts_what_the_budget_counts() -> None:
     output = io.StringIO()
     watcher = Watcher(Console(file=output, width=200, force_terminal=True), "demo", 3)
-    records = [make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET), make_record(1, role="baseline")]
+    records = [
+        make_record(0, role=Role.TARGET, outcome=Outcome.OUT_OF_BUDGET),
+        make_record(1, role=Role.BASELINE),
+    ]
     with watcher.watching(records):
-        for record in (make_record(2), make_record(3), make_record(4, role="baseline")):
+        for record in (make_record(2), make_record(3), make_record(4, role=Role.BASELINE)):
             watcher.finished(record)
     assert "3/3" in output.getvalue()
     assert "4/3" not in output.getvalue()

@@ -1,31 +1,24 @@
-"""Plans by which records, storage and running.json agree again, and what Optuna is shown of the records."""
+"""Plans by which records, storage and running.json agree again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from records_factory import make_record
 
 from search.config.schema import StudyConfig
-from search.record.outcome import Outcome, Role
+from search.record.outcome import Outcome
 from search.record.record import Record
-from search.sampling.history import RUN_ID, sampler_history, state_of, stored, user_attrs
+from search.sampling.history import RUN_ID, state_of, stored
 from search.space.parse import parse_space
-from search.study.recovery import (
-    NO_NUMBER,
-    begun_with,
-    cut_off,
-    disagreement,
-    known_part,
-    layout,
-    plan,
-    unrecorded,
-)
+from search.study.recovery import NO_NUMBER, RecoveryPlan, disagreement, layout, recovery_plan, unrecorded
 
-NAMES = ("energy_to_target_j", "time_to_target_s")
 SPACE = parse_space(
     {
         "optimizer.lr": {"type": "float", "low": 0.1, "high": 0.9, "step": 0.1},
@@ -58,49 +51,12 @@ def numbered(number: int, state: TrialState, **fields: Any) -> FrozenTrial:
 
 ALL = [record(number, outcome) for number, outcome in enumerate(Outcome)]
 
-# ---- what samplers learn from
-
-
-def test_samplers_see_every_run_whose_values_can_be_trusted_as_complete_with_what_it_spent() -> None:
-    history = sampler_history(ALL, SPACE, NAMES)
-    seen = [one for one in ALL if one.outcome.completes]
-    assert [trial.state for trial in history] == [TrialState.COMPLETE] * 4
-    for trial, run in zip(history, seen, strict=True):
-        assert trial.values == list(run.spent.values())
-        assert trial.constraints["loss_gap"] == run.loss_gap
-        assert trial.params == dict(run.params)
-        assert trial.distributions == SPACE.distributions(run.params)
-        assert trial.system_attrs["NSGAIISampler:generation"] == 0
-
-
-def test_a_baseline_that_ran_again_is_learnt_from_once() -> None:
-    again = replace(record(5, run_id="again"), params=ALL[0].params, config=ALL[0].config, role=Role.BASELINE)
-    assert len(sampler_history([*ALL, again], SPACE, NAMES)) == 4
-
-
-def test_a_run_outside_the_space_is_learnt_from_without_parameters() -> None:
-    (trial,) = sampler_history([replace(record(0), params={"optimizer.lr": 5.0})], SPACE, NAMES)
-    assert trial.params == {}
-
-
-def test_the_history_does_not_depend_on_how_a_record_was_read() -> None:
-    read = [Record.from_dict(one.to_dict()) for one in ALL]
-    found, wanted = (sampler_history(records, SPACE, NAMES) for records in (read, ALL))
-    for one, other in zip(found, wanted, strict=True):
-        assert (one.params, one.values, one.system_attrs) == (other.params, other.values, other.system_attrs)
-
-
-def test_objectives_are_taken_in_the_studys_order() -> None:
-    swapped = sampler_history(ALL[:1], SPACE, NAMES[::-1])
-    assert swapped[0].values == list(ALL[0].spent.values())[::-1]
-
-
 # ---- where storage and records disagree
 
 
 def test_a_storage_that_was_told_agrees() -> None:
     assert disagreement(ALL, as_stored(ALL)) == ""
-    assert plan(ALL, as_stored(ALL), ()).rebuild == ""
+    assert recovery_plan(ALL, as_stored(ALL), ()) == RecoveryPlan()
 
 
 @pytest.mark.parametrize(
@@ -161,7 +117,7 @@ def test_running_trials_are_told_where_a_record_is_and_failed_where_none_is() ->
     trials = as_stored(ALL)
     trials[2] = numbered(2, TrialState.RUNNING)
     trials.append(numbered(len(ALL), TrialState.RUNNING))
-    found = plan(ALL, trials, {2, len(ALL)})
+    found = recovery_plan(ALL, trials, {2, len(ALL)})
     assert found.tell == (ALL[2],)
     assert found.fail == (len(ALL),)
     assert found.rebuild == ""
@@ -174,15 +130,22 @@ def partial(**fields: Any) -> Record:
     return replace(record(len(ALL), Outcome.CRASHED), **fields)
 
 
+def cut_off(
+    running: Record | None, records: list[Record] = ALL, abandoned: Sequence[FrozenTrial] = ()
+) -> Record | None:
+    trials = [*as_stored(records), *abandoned]
+    return recovery_plan(records, trials, {trial.number for trial in abandoned}, running).cut_off
+
+
 def test_a_run_that_was_cut_off_keeps_its_number() -> None:
-    cut = cut_off(partial(), ALL, ())
+    cut = cut_off(partial())
     assert cut is not None
     assert (cut.trial, cut.interrupted) == (len(ALL), True)
 
 
 def test_a_run_that_is_recorded_was_not_cut_off() -> None:
-    assert cut_off(ALL[2], ALL, ()) is None
-    assert cut_off(None, ALL, ()) is None
+    assert cut_off(ALL[2]) is None
+    assert cut_off(None) is None
 
 
 def test_a_run_without_a_number_takes_that_of_its_trial() -> None:
@@ -190,18 +153,60 @@ def test_a_run_without_a_number_takes_that_of_its_trial() -> None:
     named = numbered(9, TrialState.RUNNING, user_attrs={RUN_ID: begun.run_id})
     other = numbered(8, TrialState.RUNNING, user_attrs={RUN_ID: "other"})
     nameless = numbered(7, TrialState.RUNNING)
-    for gone, number in (([other, named], 9), ([nameless, named], 9), ([nameless, other], 7)):
-        cut = cut_off(begun, ALL, gone)
+    for abandoned, number in (([other, named], 9), ([nameless, named], 9), ([nameless, other], 7)):
+        cut = cut_off(begun, abandoned=abandoned)
         assert cut is not None
         assert cut.trial == number
-    assert cut_off(begun, ALL, ()) is None
-    assert cut_off(begun, ALL, [other]) is None
+    assert cut_off(begun) is None
+    assert cut_off(begun, abandoned=[other]) is None
 
 
 def test_a_number_that_is_taken_is_not_given_twice() -> None:
-    cut = cut_off(partial(trial=2), ALL, ())
+    cut = cut_off(partial(trial=2))
     assert cut is not None
     assert cut.trial == len(ALL)
+
+
+@given(
+    recorded=st.lists(st.sampled_from(Outcome), max_size=6),
+    number=st.sampled_from([NO_NUMBER, 0, 3, 6]),
+    left=st.lists(st.sampled_from(["mine", "another", "nameless"]), max_size=3),
+)
+def test_a_plan_that_was_carried_out_leaves_nothing_to_do(
+    recorded: list[Outcome], number: int, left: list[str]
+) -> None:
+    """Whatever a kill left: records, what `running.json` holds, trials that still count as RUNNING."""
+    records = [record(at, outcome) for at, outcome in enumerate(recorded)]
+    running = replace(record(len(records), Outcome.CRASHED), run_id="mine", trial=number)
+    attrs: dict[str, dict[str, Any]] = {
+        "mine": {RUN_ID: "mine"},
+        "another": {RUN_ID: "another"},
+        "nameless": {},
+    }
+    trials = as_stored(records)
+    for name in left:
+        trials.append(numbered(len(trials), TrialState.RUNNING, user_attrs=attrs[name]))
+    abandoned = set(range(len(records), len(trials)))
+
+    plan = recovery_plan(records, trials, abandoned, running)
+    kept = records if plan.cut_off is None else [*records, plan.cut_off]
+    assert len({one.trial for one in kept}) == len(kept)
+    assert {*(one.trial for one in plan.tell), *plan.fail} == abandoned
+    if plan.rebuild:
+        trials = [one if isinstance(one, FrozenTrial) else stored_at(one) for one in layout(kept, trials)]
+    else:
+        for one in plan.tell:
+            trials[one.trial] = as_stored([replace(one, trial=0)])[0]
+            trials[one.trial].number = one.trial
+        for failed in plan.fail:
+            trials[failed] = numbered(failed, TrialState.FAIL)
+    for at, trial in enumerate(trials):
+        trial.number = at
+    assert recovery_plan(kept, trials, (), running) == RecoveryPlan()
+
+
+def stored_at(one: Record | None) -> FrozenTrial:
+    return numbered(0, TrialState.FAIL) if one is None else stored(one, SPACE)
 
 
 # ---- building anew
@@ -213,30 +218,3 @@ def test_every_record_keeps_its_number_and_gaps_are_filled() -> None:
     waiting = numbered(4, TrialState.WAITING)
     assert layout(records, [refused, waiting]) == [records[0], refused, None, records[1], waiting]
     assert layout([], []) == []
-
-
-def test_what_a_person_sees_of_a_miss_are_lower_bounds_beside_no_values() -> None:
-    shown = user_attrs(ALL[1])
-    assert shown["spent.energy_to_target_j"] == ALL[1].spent["energy_to_target_j"]
-    assert shown["loss_gap"] > 0
-    assert not any(key.startswith("spent") for key in user_attrs(ALL[0]))
-    assert stored(ALL[1], SPACE).values is None
-
-
-# ---- whose records they are
-
-
-def test_a_record_says_enough_to_be_told_from_one_of_another_study() -> None:
-    theirs = begun_with(ALL[0])
-    ours = theirs | {"space": {}, "study_seed": 0}
-    assert known_part(ours, theirs) == theirs
-    for change in ({"target_loss": 9.0}, {"data_sha256": "0"}, {"objectives": ["parameters"]}):
-        assert known_part(ours | change, theirs) != theirs
-
-
-def test_what_a_record_of_another_version_lacks_is_not_held_against_it() -> None:
-    theirs = begun_with(replace(ALL[0], provenance={}))
-    assert "data_sha256" not in theirs
-    ours = begun_with(ALL[0]) | {"baseline": begun_with(replace(ALL[0], role=Role.BASELINE))["baseline"]}
-    ours["baseline"]["model"] = ours["baseline"]["model"] | {"new": 1}
-    assert known_part(ours, theirs) == theirs

@@ -13,8 +13,8 @@ import pytest
 from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec
 from search.record.meter_info import Kind
-from search.worker.device import Device, DeviceBusy, exclusive, locks
-from search.worker.locks import VARIABLE
+from search.worker.device import Device, lock_names
+from search.worker.locks import VARIABLE, DeviceBusy, exclusive
 
 
 def spec(*devices: str) -> MeterSpec:
@@ -34,10 +34,10 @@ def names() -> list[str]:
 
 def test_a_run_holds_the_device_that_trains_and_each_that_is_measured() -> None:
     cpu = Device("cpu", "a CPU")
-    assert locks(cpu, [spec("cpu")]) == {"cpu"}
-    assert locks(cpu, [spec("package-0", "package-1")]) == {"cpu"}
-    assert locks(cpu, [spec("GPU-1", "GPU-2")]) == {"cpu", "GPU-1", "GPU-2"}
-    assert locks(cpu, [spec("GPU-1"), spec("cpu"), spec()]) == {"cpu", "GPU-1"}
+    assert lock_names(cpu, [spec("cpu")]) == {"cpu"}
+    assert lock_names(cpu, [spec("package-0", "package-1")]) == {"cpu"}
+    assert lock_names(cpu, [spec("GPU-1", "GPU-2")]) == {"cpu", "GPU-1", "GPU-2"}
+    assert lock_names(cpu, [spec("GPU-1"), spec("cpu"), spec()]) == {"cpu", "GPU-1"}
 
 
 def test_a_device_is_held_by_one_at_a_time_and_free_afterwards(names: list[str]) -> None:
@@ -84,7 +84,7 @@ def test_a_second_study_waits_and_says_for_whom(names: list[str]) -> None:
 def test_the_kernel_lets_go_when_the_process_dies(names: list[str], tmp_path: Path) -> None:
     script = (
         "import sys, time\n"
-        "from search.worker.device import exclusive\n"
+        "from search.worker.locks import exclusive\n"
         f"with exclusive({names!r}, 'study doomed', wait=False):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(600)\n"

@@ -1,0 +1,38 @@
+"""What a study has spent of its budget, in joules and in trials. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.config.schema import StudyConfig
+from search.record.outcome import Role
+from search.record.record import Record
+
+# Of a study's energy budget, what may be kept for one more run of the baseline.
+LARGEST_RESERVE = 0.25
+
+
+def spent_j(records: Sequence[Record]) -> float:
+    return sum(record.gross_energy_j or 0.0 for record in records)
+
+
+def search_limit_j(records: Sequence[Record], config: StudyConfig) -> float | None:
+    """What the study may spend before it repeats its baseline: its budget, less one run of the baseline
+    where that is still to come and at most a quarter of it. None without a budget."""
+    limit_j = config.budget.study_energy_j
+    runs = [record for record in records if record.role is Role.BASELINE and record.feasible]
+    if limit_j is None or len(runs) != 1 or config.noise.runs < 2:
+        return limit_j
+    once_more_j = runs[0].gross_energy_j or 0.0
+    return limit_j - once_more_j if once_more_j <= LARGEST_RESERVE * limit_j else limit_j
+
+
+def counted_trials(records: Sequence[Record]) -> int:
+    """Those that `budget.n_trials` counts: all but the runs that look for the target, or repeat a baseline
+    that has reached it."""
+    count, reached = 0, False
+    for record in records:
+        is_baseline = record.role is Role.BASELINE
+        count += record.role is not Role.TARGET and not (is_baseline and reached)
+        reached = reached or (is_baseline and record.feasible)
+    return count

@@ -1,0 +1,117 @@
+"""The files of a study's folder that the loop reads and writes.
+
+`records.jsonl` is the truth. A run leaves its latest state in `running.json` while it goes, for whoever comes
+after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from search.errors import UserError
+from search.files.paths import shown
+from search.files.records import append_record, read_records
+from search.files.whole_file import FileError, naming, read_json, write_atomically
+from search.record.record import Record
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    path: Path
+
+    @property
+    def records_file(self) -> Path:
+        return self.path / "records.jsonl"
+
+    @property
+    def running_file(self) -> Path:
+        return self.path / "running.json"
+
+    @property
+    def identity_file(self) -> Path:
+        return self.path / "identity.json"
+
+    def make(self) -> None:
+        with naming(self.path, "made"):
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    def hold(self, study: str) -> AbstractContextManager[object]:
+        """Keep other processes out of the study; the kernel lets them in when this process dies. Raises
+        UserError where another process holds it."""
+        with naming(self.path / ".lock", "written"):
+            try:
+                return FileLock(self.path / ".lock").acquire(timeout=0)
+            except Timeout as error:
+                raise UserError(
+                    f"study {study!r} is running in another process; wait for it, or type study.name=OTHER"
+                ) from error
+
+    def read_records(self) -> list[Record]:
+        """Empty where there are none yet. Raises RecordsError or FileError."""
+        if not self.records_file.exists() and not self.records_file.is_symlink():
+            return []
+        return read_records(self.records_file)[0]
+
+    def append(self, record: Record) -> None:
+        """Add the record, which is on the disk afterwards. Where it cannot be written, leave it where there
+        is room and say what to type. Raises FileError."""
+        try:
+            append_record(self.records_file, record)
+        except FileError as error:
+            elsewhere = Path(tempfile.gettempdir()) / f"joulesearch-{record.run_id}.jsonl"
+            try:
+                append_record(elsewhere, record)
+            except FileError:
+                raise error from None
+            raise FileError(
+                f"{error}; trial {record.trial} lies in {elsewhere}: "
+                f"type cat {quote(str(elsewhere))} >> {quote(shown(self.records_file))}"
+            ) from error
+
+    def write_running(self, partial: Record) -> None:
+        """Raises FileError."""
+        write_atomically(self.running_file, json.dumps(partial.to_dict()))
+
+    def read_running(self, say: Callable[[str], None]) -> Record | None:
+        """The latest state of the run that was going on when the process before ended. None where there is
+        none, or it cannot be understood, which is said."""
+        written = read_json(self.running_file)
+        if written is None:
+            return None
+        try:
+            return Record.from_dict(written)
+        except (ValueError, AttributeError) as error:
+            say(
+                f"{shown(self.running_file)} does not say what was running ({error}): its joules are not "
+                "known"
+            )
+            return None
+
+    def remove_running(self) -> None:
+        """Raises FileError."""
+        with naming(self.running_file, "removed"):
+            self.running_file.unlink(missing_ok=True)
+
+    def read_identity(self) -> Any:
+        """As it was written down, None where it was not."""
+        return read_json(self.identity_file)
+
+    def write_settings(self, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+        write_atomically(self.identity_file, json.dumps(identity, indent=1) + "\n")
+
+    def what_is_safe(self, n_records: int) -> str:
+        """The end of a line that says why a study stopped."""
+        runs = "1 run is" if n_records == 1 else f"{n_records} runs are"
+        safe = f"{runs} safe in {shown(self.records_file)}; " if n_records else ""
+        return f"{safe}then the same command goes on"

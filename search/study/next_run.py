@@ -1,0 +1,279 @@
+"""What a study runs next: a pure function of its records, of the trials that wait, and of its settings.
+
+First the run that looks for the target, where `target_loss=auto`, and the baseline. Then the trials: an
+interrupted configuration once more, one that somebody enqueued, or what the sampler proposes. At the end the
+baseline again, until the study can say how far two runs of one configuration differ.
+
+A killed study continues as it would have, because nothing but these values decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum, auto
+from typing import Any
+
+from model.config import ConfigError
+from search.config.schema import StudyConfig
+from search.record.lookup import rivals_of
+from search.record.noise import NoiseSettings, another_baseline
+from search.record.outcome import Role
+from search.record.record import Record
+from search.record.target import TO_THE_END, target_of
+from search.run.request import RunRequest
+from search.sampling.enqueued import Enqueued, checked_params, complete_proposal
+from search.sampling.history import sampler_history
+from search.sampling.proposal import Proposal, WhyNot, cannot_run, derived_seed, propose
+from search.space.canonical import config_key
+from search.space.model import Space
+from search.study.budget import counted_trials, search_limit_j, spent_j
+from search.study.recovery import NO_NUMBER
+
+# A configuration whose run was interrupted is tried this often in all.
+MAX_ATTEMPTS = 3
+# The part of a seed that sets runs apart from proposals.
+SEED_OF_RUN = 1_000_000
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What decides, apart from what has run. `why_not` says why a configuration cannot be trained here, on
+    this text, or None; `provenance` goes into every record."""
+
+    config: StudyConfig
+    space: Space
+    vocab_size: int
+    why_not: WhyNot = cannot_run
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def key_of(self, config: Mapping[str, Any]) -> str:
+        return config_key(config, self.vocab_size)
+
+    def target_loss(self, records: Sequence[Record]) -> float | None:
+        """The loss to reach, None until it is found."""
+        return target_of(self.config.target_loss, self.config.target_margin, records)
+
+
+class NoMoreTrials(Enum):
+    """Why a study tries no further configuration."""
+
+    ALL_RUN = auto()
+    BUDGET_SPENT = auto()
+    SPACE_EXHAUSTED = auto()
+
+
+class NoResult(Enum):
+    """Why a study ends before its trials."""
+
+    BASELINE_FAILED = auto()
+    TARGET_NOT_FOUND = auto()
+    INTERRUPTED_TOO_OFTEN = auto()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An enqueued trial that cannot be run, and why."""
+
+    enqueued: Enqueued
+    reason: str
+
+
+@dataclass(frozen=True)
+class NextRun:
+    """`request` is None where nothing is left to do. It has no `run_id` yet, and no trial number unless an
+    enqueued trial waits for it."""
+
+    request: RunRequest | None
+    refusals: tuple[Refusal, ...] = ()
+    no_more_trials: NoMoreTrials | None = None
+
+
+def next_run(records: Sequence[Record], waiting: Sequence[Enqueued], settings: SearchSettings) -> NextRun:
+    """`waiting`: the enqueued trials, in their order. Those before the one that runs are refused."""
+    if settings.target_loss(records) is None:
+        return NextRun(_baseline_request(Role.TARGET, records, settings, _last_of(Role.TARGET, records)))
+    if not baseline_done(records):
+        return NextRun(_baseline_request(Role.BASELINE, records, settings, _last_of(Role.BASELINE, records)))
+    trial = _next_trial(records, waiting, settings)
+    if trial.request is None and _baseline_runs_again(records, settings.config):
+        return replace(trial, request=_baseline_request(Role.BASELINE, records, settings, None))
+    return trial
+
+
+def why_it_ends(
+    record: Record, records: Sequence[Record], found_before: int, settings: SearchSettings
+) -> NoResult | None:
+    """Why nothing may follow the run that has just ended, or None. `records` hold it already; the first
+    `found_before` of them are of processes before this one, whose failures another attempt may mend."""
+    if record.role is Role.SEARCH:
+        return None
+    of_baseline = [one for one in records[found_before:] if one.role is not Role.SEARCH]
+    too_often = sum(one.interrupted for one in of_baseline) >= MAX_ATTEMPTS
+    lost = not record.outcome.completes and (not record.interrupted or too_often)
+    if lost and not baseline_done(records):
+        return NoResult.BASELINE_FAILED
+    if too_often:
+        return NoResult.INTERRUPTED_TOO_OFTEN
+    if record.role is Role.TARGET and not record.interrupted and settings.target_loss(records) is None:
+        return NoResult.TARGET_NOT_FOUND
+    return None
+
+
+def baseline_done(records: Sequence[Record]) -> bool:
+    return any(record.role is Role.BASELINE and record.outcome.completes for record in records)
+
+
+def interrupted(records: Sequence[Record]) -> Record | None:
+    """The latest run of the first configuration whose every run was interrupted, while it has attempts
+    left."""
+    attempts: dict[int, list[Record]] = {}
+    for record in records:
+        attempts.setdefault(record.index, []).append(record)
+    for runs in attempts.values():
+        if all(run.interrupted for run in runs) and len(runs) < MAX_ATTEMPTS:
+            return runs[-1]
+    return None
+
+
+def _last_of(role: Role, records: Sequence[Record]) -> Record | None:
+    return next((record for record in reversed(records) if record.role is role), None)
+
+
+def _baseline_runs_again(records: Sequence[Record], config: StudyConfig) -> bool:
+    limit_j = config.budget.study_energy_j
+    affordable = limit_j is None or spent_j(records) < limit_j
+    noise = NoiseSettings(**asdict(config.noise))
+    return affordable and another_baseline(records, config.objective.names, noise)
+
+
+def _next_trial(records: Sequence[Record], waiting: Sequence[Enqueued], settings: SearchSettings) -> NextRun:
+    limit_j = search_limit_j(records, settings.config)
+    if limit_j is not None and spent_j(records) >= limit_j:
+        return NextRun(None, no_more_trials=NoMoreTrials.BUDGET_SPENT)
+    if counted_trials(records) >= settings.config.budget.n_trials:
+        return NextRun(None, no_more_trials=NoMoreTrials.ALL_RUN)
+    again = interrupted(records)
+    if again is not None:
+        proposal = Proposal(dict(again.params), again.system_attrs)
+        return NextRun(_trial_request(proposal, again.index, records, settings, again))
+    index = len({record.index for record in records})
+    refusals = []
+    for enqueued in waiting:
+        try:
+            proposal = _proposal_for(enqueued, index, records, settings)
+        except ConfigError as error:
+            refusals.append(Refusal(enqueued, str(error)))
+            continue
+        request = replace(_trial_request(proposal, index, records, settings), trial=enqueued.number)
+        return NextRun(request, tuple(refusals))
+    proposed = _propose(index, records, settings)
+    if proposed is None:
+        return NextRun(None, tuple(refusals), NoMoreTrials.SPACE_EXHAUSTED)
+    return NextRun(_trial_request(proposed, index, records, settings), tuple(refusals))
+
+
+def _proposal_for(
+    enqueued: Enqueued, index: int, records: Sequence[Record], settings: SearchSettings
+) -> Proposal:
+    """What to run for an enqueued trial: what it asks for; the sampler chooses the rest. Raises ConfigError
+    where that cannot be run."""
+    params = checked_params(enqueued.params, settings.space)
+    point = complete_proposal(params, settings.space)
+    if point is None:
+        found = _propose(index, records, settings, params)
+        if found is None:
+            raise ConfigError("no configuration of the space with these values is left that runs here")
+        return found
+    config = settings.space.config(point.params)
+    reason = settings.why_not(config)
+    before = _tried(records, settings).get(settings.key_of(config))
+    if reason is None and before is not None:
+        reason = f"{before} has this configuration already"
+    if reason is not None:
+        raise ConfigError(reason)
+    return point
+
+
+def _propose(
+    index: int,
+    records: Sequence[Record],
+    settings: SearchSettings,
+    fixed: Mapping[str, Any] | None = None,
+) -> Proposal | None:
+    objectives = settings.config.objective.names
+    return propose(
+        settings.space,
+        settings.config.sampler,
+        settings.config.study.seed,
+        index,
+        sampler_history(records, settings.space, objectives),
+        len(objectives),
+        _tried(records, settings),
+        settings.why_not,
+        settings.key_of,
+        fixed or {},
+    )
+
+
+def _tried(records: Sequence[Record], settings: SearchSettings) -> dict[str, str]:
+    """Keys of the configurations that need no further run, and what has run them."""
+    runs = {settings.key_of(record.config): f"trial {record.trial}" for record in records}
+    return runs | {settings.key_of(settings.config.run_values()): "the baseline"}
+
+
+def _trial_request(
+    proposal: Proposal,
+    index: int,
+    records: Sequence[Record],
+    settings: SearchSettings,
+    again: Record | None = None,
+) -> RunRequest:
+    config = settings.config
+    values = settings.space.config(proposal.params)
+    values["seed"] = derived_seed(config.study.seed, index, SEED_OF_RUN)
+    limits, limit_j = config.limits(), search_limit_j(records, config)
+    if limit_j is not None:
+        left_j = limit_j - spent_j(records)
+        limits = replace(limits, energy_j=min(left_j, limits.energy_j or left_j))
+    return replace(
+        _request(Role.SEARCH, proposal, values, records, settings, again),
+        index=index,
+        limits=limits,
+        rivals=rivals_of(values, records),
+    )
+
+
+def _baseline_request(
+    role: Role, records: Sequence[Record], settings: SearchSettings, again: Record | None
+) -> RunRequest:
+    proposal = Proposal(settings.space.base_params() or {})
+    values = settings.space.config({}) | {"seed": settings.config.seed}
+    return _request(role, proposal, values, records, settings, again)
+
+
+def _request(
+    role: Role,
+    proposal: Proposal,
+    values: Mapping[str, Any],
+    records: Sequence[Record],
+    settings: SearchSettings,
+    again: Record | None,
+) -> RunRequest:
+    target_loss = settings.target_loss(records)
+    return RunRequest(
+        study=settings.config.study.name,
+        trial=NO_NUMBER,
+        run_id="",
+        role=role,
+        params=proposal.params,
+        config=values,
+        target_loss=TO_THE_END if role is Role.TARGET or target_loss is None else target_loss,
+        objectives=tuple(settings.config.objective.names),
+        counted_phases=settings.config.counted_phases,
+        vocab_size=settings.vocab_size,
+        system_attrs=proposal.system_attrs,
+        limits=settings.config.limits(),
+        retry_of=again.trial if again is not None else None,
+        provenance=settings.provenance,
+    )

@@ -1,0 +1,153 @@
+"""What crosses the pipe between a study and its worker process, one JSON object a line.
+
+The parent writes a `WorkerSetup`, which is answered with `Ready` or `Refused`, then a `RunRequest` for
+each run, answered with any number of `ProgressReport` and `Waiting` and one `Finished` or `Failed`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model.config import DataConfig
+from model.variants import Capabilities
+from search.config.schema import DeviceSection, StudyConfig
+from search.files.paths import cache_dir
+from search.meter.settings import MeterSection, RooflineSection
+from search.record.ledger import CountedPhases
+from search.record.meter_info import Kind, MeterInfo
+from search.record.record import Record
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker opens: a device, a meter, and a text that must be the one with this hash."""
+
+    study: str
+    data: DataConfig
+    data_sha256: str
+    device: DeviceSection
+    meter: MeterSection
+    cache_dir: str
+
+    @staticmethod
+    def of(config: StudyConfig, data_sha256: str) -> WorkerSetup:
+        """The text's path is made absolute: the worker runs in another folder."""
+        data = DataConfig(**asdict(config.data))
+        if data.path is not None:
+            data.path = str(Path(data.path).expanduser().absolute())
+        return WorkerSetup(
+            config.study.name, data, data_sha256, config.device, config.meter, str(cache_dir())
+        )
+
+    def to_line(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_line(line: str) -> WorkerSetup:
+        body = json.loads(line)
+        meter = body["meter"]
+        return WorkerSetup(
+            **{
+                **body,
+                "data": DataConfig(**body["data"]),
+                "device": DeviceSection(**body["device"]),
+                "meter": MeterSection(**{**meter, "roofline": RooflineSection(**meter["roofline"])}),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """What a worker has opened. `idle_power_w` is None where it was not measured."""
+
+    capabilities: Capabilities
+    meter: MeterInfo
+    hardware: Mapping[str, Any]
+    software: Mapping[str, Any]
+    idle_power_w: float | None
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> WorkerInfo:
+        meter = dict(data["meter"])
+        meter |= {"kind": Kind(meter["kind"]), "counted_phases": CountedPhases(meter["counted_phases"])}
+        return WorkerInfo(
+            capabilities=Capabilities(**data["capabilities"]),
+            meter=MeterInfo(**meter),
+            hardware=data["hardware"],
+            software=data["software"],
+            idle_power_w=data["idle_power_w"],
+        )
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker waits for a request."""
+
+    info: WorkerInfo
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The setup cannot be had; the worker ends. The message is one line for a user."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class ProgressReport:
+    """The record of the run, as if it ended now."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The run cannot start yet: for what it waits."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run has no record: it failed before the meter was read."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run's record. `worn`: so much memory is left over that the next run wants a new process."""
+
+    record: Record
+    worn: bool
+
+
+Event = Ready | Refused | ProgressReport | Waiting | Failed | Finished
+
+
+def event_to_line(event: Event) -> str:
+    body = dict(vars(event))
+    if isinstance(event, Ready):
+        body["info"] = asdict(event.info)
+    elif isinstance(event, ProgressReport | Finished):
+        body["record"] = event.record.to_dict()
+    return json.dumps({"event": type(event).__name__} | body)
+
+
+def event_from_dict(body: Mapping[str, Any]) -> Event:
+    """Of a line's JSON. Raises KeyError for an event that is none of these."""
+    return _EVENTS[body["event"]](body)
+
+
+_EVENTS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
+    "Ready": lambda body: Ready(WorkerInfo.from_dict(body["info"])),
+    "Refused": lambda body: Refused(body["message"]),
+    "ProgressReport": lambda body: ProgressReport(Record.from_dict(body["record"])),
+    "Waiting": lambda body: Waiting(body["what"]),
+    "Failed": lambda body: Failed(body["message"]),
+    "Finished": lambda body: Finished(Record.from_dict(body["record"]), body["worn"]),
+}

@@ -1,0 +1,76 @@
+"""What Optuna is shown of the records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from optuna.trial import TrialState
+from records_factory import make_record
+from search.space.space import parse_space
+
+from search.config.schema import StudyConfig
+from search.record.outcome import Role
+from search.record.record import Outcome, Record
+from search.sampling.history import sampler_history, stored, user_attrs
+
+NAMES = ("energy_to_target_j", "time_to_target_s")
+SPACE = parse_space(
+    {
+        "optimizer.lr": {"type": "float", "low": 0.1, "high": 0.9, "step": 0.1},
+        "train.batch_size": {"type": "categorical", "choices": [4, 8]},
+    },
+    StudyConfig().run_values(),
+)
+
+
+def record(trial: int, outcome: Outcome = Outcome.REACHED, **fields: Any) -> Record:
+    params = {"optimizer.lr": (trial % 9 + 1) / 10, "train.batch_size": 4}
+    extra = {"index": trial, "system_attrs": {"NSGAIISampler:generation": 0}}
+    made = make_record(trial, outcome=outcome, params=params, extra=extra)
+    return replace(made, config=SPACE.config(params), **fields)
+
+
+ALL = [record(number, outcome) for number, outcome in enumerate(Outcome)]
+
+
+def test_samplers_see_every_run_whose_values_can_be_trusted_as_complete_with_what_it_spent() -> None:
+    history = sampler_history(ALL, SPACE, NAMES)
+    seen = [one for one in ALL if one.outcome.completes]
+    assert [trial.state for trial in history] == [TrialState.COMPLETE] * 4
+    for trial, run in zip(history, seen, strict=True):
+        assert trial.values == list(run.spent.values())
+        assert trial.constraints["loss_gap"] == run.loss_gap
+        assert trial.params == dict(run.params)
+        assert trial.distributions == SPACE.distributions(run.params)
+        assert trial.system_attrs["NSGAIISampler:generation"] == 0
+
+
+def test_a_baseline_that_ran_again_is_learnt_from_once() -> None:
+    again = replace(record(5, run_id="again"), params=ALL[0].params, config=ALL[0].config, role=Role.BASELINE)
+    assert len(sampler_history([*ALL, again], SPACE, NAMES)) == 4
+
+
+def test_a_run_outside_the_space_is_learnt_from_without_parameters() -> None:
+    (trial,) = sampler_history([replace(record(0), params={"optimizer.lr": 5.0})], SPACE, NAMES)
+    assert trial.params == {}
+
+
+def test_the_history_does_not_depend_on_how_a_record_was_read() -> None:
+    read = [Record.from_dict(one.to_dict()) for one in ALL]
+    found, wanted = (sampler_history(records, SPACE, NAMES) for records in (read, ALL))
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.params, one.values, one.system_attrs) == (other.params, other.values, other.system_attrs)
+
+
+def test_objectives_are_taken_in_the_studys_order() -> None:
+    swapped = sampler_history(ALL[:1], SPACE, NAMES[::-1])
+    assert swapped[0].values == list(ALL[0].spent.values())[::-1]
+
+
+def test_what_a_person_sees_of_a_miss_are_lower_bounds_beside_no_values() -> None:
+    shown = user_attrs(ALL[1])
+    assert shown["spent.energy_to_target_j"] == ALL[1].spent["energy_to_target_j"]
+    assert shown["loss_gap"] > 0
+    assert not any(key.startswith("spent") for key in user_attrs(ALL[0]))
+    assert stored(ALL[1], SPACE).values is None

@@ -1,0 +1,341 @@
+"""What a study runs next, and when it ends: from values alone, without a worker, a file or a storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from records_factory import make_curve, make_record
+from search.space.space import Space, parse_space
+
+from search.config.schema import BudgetSection, NoiseSection, StudyConfig
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
+from search.run.execute import RunRequest
+from search.sampling.enqueued import Enqueued
+from search.sampling.samplers import SAMPLERS, SamplerSection
+from search.study.budget import counted_trials, search_limit_j, spent_j
+from search.study.next_run import (
+    MAX_ATTEMPTS,
+    NoMoreTrials,
+    NoResult,
+    SearchSettings,
+    next_run,
+    why_it_ends,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+BASE = StudyConfig().run_values()
+SPACE = parse_space(
+    {
+        "model.attention": {"type": "categorical", "choices": ["manual", "sdpa"]},
+        "train.batch_size": {"type": "categorical", "choices": [4, 8, 16]},
+    },
+    BASE,
+)
+PARAMS = {"model.attention": "manual", "train.batch_size": 4}
+# A run's end, as a test names it.
+REACHED, MISSED, CRASHED, CUT_OFF = "reached", "missed", "crashed", "cut off"
+ENDS = {
+    REACHED: (Outcome.REACHED, False),
+    MISSED: (Outcome.OUT_OF_BUDGET, False),
+    CRASHED: (Outcome.CRASHED, False),
+    CUT_OFF: (Outcome.CRASHED, True),
+}
+
+
+def search_settings(
+    n_trials: int = 4,
+    study_energy_j: float | None = None,
+    target_loss: float | str = 2.3,
+    noise_runs: int = 1,
+    sampler: str = "random",
+    space: Space = SPACE,
+    why_not: Callable[[Any], str | None] = lambda config: None,
+) -> SearchSettings:
+    config = StudyConfig(
+        target_loss=target_loss,
+        budget=BudgetSection(n_trials=n_trials, study_energy_j=study_energy_j),
+        noise=NoiseSection(runs=noise_runs, max_runs=max(4, noise_runs)),
+        sampler=SamplerSection(name=sampler, n_startup_trials=3),
+    )
+    config.study.name = "a study"
+    return SearchSettings(config, space, vocab_size=65, why_not=why_not)
+
+
+def ended(request: RunRequest, records: Sequence[Record], end: str, energy_j: float = 10.0) -> Record:
+    """The record of a run that ended so."""
+    outcome, interrupted = ENDS[end]
+    number = request.trial if request.trial >= 0 else max((one.trial for one in records), default=-1) + 1
+    made = make_record(number, energy_j=energy_j, outcome=outcome, steps=5000)
+    extra = {"index": request.index, "system_attrs": dict(request.system_attrs)}
+    return replace(
+        made,
+        run_id=f"run-{len(records)}",
+        role=request.role,
+        params=dict(request.params),
+        config=dict(request.config),
+        target_loss=request.target_loss,
+        interrupted=interrupted,
+        retry_of=request.retry_of,
+        extra=extra,
+    )
+
+
+def run_all(
+    chosen: SearchSettings, ends: Sequence[str] = (), before: Sequence[Record] = (), energy_j: float = 10.0
+) -> list[Record]:
+    """The records of a whole study; where `ends` is over, every run reaches its target."""
+    records, left = list(before), list(ends)
+    for _ in range(200):
+        decided = next_run(records, (), chosen)
+        if decided.request is None:
+            return records
+        end = left.pop(0) if left else REACHED
+        if decided.request.role is Role.TARGET and end == REACHED:
+            end = MISSED  # it looks for a loss that nothing reaches
+        records.append(ended(decided.request, records, end, energy_j))
+        if why_it_ends(records[-1], records, len(before), chosen):
+            return records
+    raise AssertionError("the study does not end")
+
+
+def roles(records: Sequence[Record]) -> list[str]:
+    return [record.role for record in records]
+
+
+# ---- the order of a study
+
+
+def test_the_baseline_comes_first_then_trials_until_there_are_enough() -> None:
+    records = run_all(search_settings(n_trials=4))
+    assert roles(records) == ["baseline", "search", "search", "search"]
+    assert next_run(records, (), search_settings(n_trials=4)).no_more_trials is NoMoreTrials.ALL_RUN
+
+
+def test_a_target_that_is_not_known_is_looked_for_before_anything_else() -> None:
+    chosen = search_settings(n_trials=2, target_loss="auto")
+    first = next_run([], (), chosen).request
+    assert first is not None
+    assert (first.role, first.target_loss) == ("target", 0.0)
+    end = make_curve(steps=5000, final_loss=2.0, power_w=1.0, seconds=1.0)
+    found = replace(ended(first, [], MISSED), curve=end, steps=5000, config={"train": {"max_steps": 5000}})
+    second = next_run([found], (), chosen).request
+    assert second is not None
+    assert (second.role, second.target_loss) == ("baseline", pytest.approx(2.01))
+
+
+def test_the_baseline_runs_again_at_the_end_where_its_noise_is_asked_for() -> None:
+    records = run_all(search_settings(n_trials=3, noise_runs=2))
+    assert roles(records) == ["baseline", "search", "search", "baseline"]
+    assert records[-1].retry_of is None
+
+
+def test_a_space_whose_every_configuration_was_tried_ends_the_study() -> None:
+    records = run_all(search_settings(n_trials=100))
+    assert len(records) == 1 + 2 * 3
+    assert next_run(records, (), search_settings(n_trials=100)).no_more_trials is NoMoreTrials.SPACE_EXHAUSTED
+
+
+def test_what_cannot_run_here_is_not_tried() -> None:
+    def why_not(config: Any) -> str | None:
+        return "too large" if config["train"]["batch_size"] == 16 else None
+
+    records = run_all(search_settings(n_trials=100, why_not=why_not))
+    assert {record.params["train.batch_size"] for record in records if record.role is Role.SEARCH} == {4, 8}
+
+
+# ---- interruptions and failures
+
+
+def test_an_interrupted_configuration_is_tried_again_with_the_same_index_and_seed() -> None:
+    records = run_all(search_settings(n_trials=4), [REACHED, CUT_OFF])
+    first, second = records[1], records[2]
+    assert (second.params, second.config, second.extra) == (first.params, first.config, first.extra)
+    assert second.retry_of == first.trial
+
+
+def test_a_configuration_is_given_up_after_so_many_interruptions() -> None:
+    records = run_all(search_settings(n_trials=8), [REACHED, *[CUT_OFF] * MAX_ATTEMPTS])
+    attempts = [record for record in records if record.interrupted]
+    assert len(attempts) == MAX_ATTEMPTS
+    assert records[1 + MAX_ATTEMPTS].params != attempts[0].params
+
+
+def test_a_baseline_without_a_result_ends_the_study() -> None:
+    chosen = search_settings()
+    records = run_all(chosen, [CRASHED])
+    assert roles(records) == ["baseline"]
+    assert why_it_ends(records[-1], records, 0, chosen) is NoResult.BASELINE_FAILED
+
+
+def test_an_interrupted_baseline_is_tried_again_a_few_times() -> None:
+    chosen = search_settings()
+    records = run_all(chosen, [CUT_OFF] * 10)
+    assert len(records) == MAX_ATTEMPTS
+    assert why_it_ends(records[-1], records, 0, chosen) is NoResult.BASELINE_FAILED
+    assert roles(run_all(chosen, [CUT_OFF, CUT_OFF])) == ["baseline"] * 3 + ["search"]
+
+
+def test_a_baseline_that_failed_before_is_tried_anew_by_the_next_process() -> None:
+    records = run_all(search_settings(), [CUT_OFF] * 3)
+    again = run_all(search_settings(n_trials=6), before=records)
+    assert roles(again) == ["baseline"] * 4 + ["search"] * 2
+
+
+def test_a_repeat_of_the_baseline_that_is_interrupted_too_often_ends_the_study_with_its_result() -> None:
+    chosen = search_settings(n_trials=2, noise_runs=2)
+    records = run_all(chosen, [REACHED, REACHED, *[CUT_OFF] * 10])
+    assert roles(records) == ["baseline", "search", *["baseline"] * MAX_ATTEMPTS]
+    assert why_it_ends(records[-1], records, 0, chosen) is NoResult.INTERRUPTED_TOO_OFTEN
+
+
+def test_a_target_that_cannot_be_found_ends_the_study() -> None:
+    chosen = search_settings(target_loss="auto")
+    records = run_all(chosen, [MISSED])  # not at the end of its schedule, so it says nothing
+    assert why_it_ends(records[-1], records, 0, chosen) is NoResult.TARGET_NOT_FOUND
+
+
+def test_a_trial_that_failed_ends_nothing() -> None:
+    records = run_all(search_settings(n_trials=4), [REACHED, CRASHED, CRASHED, MISSED])
+    assert roles(records) == ["baseline", "search", "search", "search"]
+
+
+# ---- the energy budget
+
+
+def test_the_energy_budget_ends_the_trials_and_bounds_each_run() -> None:
+    each_j = spent_j(run_all(search_settings(n_trials=1)))
+    chosen = search_settings(n_trials=100, study_energy_j=3.5 * each_j)
+    records = run_all(chosen)
+    assert [record.trial for record in records] == [0, 1, 2, 3]
+    assert next_run(records, (), chosen).no_more_trials is NoMoreTrials.BUDGET_SPENT
+    request = next_run(records[:3], (), chosen).request
+    assert request is not None
+    assert request.limits.energy_j == pytest.approx(0.5 * each_j)
+
+
+def test_one_more_run_of_the_baseline_is_kept_for() -> None:
+    chosen = search_settings(n_trials=100, study_energy_j=60.0, noise_runs=2)
+    records = run_all(chosen)
+    assert roles(records)[-1] == "baseline"
+    assert spent_j(records) <= 60.0 + records[-1].gross_energy_j  # type: ignore[operator]
+    assert search_limit_j(records[:1], chosen.config) == pytest.approx(60.0 - spent_j(records[:1]))
+
+
+def test_a_baseline_that_costs_more_than_a_quarter_of_the_budget_is_not_kept_for() -> None:
+    chosen = search_settings(study_energy_j=30.0, noise_runs=2)
+    baseline = run_all(chosen)[:1]
+    assert search_limit_j(baseline, chosen.config) == 30.0
+
+
+# ---- enqueued trials
+
+
+def test_an_enqueued_trial_runs_before_what_the_sampler_proposes() -> None:
+    chosen = search_settings()
+    baseline = run_all(chosen)[:1]
+    decided = next_run(baseline, [Enqueued(7, PARAMS)], chosen)
+    assert decided.request is not None
+    assert (decided.request.trial, dict(decided.request.params)) == (7, PARAMS)
+    assert decided.refusals == ()
+
+
+def test_what_an_enqueued_trial_leaves_open_the_sampler_chooses() -> None:
+    chosen = search_settings()
+    baseline = run_all(chosen)[:1]
+    request = next_run(baseline, [Enqueued(7, {"train.batch_size": 16})], chosen).request
+    assert request is not None
+    assert request.params["train.batch_size"] == 16
+    assert set(request.params) == set(PARAMS)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"train.batch_sizes": 4}, "did you mean train.batch_size?"),
+        (PARAMS | {"train.batch_size": 5}, "must be one of"),
+        (PARAMS | {"train.batch_size": 16}, "too large"),
+        ({"train.batch_size": 16}, "no configuration of the space with these values is left"),
+    ],
+)
+def test_an_enqueued_trial_that_cannot_run_is_refused_and_the_next_one_runs(
+    params: dict[str, Any], words: str
+) -> None:
+    def why_not(config: Any) -> str | None:
+        return "too large" if config["train"]["batch_size"] == 16 else None
+
+    chosen = search_settings(why_not=why_not)
+    baseline = run_all(chosen)[:1]
+    decided = next_run(baseline, [Enqueued(3, params), Enqueued(4, PARAMS)], chosen)
+    (refusal,) = decided.refusals
+    assert refusal.enqueued.number == 3
+    assert words in refusal.reason
+    assert decided.request is not None
+    assert decided.request.trial == 4
+
+
+def test_an_enqueued_trial_that_has_run_already_names_the_run() -> None:
+    chosen = search_settings(n_trials=9)
+    records = run_all(search_settings(n_trials=2))
+    (refusal,) = next_run(records, [Enqueued(3, records[1].params)], chosen).refusals
+    assert refusal.reason == "trial 1 has this configuration already"
+
+
+def test_no_enqueued_trial_is_looked_at_before_the_baseline_is_done() -> None:
+    decided = next_run([], [Enqueued(0, {"nonsense": 1})], search_settings())
+    assert decided.request is not None
+    assert (decided.request.role, decided.refusals) == ("baseline", ())
+
+
+# ---- what holds of every study
+
+some_ends = st.lists(st.sampled_from(sorted(ENDS)), max_size=10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(ends=some_ends, n_trials=st.integers(1, 8), noise_runs=st.integers(1, 3))
+def test_every_study_ends_within_its_trials_and_tries_nothing_twice(
+    ends: list[str], n_trials: int, noise_runs: int
+) -> None:
+    records = run_all(search_settings(n_trials=n_trials, noise_runs=noise_runs), ends)
+    assert counted_trials(records) <= n_trials or counted_trials(records) <= MAX_ATTEMPTS
+    first_attempts = [record for record in records if record.role is Role.SEARCH and record.retry_of is None]
+    assert len({str(record.params) for record in first_attempts}) == len(first_attempts)
+    indices = [record.extra["index"] for record in records if record.role is Role.SEARCH]
+    assert all(indices.count(index) <= MAX_ATTEMPTS for index in indices)
+
+
+@settings(max_examples=15, deadline=None)
+@given(ends=some_ends, sampler=st.sampled_from(sorted(SAMPLERS)), at=st.integers(0, 12))
+def test_a_study_that_was_killed_anywhere_continues_as_it_would_have(
+    ends: list[str], sampler: str, at: int
+) -> None:
+    """Its records are all that it needs, as they are read again from their file."""
+    chosen = search_settings(n_trials=5, sampler=sampler)
+    records = run_all(chosen, ends)[:at]
+    read = [Record.from_dict(record.to_dict()) for record in records]
+    assert next_run(read, (), chosen) == next_run(records, (), chosen)
+
+
+@settings(max_examples=15, deadline=None)
+@given(ends=some_ends, few=st.integers(1, 4), more=st.integers(0, 4))
+def test_more_trials_begin_with_those_of_fewer(ends: list[str], few: int, more: int) -> None:
+    wanted = run_all(search_settings(n_trials=few + more), ends)
+    first = run_all(search_settings(n_trials=few), ends)
+    assert [one.params for one in wanted[: len(first)]] == [one.params for one in first]
+
+
+@settings(max_examples=20, deadline=None)
+@given(limit_j=st.floats(1.0, 120.0), energy_j=st.floats(0.5, 20.0), noise_runs=st.integers(1, 3))
+def test_no_trial_begins_once_the_budget_is_spent(limit_j: float, energy_j: float, noise_runs: int) -> None:
+    chosen = search_settings(n_trials=50, study_energy_j=limit_j, noise_runs=noise_runs)
+    records = run_all(chosen, energy_j=energy_j)
+    for count, record in enumerate(records):
+        if record.role is Role.SEARCH:
+            assert spent_j(records[:count]) < limit_j

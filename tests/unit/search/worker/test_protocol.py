@@ -1,0 +1,71 @@
+"""What crosses the pipe arrives as it was sent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from records_factory import METER, make_record
+
+from model.config import DataConfig
+from model.variants import Capabilities
+from search.config.schema import DeviceSection, StudyConfig
+from search.meter.settings import MeterSection, RooflineSection
+from search.worker.protocol import (
+    Event,
+    Failed,
+    Finished,
+    ProgressReport,
+    Ready,
+    Refused,
+    Waiting,
+    WorkerInfo,
+    WorkerSetup,
+    event_from_dict,
+    event_to_line,
+)
+
+INFO = WorkerInfo(
+    capabilities=Capabilities("cpu", "a CPU", "2.13.0", bf16=True, compiler=None, modules=["triton"]),
+    meter=METER,
+    hardware={"device": "a CPU", "device_uuid": "cpu"},
+    software={"torch": "2.13.0"},
+    idle_power_w=None,
+)
+EVENTS: list[Event] = [
+    Ready(INFO),
+    Refused("no GPU here; type device=cpu"),
+    ProgressReport(make_record(3)),
+    Waiting("the device cpu, which another process holds"),
+    Failed("RuntimeError: it\nbroke “here”"),
+    Finished(replace(make_record(4), flags=("short_window",)), worn=True),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_arrives_as_it_was_sent_on_one_line(event: Event) -> None:
+    line = event_to_line(event)
+    assert "\n" not in line
+    assert event_from_dict(json.loads(line)) == event
+
+
+def test_a_setup_arrives_as_it_was_sent() -> None:
+    setup = WorkerSetup(
+        study="a “study”",
+        data=DataConfig(name="text", path="/somewhere/a text.txt"),
+        data_sha256="0" * 64,
+        device=DeviceSection(name="cpu", temperature_band_c=[30.0, 40.0]),
+        meter=MeterSection(name="roofline", also=["cpu_time"], roofline=RooflineSection({"fp32": 1.0}, 2.0)),
+        cache_dir="/cache",
+    )
+    assert WorkerSetup.from_line(setup.to_line()) == setup
+
+
+def test_the_path_of_a_text_is_absolute_since_the_worker_runs_elsewhere() -> None:
+    config = StudyConfig(data=DataConfig(name="text", path="mine.txt"))
+    config.study.name = "a study"
+    path = WorkerSetup.of(config, "0" * 64).data.path
+    assert path is not None
+    assert path.startswith("/")
+    assert path.endswith("/mine.txt")
