@@ -40,7 +40,7 @@ from search.record.lookup import rivals_of
 from search.record.noise import NoiseSettings, another_baseline
 from search.record.record import Record
 from search.record.target import ROLE, TO_THE_END, target_of
-from search.report.page import write_report
+from search.report import study_view, write_report
 from search.run.execute import RunRequest, unmetered_record
 from search.sampling.enqueued import asked_for, whole
 from search.sampling.history import sampler_history
@@ -346,8 +346,10 @@ def _what_is_safe(session: Session) -> str:
 def report(session: Session) -> None:
     """Draw the report's files from the records, and say where they are."""
     with naming(session.folder, "written into"):
-        path = write_report(session.folder, session.records, _shown_config(session.config))
-    session.watcher.report(session.folder, path)
+        config = _shown_config(session.config)
+        view = study_view(session.records, config)
+        path = write_report(session.folder, view, config)
+    session.watcher.report(session.folder, path, view)
 
 
 def _loop(session: Session) -> None:

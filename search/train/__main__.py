@@ -24,7 +24,7 @@ from search.errors import NO_RESULT, Stopped, UserError
 from search.files.paths import absolute
 from search.record.record import PHASES, Outcome, Record
 from search.record.target import TO_THE_END, target_of
-from search.report.advice import reachable_target
+from search.report.findings.advice import reachable_target
 from search.study.progress import Watcher
 from search.train.recipe import read_recipe
 from search.worker.fresh_caches import fresh_caches_here

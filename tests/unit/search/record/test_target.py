@@ -7,7 +7,7 @@ from records_factory import make_record
 
 from search.record.record import CurvePoint, Outcome, Record
 from search.record.target import ROLE, came_to_its_end, target_of
-from search.report.advice import reachable_target
+from search.report.findings.advice import reachable_target
 
 
 def ended_at(
