@@ -178,6 +178,9 @@ def check_run(config: StudyConfig) -> None:
         if value is not None:
             _number(f"budget.{name}", value, above=0)
     check_seed("seed", config.seed)
+    for name in ("reports", "storage", "recipe", "output"):
+        if (place := getattr(config, name)) is not None and not place.strip():
+            raise ConfigError(f"{name} must say where, got {place!r}; type {name}=PLACE, or leave it out")
     config.run_config()
 
 
@@ -237,7 +240,12 @@ def check_study(config: StudyConfig) -> Space:
     _choice("sampler.name", config.sampler.name, SAMPLERS)
     _number("sampler.n_startup_trials", config.sampler.n_startup_trials, at_least=1)
     _number("noise.runs", config.noise.runs, at_least=1)
-    _number("noise.max_runs", config.noise.max_runs, at_least=config.noise.runs)
+    _number("noise.max_runs", config.noise.max_runs, at_least=1)
+    if config.noise.runs > config.noise.max_runs:
+        raise ConfigError(
+            f"noise.runs={config.noise.runs} is more than noise.max_runs={config.noise.max_runs}; raise that "
+            "too"
+        )
     _number("noise.enough", config.noise.enough, above=0)
     if not config.objective.names:
         raise ConfigError(f"objective.names must name one objective or more of {', '.join(OBJECTIVES)}")

@@ -163,6 +163,9 @@ class Worker:
                         child.kill()
             process.kill()
             process.wait()
+            assert process.stdin is not None
+            with suppress(OSError):  # what it did not read is lost with it
+                process.stdin.close()
         if caches is not None:
             caches.remove()
 

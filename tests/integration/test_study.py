@@ -270,6 +270,17 @@ def test_a_device_that_another_study_holds_is_waited_for_or_refused(tiny: Tiny, 
     assert records_of(study_name)[0].outcome is Outcome.REACHED
 
 
+def test_a_lock_that_cannot_be_used_is_found_before_anything_is_made(
+    tiny: Tiny, study_name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "cpu.lock").symlink_to(tmp_path / "nowhere")
+    done = run(tiny(), JOULESEARCH_LOCK_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert "cpu.lock, cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not study_dir(study_name).exists()
+
+
 def test_a_markup_name_is_text_everywhere(tiny: Tiny) -> None:
     name = f"<script>alert({random.randrange(10**9)})</script>"
     try:

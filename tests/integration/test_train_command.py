@@ -38,6 +38,8 @@ def test_a_run_names_its_data_its_target_and_what_counting_reaches(text_file: Pa
 def test_a_missed_target_is_no_result_and_losses_are_rounded(text_file: Path) -> None:
     done = train(text_file, "target_loss=0.01")
     assert done.returncode == NO_RESULT
+    assert "it came to " in done.stdout
+    assert "for a target that it reaches, type target_loss=" in done.stdout
     losses = [word for line in done.stdout.splitlines() if "  loss " in line for word in line.split()[3:4]]
     assert losses
     assert all(len(loss.partition(".")[2]) == 4 for loss in losses)

@@ -27,9 +27,14 @@ def confirm(recipe: str) -> str:
     )
 
 
+def is_worth_confirming(view: StudyView) -> bool:
+    """Whether there is a best trial that may have saved something."""
+    return view.best is not None and view.saving in (Saving.SAVES, Saving.UNKNOWN)
+
+
 def what_next(view: StudyView, recipe: str) -> str:
     """The line after a study's findings: how to confirm its best, or what to do where nothing was reached."""
-    if view.best is not None and view.saving in (Saving.SAVES, Saving.UNKNOWN):
+    if is_worth_confirming(view):
         return confirm(recipe)
     return missed(view)
 
@@ -47,6 +52,13 @@ def missed(view: StudyView) -> str:
     loss = closest.best_loss
     return (
         f"Nothing reached the target of {target:g} nats per token; the closest, trial {closest.trial}, came "
-        f"to {loss:.4f}. For a target that it reaches, type study.name=OTHER "
-        f"target_loss={reachable_target(loss):g}; for what the baseline ends at, target_loss=auto."
+        f"to {loss:.4f}. {another_target(loss)}"
+    )
+
+
+def another_target(closest_loss: float) -> str:
+    """What to type where nothing reached the target."""
+    return (
+        "For a target that it reaches, type study.name=OTHER "
+        f"target_loss={reachable_target(closest_loss):g}; for what the baseline ends at, target_loss=auto."
     )

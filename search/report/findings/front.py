@@ -178,10 +178,10 @@ def _standing(view: StudyView) -> str:
     if view.baseline.outcome is not Outcome.REACHED:
         outcome = view.baseline.outcome.value
         return f"The baseline did not reach the target ({outcome}), so there are no ratios."
-    objective, runs = view.objectives[0], len(view.noise.trials)
+    objective, runs = view.decided_by, len(view.noise.trials)
     floor = view.noise.floor.get(objective)
     if floor is None:
-        return "The noise floor is not known."
+        return "The noise floor is not known: the baseline ran once."
     within = {
         Saving.WITHIN_NOISE: "No saving beyond the noise floor",
         Saving.NOTHING: "Nothing was saved; noise floor",

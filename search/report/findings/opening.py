@@ -96,5 +96,5 @@ def _ngram_warning(problem: Problem) -> str:
         f"Counting n-grams reaches {counting} nats on this data and the target is "
         f"{numbers.nats(problem.target_loss)}. A table of counts would reach it for almost no energy, so the "
         "joules in this report do not say what training a language model costs. Set target_loss below "
-        f"{counting}."
+        f"{counting}; it takes more train.max_steps or a larger model to get there."
     )

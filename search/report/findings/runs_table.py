@@ -10,6 +10,7 @@ from typing import Any
 
 from search.record.lookup import is_lookup_like
 from search.record.record import Outcome, Record
+from search.record.target import ROLE as TARGET_ROLE
 from search.report.findings import numbers
 from search.report.view.data import StudyView
 from search.report.view.values import brief_names, differing_params, flat, redacted
@@ -139,8 +140,8 @@ def mark(view: StudyView, record: Record) -> str:
 
 
 def _objective_cell(view: StudyView, record: Record, objective: str) -> Cell:
-    """A run short of the target has spent at least this much."""
-    value = record.spent.get(objective)
+    """A run short of the target has spent at least this much; of one that finds it nothing is said."""
+    value = None if record.role == TARGET_ROLE else record.spent.get(objective)
     if value is None:
         return Cell("unknown" if record.outcome is Outcome.UNMEASURED else "", "")
     if numbers.unit(objective) in ("J", "s"):

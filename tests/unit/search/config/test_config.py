@@ -53,6 +53,7 @@ RUN_MISTAKES: list[tuple[str, Any]] = [
     ("target_loss", -1.0),
     ("target_loss", math.nan),
     ("target_loss", math.inf),
+    ("target_loss", "low"),
     ("data__name", "shakespear"),
     ("meter__name", "nvlm"),
     ("meter__name", "ampere"),
@@ -78,6 +79,11 @@ RUN_MISTAKES: list[tuple[str, Any]] = [
     ("budget__run_tokens", 0),
     ("budget__study_energy_j", 0.0),
     ("seed", -1),
+    ("reports", ""),
+    ("storage", " "),
+    ("recipe", ""),
+    ("output", ""),
+    ("optimizer__lr", math.inf),
     ("model__n_layer", 0),
     ("model__attention", "flsh"),
     ("optimizer__lr", -0.1),
@@ -242,3 +248,13 @@ def test_whatever_is_unequal_differs_and_the_other_way_round_as_often(
 ) -> None:
     assert bool(differences(ours, theirs)) == (ours != theirs)
     assert len(differences(ours, theirs)) == len(differences(theirs, ours))
+
+
+def test_more_runs_of_the_baseline_than_there_may_be_name_both_keys() -> None:
+    with pytest.raises(ConfigError, match=r"noise\.runs=9 is more than noise\.max_runs=4; raise that too"):
+        check_study(config_with(noise__runs=9))
+
+
+def test_a_number_without_end_is_not_told_to_be_larger() -> None:
+    with pytest.raises(ConfigError, match=r"optimizer\.lr must be a finite number, more than 0, got inf"):
+        check_run(config_with(optimizer__lr=math.inf))

@@ -98,3 +98,23 @@ def test_the_csv_has_side_readings_with_their_kind_errors_and_temperatures() -> 
     assert (best["energy_error_j"], best["temperature_rise_k"]) == (0.3, 15.0)
     assert pd.isna(best["also_rapl_j"])
     assert pd.isna(rows["run-0009"]["temperature_rise_k"])
+
+
+def test_the_row_of_the_run_that_finds_the_target_has_no_target_and_no_gap() -> None:
+    finds = make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
+    view = view_of(finds, make_record(1, energy_j=60.0, role="baseline"))
+    frame = trials_frame(view)
+    assert frame["target_loss"].dropna().tolist() == [2.3]
+    assert frame["loss_gap"].count() == 1
+    table = runs_table(view)
+    energy = next(n for n, column in enumerate(table.columns) if column.heading.startswith("energy"))
+    assert [row.cells[energy].text for row in table.rows] == ["", "60.0"]
+
+
+def test_the_least_of_a_count_is_not_that_of_a_run_that_missed() -> None:
+    missed = make_record(1, outcome=Outcome.OUT_OF_BUDGET, parameters=100, spent={"parameters": 100.0})
+    reached = make_record(2, parameters=200, values={"parameters": 200.0}, spent={"parameters": 200.0})
+    ranked = trials_frame(view_of(missed, reached, names=("parameters",)))
+    assert ranked.loc[ranked["parameters"].idxmin(), "trial"] == 2
+    assert ranked["run_parameters"].tolist() == [100, 200]
+    assert trials_frame(view_of(missed, reached))["parameters"].tolist() == [100, 200]
