@@ -16,21 +16,15 @@ from search.report.csv_columns import trials_frame
 from search.report.findings.advice import what_next
 from search.report.findings.cost import cost_line
 from search.report.summary_json import summary
-from search.report.view.cost import Accounting, SearchCost
-from search.report.view.data import Problem, ReportError, StudyView, study_view
-from search.report.view.importance import Importance, parameter_importance
+from search.report.view.data import StudyView, study_view
+from search.report.view.mixed import ReportError
 from search.report.write import write_report
 
 __all__ = [
-    "Accounting",
-    "Importance",
-    "Problem",
     "ReportError",
-    "SearchCost",
     "StudyView",
     "cost_line",
     "front_table",
-    "parameter_importance",
     "study_view",
     "summary",
     "trials_frame",

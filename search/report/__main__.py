@@ -15,8 +15,7 @@ from yaml import YAMLError
 from search.console import terminal
 from search.console.leaving import end_with
 from search.files.records import RecordsError, read_records
-from search.report import cost_line, front_table, study_view, what_next, write_report
-from search.report.view.data import ReportError
+from search.report import ReportError, cost_line, front_table, study_view, what_next, write_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

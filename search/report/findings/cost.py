@@ -140,9 +140,11 @@ def _break_even(view: StudyView) -> Tile:
 
 
 def accountings(view: StudyView) -> Accountings:
+    ranks = "" if view.meter is None else view.meter.counted_phases.value
+    names = [policy.value for policy in CountedPhases]
     return Accountings(
-        policies=tuple(policy.value for policy in CountedPhases),
-        ranks="" if view.meter is None else view.meter.counted_phases.value,
+        policies=tuple(f"{name} (ranks)" if name == ranks else name for name in names),
+        ranks=ranks,
         rows=tuple(_accounting_row(view, each) for each in view.accountings),
         note=_ACCOUNTINGS_NOTE,
     )

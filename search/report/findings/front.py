@@ -72,6 +72,7 @@ class Front:
     """`lookup` says what lookup-like runs are, where there are any; `note` how to read the numbers."""
 
     objectives: tuple[Objective, ...]
+    columns: int
     rows: tuple[FrontRow, ...]
     joining: tuple[FrontRow, ...]
     lookup: str
@@ -82,6 +83,7 @@ def front(view: StudyView) -> Front:
     rows = front_rows(view)
     return Front(
         objectives=tuple(Objective(numbers.label(n), numbers.is_energy(n)) for n in view.objectives),
+        columns=5 + 2 * len(view.objectives),
         rows=tuple(row for row in rows if not row.joins),
         joining=tuple(row for row in rows if row.joins),
         lookup=_lookup(view),

@@ -54,7 +54,7 @@ class MetersBeside:
     """Empty where one meter ran alone. `rows` and `disagreements` go with `view.meters.comparisons`."""
 
     reference: str
-    reference_ranks: bool
+    trust: str
     rows: tuple[MeterRow, ...]
     note: str
     disagreements: tuple[Disagreements, ...]
@@ -65,9 +65,10 @@ class MetersBeside:
 def meters_beside(view: StudyView) -> MetersBeside:
     comparisons = view.meters.comparisons
     reference = comparisons[0].reference if comparisons else None
+    ranks = reference is not None and reference.ranks
     return MetersBeside(
         reference="" if reference is None else meter_words(reference),
-        reference_ranks=reference is not None and reference.ranks,
+        trust=f"the most trustworthy of them{'; the study ranks by it' if ranks else ''}",
         rows=tuple(map(_row, comparisons)),
         note="" if reference is None else _note(reference),
         disagreements=tuple(map(_disagreements, comparisons)),

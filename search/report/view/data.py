@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,18 +13,14 @@ from search.record.front import pareto_front
 from search.record.lookup import is_lookup_like
 from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_floor, reference
 from search.record.record import MeterInfo, Outcome, Record
-from search.record.target import ROLE as TARGET_ROLE
 from search.report.view.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
+from search.report.view.mixed import data_of, refuse_mixed, to_the_target
 from search.report.view.origin import Origin, origin
 from search.report.view.side_by_side import SideBySide, side_by_side
 from search.report.view.values import flat
 
 DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
 RANKED_ROLES = ("search", "single")
-
-
-class ReportError(ValueError):
-    """Records that cannot be reported together. The text is one line."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ class StudyView:
     @property
     def to_the_target(self) -> tuple[Record, ...]:
         """All runs but the one that only looked for the target (target_loss=auto)."""
-        return tuple(_to_the_target(self.records))
+        return tuple(to_the_target(self.records))
 
     @property
     def counted_phases(self) -> tuple[str, ...]:
@@ -214,33 +209,6 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
     )
 
 
-def refuse_mixed(records: Sequence[Record]) -> None:
-    """Raise ReportError unless the records share a meter, a counting policy, a target and a data set."""
-    _one_of("meters", [_meter_words(record) for record in records])
-    _one_of("target losses", [f"{record.target_loss:g}" for record in _to_the_target(records)])
-    _one_of("data sets", [str(_data(r)["sha256"]) for r in records if _data(r).get("sha256")])
-
-
-def _one_of(what: str, values: Sequence[str]) -> None:
-    distinct = sorted(set(values))
-    if len(distinct) > 1:
-        raise ReportError(
-            f"expected records that can share a front, got {len(distinct)} {what} ({' | '.join(distinct)}); "
-            "report each of them from a folder of its own"
-        )
-
-
-def _meter_words(record: Record) -> str:
-    meter = record.meter
-    settings = json.dumps(meter.settings, sort_keys=True, default=str)
-    return f"{meter.name}, {meter.kind.value}, counted {meter.counted_phases.value}, settings {settings}"
-
-
-def _data(record: Record) -> Mapping[str, Any]:
-    data = record.provenance.get("data")
-    return data if isinstance(data, Mapping) else {}
-
-
 def _objectives(records: Sequence[Record], config: Mapping[str, Any]) -> tuple[str, ...]:
     group = config.get("objective")
     names = group.get("names") if isinstance(group, Mapping) else None
@@ -255,11 +223,6 @@ def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:
     study = config.get("study")
     name = study.get("name") if isinstance(study, Mapping) else study
     return name if isinstance(name, str) else ""
-
-
-def _to_the_target(records: Sequence[Record]) -> list[Record]:
-    """All runs but the one by which a study with target_loss=auto found its target."""
-    return [record for record in records if record.role != TARGET_ROLE]
 
 
 def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
@@ -297,8 +260,8 @@ def _shown(baseline: Record | None, *fronts: Sequence[Record]) -> tuple[Record, 
 
 
 def _problem(records: Sequence[Record], config: Mapping[str, Any]) -> Problem:
-    data = next((_data(record) for record in records if _data(record)), {})
-    target = next((record.target_loss for record in _to_the_target(records)), config.get("target_loss"))
+    data = next((data_of(record) for record in records if data_of(record)), {})
+    target = next((record.target_loss for record in to_the_target(records)), config.get("target_loss"))
     ngram = data.get("ngram_loss")
     return Problem(
         dataset=data.get("dataset"),

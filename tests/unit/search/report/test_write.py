@@ -19,7 +19,7 @@ from records_factory import (
 )
 from report_page import Page, page_of, report_of
 
-from search.report.view.data import ReportError
+from search.report.view.mixed import ReportError
 
 BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
 

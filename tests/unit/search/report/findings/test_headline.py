@@ -14,7 +14,7 @@ from report_page import view_of
 from search.record.record import Outcome, Record
 from search.report.findings.headline import headline
 from search.report.summary_json import summary
-from search.report.view.data import Saving, study_view
+from search.report.view.data import Saving, StudyView, study_view
 
 
 def again(trial: int, energy_j: float, time_s: float = 20.0) -> Record:

@@ -17,11 +17,13 @@ from records_factory import (
 )
 from report_page import Page, page_of, report_of
 
+import search.report.page
 from search.record.record import Outcome, Record
 from search.report.findings.runs_table import Column
 from search.report.page.page import embedded
 from search.report.page.paper import print_names
 
+TEMPLATES = Path(search.report.page.__file__).parent
 ATTACK = "</script><script>alert(1)</script>"
 
 
@@ -211,3 +213,11 @@ def test_the_runs_table_can_be_sorted_by_a_button_in_every_heading(page: Page, f
     body = table[table.index("<tbody>") : table.index("</tbody>")]
     assert body.count("<tr") == len(make_study())
     assert body.count("data-sort=") == len(make_study()) * head.count("<th ")
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.rglob("*.j2")), ids=lambda path: path.stem)
+def test_a_template_only_prints(template: Path) -> None:
+    """What is said is decided in findings: no text is chosen or put together here, but names of figures."""
+    printed = re.findall(r"{{(.*?)}}", template.read_text(encoding="utf-8"), re.DOTALL)
+    assert not [one for one in printed if re.search(r"\bif\b|[|~+]", one)]
+    assert all(re.fullmatch(r' plot\("[a-z-]+"\) ', one) for one in printed if '"' in one)

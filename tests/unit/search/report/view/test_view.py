@@ -16,7 +16,8 @@ from report_page import view_of
 from search.record.record import CountedPhases, Outcome, Record
 from search.report.findings.names import name_of
 from search.report.findings.notes import notes
-from search.report.view.data import ReportError, StudyView, study_view
+from search.report.view.data import StudyView, study_view
+from search.report.view.mixed import ReportError
 
 
 def again(trial: int, energy_j: float) -> Record:
