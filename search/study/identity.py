@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from model.data import Corpus
-from search.config.schema import StudyConfig, differences
+from search.config.schema import StudyConfig
 from search.errors import UserError
 from search.files.paths import shown
 from search.record.record import Record
-from search.space.space import Space
+from search.space.model import Space
+from search.space.paths import differences
 from search.study.mirror import Mirror
 from search.study.recovery import begun_with, known_part
 from search.worker.handle import Hello

@@ -29,7 +29,8 @@ from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
 from model.fits import scored_tokens, too_short, unfit
 from model.variants import absent
-from search.config.schema import StudyConfig, check_study
+from search.config.checks import check_study
+from search.config.schema import StudyConfig
 from search.console.signals import ending_signals
 from search.errors import INTERRUPTED, NO_RESULT, Stopped, UserError
 from search.files import provenance
@@ -47,8 +48,9 @@ from search.sampling.enqueued import asked_for, whole
 from search.sampling.history import sampler_history
 from search.sampling.proposal import Proposal, cannot_run, derived_seed, nothing_runs, propose
 from search.space.canonical import config_key
+from search.space.model import Space
+from search.space.offer import offered
 from search.space.reach import check_reach
-from search.space.space import Space, offered
 from search.study import storage
 from search.study.identity import check_records, check_storage, identity
 from search.study.mirror import Enqueued, Mirror

@@ -10,9 +10,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from search.config.checks import check_run, check_study
 from search.config.complaints import explain, missing_study, studies
 from search.config.composition import readable, register, to_config
-from search.config.schema import StudyConfig, check_run, check_study
+from search.config.schema import StudyConfig
 from search.errors import UserError, say
 from search.files.paths import absolute, config_dir, root
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from records_factory import make_record
-from search.identity import check_records
 
 from search.errors import UserError
+from search.study.identity import check_records
 
 PATH = Path("records.jsonl")
 

@@ -30,8 +30,16 @@ except Exception as error:
 """
 
 
+@pytest.fixture(autouse=True)
+def _as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks where they lie when nothing is set, whatever the caller's environment says."""
+    for variable in (VARIABLE, "TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
 @pytest.fixture
-def name() -> Iterator[str]:
+def name(_as_shipped: None) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex}"
     yield name
     for path in lock_folder().glob(f"{name}*"):
