@@ -19,8 +19,8 @@ def write_report(directory: Path, view: StudyView, config: Mapping[str, Any]) ->
     """Write the report of a study into `directory` and return the path of `report.html`.
 
     Each file is replaced as a whole, so a reader never sees half of one. `best.yaml` is written where a
-    trial reached the target, `best_without_lookup.yaml` where that one is lookup-like and another is not; one
-    of before is removed where it no longer holds.
+    trial reached the target, `best_without_lookup.yaml` where that one is lookup-like and another is not. A
+    `best_without_lookup.yaml` of an earlier report is removed where it no longer holds.
     """
     folder = folder_in_commands(directory.resolve(), config)
     contents = {

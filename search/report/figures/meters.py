@@ -20,7 +20,7 @@ LABELLED = 3  # of the runs farthest from the median ratio
 
 
 @dataclass(frozen=True)
-class Both:
+class TwoReadings:
     """One run by both meters; `label` is empty but for the worst."""
 
     reference_j: float
@@ -33,7 +33,7 @@ class Both:
 class MetersInfo:
     """Runs by group (`baseline`, `ranks`, `replicate`, `short` of the target), and the median ratio."""
 
-    groups: Mapping[str, tuple[Both, ...]]
+    groups: Mapping[str, tuple[TwoReadings, ...]]
     scale: float
     reference: str
     surrogate: str
@@ -48,12 +48,12 @@ def meters_info(view: StudyView, comparison: Comparison) -> MetersInfo | None:
     if agreement.scale is None:
         return None
     worst = {id(residual.pair) for residual in agreement.residuals[:LABELLED]}
-    groups: dict[str, list[Both]] = {}
+    groups: dict[str, list[TwoReadings]] = {}
     for pair, record in zip(agreement.pairs, comparison.records, strict=True):
         group = _group(view, record, pair)
         label = brief_run(pair.label) if id(pair) in worst or group == "baseline" else ""
         lines = _lines(view, comparison, pair, record, pair.ratio / agreement.scale)
-        groups.setdefault(group, []).append(Both(pair.reference_j, pair.surrogate_j, label, lines))
+        groups.setdefault(group, []).append(TwoReadings(pair.reference_j, pair.surrogate_j, label, lines))
     return MetersInfo(
         groups={name: tuple(runs) for name, runs in groups.items()},
         scale=agreement.scale,
@@ -117,7 +117,7 @@ def meters_figure(info: MetersInfo) -> go.Figure:
     return figure
 
 
-def _trace(group: str, runs: Sequence[Both]) -> go.Scatter:
+def _trace(group: str, runs: Sequence[TwoReadings]) -> go.Scatter:
     legend, symbol, colour, size = _MARKERS[group]
     return go.Scatter(
         x=[run.reference_j for run in runs],

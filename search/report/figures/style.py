@@ -1,7 +1,7 @@
 """How every figure looks: palette, layout, log ticks, hover text. Colour never carries a meaning alone.
 
 Colours are of Okabe and Ito (2008): those that stand out both on white and on near-black, since the page has
-a light and a dark look. The page's script gives text and grid lines the page's own colours.
+a light and a dark theme. The page's script gives text and grid lines the page's own colours.
 """
 
 from __future__ import annotations

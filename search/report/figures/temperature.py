@@ -19,7 +19,7 @@ MIN_RUNS = 3  # fewer show no trend
 
 
 @dataclass(frozen=True)
-class Warmed:
+class WarmedRun:
     """One run: mean power over all of its phases by the meter that ranks, and how far it warmed up."""
 
     name: str
@@ -32,7 +32,7 @@ class Warmed:
 class TemperatureInfo:
     """Runs by part (baseline, front or other), and the rank correlation of power and warming over them."""
 
-    parts: Mapping[str, tuple[Warmed, ...]]
+    parts: Mapping[str, tuple[WarmedRun, ...]]
     correlation: Correlation | None
     kind: str
 
@@ -43,12 +43,12 @@ class TemperatureInfo:
 
 def temperature_info(view: StudyView) -> TemperatureInfo:
     """Every run with temperatures and an energy, whatever became of it."""
-    parts: dict[str, list[Warmed]] = {}
+    parts: dict[str, list[WarmedRun]] = {}
     for record in view.records:
         seen, ledger = warming(record), record.ledger
         if seen is not None and ledger is not None and ledger.gross_time_s > 0:
             power_w = ledger.gross_energy_j / ledger.gross_time_s
-            parts.setdefault(_part(view, record), []).append(_warmed(view, record, power_w, seen))
+            parts.setdefault(_part(view, record), []).append(_run(view, record, power_w, seen))
     runs = [run for part in parts.values() for run in part]
     return TemperatureInfo(
         parts={part: tuple(found) for part, found in parts.items()},
@@ -63,11 +63,11 @@ def _part(view: StudyView, record: Record) -> str:
     return "front" if view.on_front(record) else "other"
 
 
-def _warmed(view: StudyView, record: Record, power_w: float, seen: Warming) -> Warmed:
+def _run(view: StudyView, record: Record, power_w: float, seen: Warming) -> WarmedRun:
     name = name_of(view, record)
     degrees = f"{seen.start_c:.0f} °C to {seen.highest_c:.0f} °C: {numbers.kelvin(seen.rise_k)}"
     power = f"mean power {numbers.quantity(power_w, 'W')}"
-    return Warmed(
+    return WarmedRun(
         name,
         power_w,
         seen,

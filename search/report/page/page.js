@@ -1,13 +1,13 @@
 "use strict";
 
-// Figures: text and grid lines take the page's colours, again when the look changes and on paper.
-function look() {
+// Figures: text and grid lines take the page's colours, again when the theme changes and on paper.
+function pageColours() {
   const style = getComputedStyle(document.documentElement);
   return { ink: style.getPropertyValue("--ink").trim(), line: style.getPropertyValue("--line").trim(), paper: style.getPropertyValue("--paper").trim() };
 }
 
 function themed(layout) {
-  const { ink, line, paper } = look();
+  const { ink, line, paper } = pageColours();
   const update = { "font.color": ink, "hoverlabel.bgcolor": paper, "hoverlabel.font.color": ink, "hoverlabel.bordercolor": line };
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
     update[axis + ".gridcolor"] = line;
