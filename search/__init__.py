@@ -44,7 +44,7 @@ The map, in the order of a trial's life (core: values in, values out; shell: eff
     lookup.py      which runs look tokens up, and what may end which    core
     front.py       Pareto front and hypervolume                         core
     agreement.py   how well one meter stands in for another             core
-    report/        the report: data and figures (core), page (shell)
+    report/        the report: view (values), findings (sentences), figures, page
     recipe.py      best.yaml                                            shell
     provenance.py  what a number needs beside it to be compared         shell
     progress.py    what a person sees while a study runs                shell

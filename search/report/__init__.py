@@ -1,44 +1,33 @@
 """What a study found, for people (`report.html`), for scripts (`summary.json`) and for the terminal.
 
-Values first, then drawings: `study_view` makes of the records everything that is said; the rest only says it.
+Each folder imports only those above it in this list:
 
-- `data`, `cost`, `meters`: records -> `StudyView`             core
-- `origin`: device, versions and dates of the records          core
-- `summary_json`: `StudyView` -> `summary`                     core
-- `csv_columns`: `StudyView` -> the rows of `trials.csv`       core
-- `schema`: what scripts may rely on, written from these two   shell
-- `importance`: which parameters mattered                      core
-- `values`: nested values, flat and compared                   core
-- `words`, `headline`, `style`: numbers, sentences, looks      core
-- `pareto`, `pareto_figure`, `curves`, `figures`, `meters_figure`, `temperature`, `table`: infos, figures and
-  rows                                                         core
-- `raw_runs`: the runs by each parameter, where there are too few for importance    core
-- `panels`: how a figure fits its screen                       core
-- `page`, `paper`: the files, and what differs on paper       shell
-- `console`: tables for the terminal                           core
+- `view`: what the records say, as values: baseline, fronts, costs, meters side by side
+- `findings`: the view in words: headline, caveats, notes, advice, the texts of every table
+- `figures`: one file a figure: what it shows, then the drawing
+- `page`: `report.html`, which prints findings and figures
+
+`summary_json` and `csv_columns` tell scripts what the view holds, `schema` writes down what they may rely on,
+`console` draws the front on a terminal, `write` writes the files.
 """
 
-from search.report.console import cost_line, front_table
-from search.report.cost import Accounting, SearchCost
-from search.report.data import Problem, ReportError, StudyView, study_view
-from search.report.importance import Importance, parameter_importance
-from search.report.page import render, write_report
+from search.report.console import front_table
+from search.report.csv_columns import trials_frame
+from search.report.findings.advice import what_next
+from search.report.findings.cost import cost_line
 from search.report.summary_json import summary
-from search.report.table import trials_frame
+from search.report.view.data import StudyView, study_view
+from search.report.view.mixed import ReportError
+from search.report.write import write_report
 
 __all__ = [
-    "Accounting",
-    "Importance",
-    "Problem",
     "ReportError",
-    "SearchCost",
     "StudyView",
     "cost_line",
     "front_table",
-    "parameter_importance",
-    "render",
     "study_view",
     "summary",
     "trials_frame",
+    "what_next",
     "write_report",
 ]

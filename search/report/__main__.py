@@ -15,9 +15,7 @@ from search.console import terminal
 from search.console.leaving import end_with
 from search.console.one_line_parser import OneLineParser
 from search.files.records import RecordsError, read_records
-from search.report import cost_line, front_table, study_view, summary, write_report
-from search.report.advice import what_next
-from search.report.data import ReportError
+from search.report import ReportError, cost_line, front_table, study_view, what_next, write_report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,15 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise FileNotFoundError(f"no records.jsonl in {folder}: expected the report folder of a study")
         records, _ = read_records(records_path)
         config = read_config(folder / "config.yaml")
-        page = write_report(folder, records, config)
+        view = study_view(records, config)
+        page = write_report(folder, view, config)
     except (RecordsError, ReportError, OSError) as error:
         print(f"python -m search.report: {error}", file=sys.stderr)
         return 2
-    content = summary(study_view(records, config))
     console = terminal.console()
-    console.print(front_table(content))
-    console.print(cost_line(content), markup=False, highlight=False)
-    if line := what_next(content, str(folder / "best.yaml")):
+    console.print(front_table(view))
+    console.print(cost_line(view), markup=False, highlight=False)
+    if line := what_next(view, str(folder / "best.yaml")):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0

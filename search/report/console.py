@@ -1,12 +1,11 @@
-"""The finding on a terminal: the Pareto front beside the baseline, and one line of what the search cost."""
+"""The front on a terminal: a table beside the baseline, as wide as the terminal has room for."""
 
 from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
@@ -14,23 +13,23 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from search.console.plural import counted
-from search.report import words
-from search.report.headline import floor_words
-from search.report.values import brief_names, differing_params, flat
+from search.report.findings import numbers
+from search.report.findings.front import FrontRow, front_caption, front_rows, front_title
+from search.report.view.data import StudyView
 
 _MOST_LINES = 3  # of parameters
 _PARAMS_WIDTH = 40
 _NO_END = 100_000
 
 
-def front_table(summary: Mapping[str, Any]) -> FrontTable:
+def front_table(view: StudyView) -> FrontTable:
     """The baseline first, then the front; ratios are candidate over baseline, where the baseline reached.
 
     Lookup-like runs are marked, and where one is on the front, what joins the front without them follows
     below a line.
     """
-    return FrontTable(summary)
+    objectives = tuple(escape(numbers.label(name)) for name in view.objectives)
+    return FrontTable(front_title(view), objectives, front_rows(view), front_caption(view))
 
 
 @dataclass(frozen=True)
@@ -38,52 +37,41 @@ class FrontTable:
     """The front as a table: the parameters in a column where there is room, else in lines below it; and a row
     an objective where a row a run is too wide."""
 
-    summary: Mapping[str, Any]
+    title: str
+    objectives: tuple[str, ...]
+    rows: tuple[FrontRow, ...]
+    caption: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, its caption always last."""
-        yield Text(_title(self.summary), style="italic")
+        yield Text(self.title, style="italic")
         narrow = self._table(with_params=False)
         needed = Measurement.get(console, options.update(max_width=_NO_END), narrow).maximum
         if needed + _PARAMS_WIDTH <= options.max_width:
             yield self._table(with_params=True)
         else:
             yield narrow if needed <= options.max_width else self._long_table()
-            for entry in self._entries():
-                if pieces := _params(entry, self._paths()):
-                    yield Pieces((f"trial {entry['trial']}:", *pieces))
-        if caption := _caption(self.summary):
-            yield Text(caption, style="italic dim")
+            for row in self.rows:
+                if pieces := _params(row):
+                    yield Pieces((f"trial {row.trial}:", *pieces))
+        if self.caption:
+            yield Text(self.caption, style="italic dim")
 
-    def _sections(self) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
-        baseline = self.summary["baseline"]
-        others = [entry for entry in self.summary["front"] if entry["trial"] != baseline["trial"]]
-        above = (*_listed(baseline), *others)
-        known = {entry["trial"] for entry in above}
-        below = [entry for entry in self.summary["front_without_lookup"] if entry["trial"] not in known]
-        return above, below
-
-    def _entries(self) -> list[Mapping[str, Any]]:
-        return [entry for section in self._sections() for entry in section]
-
-    def _paths(self) -> tuple[str, ...]:
-        return differing_params([entry["params"] for entry in self._entries()])
+    def _sections(self) -> tuple[Sequence[FrontRow], Sequence[FrontRow]]:
+        return [row for row in self.rows if not row.joins], [row for row in self.rows if row.joins]
 
     def _table(self, *, with_params: bool) -> Table:
-        summary, objectives = self.summary, self.summary["objectives"]
         table = Table()
         table.add_column("trial", justify="right", no_wrap=True)
-        for name in objectives:
-            table.add_column(escape(words.label(name)), justify="right", no_wrap=True)
+        for label in self.objectives:
+            table.add_column(label, justify="right", no_wrap=True)
             table.add_column("ratio", justify="right", no_wrap=True)
         if with_params:
             table.add_column("params that differ", overflow="fold")
-        paths = self._paths()
         for section in self._sections():
-            for entry in section:
-                params = [Pieces(_params(entry, paths))] if with_params else []
-                cells = _cells(entry, summary["baseline"], objectives)
-                table.add_row(_name(entry, summary["baseline"]), *itertools.chain(*cells), *params)
+            for row in section:
+                params = [Pieces(_params(row))] if with_params else []
+                table.add_row(_name(row), *itertools.chain(*_cells(row)), *params)
             table.add_section()
         return table
 
@@ -91,24 +79,13 @@ class FrontTable:
         table = Table(
             "trial", "objective", Column("value", justify="right"), Column("ratio", justify="right")
         )
-        objectives, baseline = self.summary["objectives"], self.summary["baseline"]
         for section in self._sections():
-            for entry in section:
-                names = (_name(entry, baseline), *[""] * (len(objectives) - 1))
-                for name, objective, cells in zip(
-                    names, objectives, _cells(entry, baseline, objectives), strict=True
-                ):
-                    table.add_row(name, escape(words.label(objective)), *cells)
+            for row in section:
+                names = (_name(row), *[""] * (len(self.objectives) - 1))
+                for name, label, cells in zip(names, self.objectives, _cells(row), strict=True):
+                    table.add_row(name, label, *cells)
             table.add_section()
         return table
-
-
-def _title(summary: Mapping[str, Any]) -> str:
-    meter = summary["meter"]
-    study = summary["study"] or "the study"
-    if not meter["name"]:
-        return f"Pareto front of {study}: no run has finished"
-    return f"Pareto front of {study} (energy {meter['kind']} by {meter['name']})"
 
 
 @dataclass(frozen=True)
@@ -138,120 +115,18 @@ class Pieces:
         return " ".join(self.pieces)
 
 
-def _listed(baseline: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    return () if baseline["trial"] is None else (baseline,)
+def _name(row: FrontRow) -> str:
+    notes = [*(["baseline"] if row.is_baseline else []), *(["lookup-like"] if row.lookup else [])]
+    return f"{row.trial} ({', '.join(notes)})" if notes else str(row.trial)
 
 
-def _caption(summary: Mapping[str, Any]) -> str:
-    """What a reader must know before comparing."""
-    return " ".join(part for part in (_standing(summary), _lookup(summary), _meters(summary)) if part)
-
-
-def _lookup(summary: Mapping[str, Any]) -> str:
-    """What a lookup-like run on the front is, and the front without such runs."""
-    if not any(entry["lookup_like"] for entry in summary["front"]):
-        return ""
-    others = [str(entry["trial"]) for entry in summary["front_without_lookup"]]
-    without = f"the front is trial {', '.join(others)}" if others else "nothing has reached the target"
-    return (
-        "Lookup-like runs look the next token up, which buys a loss that counting n-grams buys too; "
-        f"without them {without}."
-    )
-
-
-def _meters(summary: Mapping[str, Any]) -> str:
-    """Where a meter of a better kind disagrees with the one that ranks."""
-    for each in summary.get("meters_side_by_side", ()):
-        ours, theirs = each["surrogate"], each["reference"]
-        if ours["ranks"] and each["verdict"] == "DISAGREES":
-            return (
-                f"Warning: {theirs['name']} ({theirs['kind']}), read beside {ours['name']} ({ours['kind']}), "
-                "orders the trials differently: see the report."
-            )
-    return ""
-
-
-def _standing(summary: Mapping[str, Any]) -> str:
-    baseline = summary["baseline"]
-    if not summary["front"]:
-        return "No run has reached the target."
-    if baseline["trial"] is None:
-        return "No baseline: no ratios."
-    if baseline["outcome"] != "REACHED":
-        return f"The baseline did not reach the target ({baseline['outcome']}), so there are no ratios."
-    return _noise(summary)
-
-
-def _noise(summary: Mapping[str, Any]) -> str:
-    """The noise floor, and that nothing was saved beyond it where that is so."""
-    objective = summary["decided_by"]
-    floor, runs = summary["noise"]["floor"].get(objective), len(summary["noise"]["trials"])
-    if floor is None:
-        return "The noise floor is not known: the baseline ran once."
-    within = {
-        "within noise": "No saving beyond the noise floor",
-        "nothing saved": "Nothing was saved; noise floor",
-    }.get(summary["saving"], "Noise floor")
-    return f"{within}: {floor_words(floor)} in {words.label(objective)}, by {runs} runs of the baseline."
-
-
-def _name(entry: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
-    notes = ["baseline"] if entry is baseline else []
-    if entry["lookup_like"] and _reached(entry, baseline):
-        notes.append("lookup-like")
-    return f"{entry['trial']} ({', '.join(notes)})" if notes else str(entry["trial"])
-
-
-def _reached(entry: Mapping[str, Any], baseline: Mapping[str, Any]) -> bool:
-    return entry is not baseline or baseline["outcome"] == "REACHED"
-
-
-def _cells(
-    entry: Mapping[str, Any], baseline: Mapping[str, Any], objectives: Sequence[str]
-) -> list[tuple[str, str]]:
+def _cells(row: FrontRow) -> list[tuple[str, str]]:
     """Value and ratio of each objective."""
-    reached = _reached(entry, baseline)
-    cells = []
-    for name in objectives:
-        value = (entry["values"] if reached else entry["spent"]).get(name)
-        shown = escape(words.objective_value(name, value, entry["energy_error_j"]))
-        shown = shown if reached or value is None else f"≥ {shown}"
-        cells.append((shown, _ratio(entry, baseline, name)))
-    return cells
+    return [(escape(measure.value), measure.ratio or "-") for measure in row.measures]
 
 
-def _ratio(entry: Mapping[str, Any], baseline: Mapping[str, Any], objective: str) -> str:
-    reference = baseline["values"].get(objective)
-    if baseline["outcome"] != "REACHED" or not reference:
-        return "-"
-    return words.ratio(entry["values"][objective] / reference)
-
-
-def _params(entry: Mapping[str, Any], paths: Sequence[str]) -> tuple[str, ...]:
+def _params(row: FrontRow) -> tuple[str, ...]:
     """`lr=0.001` for each that differs, and the flags."""
-    flattened, names = flat(entry["params"]), brief_names(paths)
-    shown = [f"{names[path]}={words.parameter(flattened[path])}" for path in paths if path in flattened]
-    return (*shown, *([f"flags: {'; '.join(entry['flags'])}"] if entry["flags"] else []))
-
-
-def cost_line(summary: Mapping[str, Any]) -> str:
-    """What the search cost, in one plain sentence. Not rich markup: print it with `markup=False`."""
-    cost = summary["search_cost"]
-    runs, unknown = cost["runs"], cost["runs_without_energy"]
-    if not runs:
-        return "The search has cost nothing yet: no run has finished."
-    if unknown == runs:
-        return f"What the search cost is unknown: no energy is known of its {counted(runs, 'run')}."
-    kind = summary["meter"]["kind"]
-    at_least = "at least " if unknown else ""
-    joules = words.quantity(cost["energy_j"], "J")
-    line = f"The search cost {at_least}{joules} ({kind}) over {counted(runs, 'run')}"
-    if unknown:
-        line += f", {unknown} of them of unknown energy"
-    if cost["saved_by_stopping_j"]:
-        saved = words.quantity(cost["saved_by_stopping_j"], "J")
-        line += f"; ending runs early saved an estimated {saved} at most"
-    if cost["break_even_runs"] is not None:
-        after = words.number(cost["break_even_runs"])
-        line += f"; it pays for itself after {at_least}{after} runs of the cheapest trial"
-    return f"{line}."
+    shown = [f"{param.name}={param.value}" for param in row.params]
+    flags = "; ".join(name for name, _ in row.flags)
+    return (*shown, f"flags: {flags}") if flags else tuple(shown)

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from search.record.ledger import Phase
 from search.record.lookup import is_lookup_like
 from search.record.objective import OBJECTIVES
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
-from search.report import words
-from search.report.data import StudyView
-from search.report.temperature import warming
-from search.report.values import flat, plain_value
+from search.report.view.data import StudyView
+from search.report.view.values import flat, plain_value, redacted
+from search.report.view.warming import warming
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ _WHO = (
         f"how the run ended: {', '.join(Outcome)}",
         lambda r: r.outcome.value,
     ),
-    CsvColumn("reason", "text", "why it ended, in its own words", lambda r: words.redacted(r.reason)),
+    CsvColumn("reason", "text", "why it ended, in its own words", lambda r: redacted(r.reason)),
     CsvColumn(
         "interrupted", "True or False", "whether it was killed before its end", lambda r: r.interrupted
     ),
@@ -188,6 +189,16 @@ def _objective(name: str) -> CsvColumn:
     meaning = row.summary if row else name
     text = f"objective: {meaning}; empty where the target was not reached"
     return CsvColumn(name, unit, text, lambda record: record.values.get(name), optional=True)
+
+
+def trials_frame(view: StudyView) -> pd.DataFrame:
+    """A row a record, in the order of the records, with the exact values; unknown is empty, never 0.
+
+    What each column holds is in docs/trials-csv.md, which is written from this file.
+    """
+    rows = [csv_row(view, record) for record in view.records]
+    columns = dict.fromkeys(name for row in rows for name in row) or head(view)
+    return pd.DataFrame(rows, columns=list(columns), dtype=object)
 
 
 def csv_row(view: StudyView, record: Record) -> dict[str, Any]:

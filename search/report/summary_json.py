@@ -13,11 +13,11 @@ from search.record.lookup import is_lookup_like
 from search.record.meter_info import Kind
 from search.record.outcome import Outcome
 from search.record.record import Record
-from search.report.cost import SearchCost
-from search.report.data import Saving, StudyView
-from search.report.meters import SideBySideSummary, side_by_side_summary
-from search.report.origin import origin
-from search.report.values import plain_value
+from search.report.findings.notes import notes
+from search.report.summary_meters import SideBySideSummary, side_by_side_summary
+from search.report.view.cost import SearchCost
+from search.report.view.data import Saving, StudyView
+from search.report.view.values import plain_value
 
 Values = Annotated[Mapping[str, float], "By objective, in its unit."]
 Joules = Annotated[Mapping[str, float], "Joules by phase of the ledger; empty where they are unknown."]
@@ -190,7 +190,7 @@ def summary(view: StudyView) -> dict[str, Any]:
             "trial": _trial(view.closest),
             "best_loss": None if view.closest is None else view.closest.best_loss,
         },
-        "notes": list(view.notes),
+        "notes": list(notes(view)),
         "verdict": None,
     }
     if any(record.second_meters for record in view.records):
@@ -212,12 +212,12 @@ def _problem_summary(view: StudyView) -> ProblemSummary:
         "dataset_sha256": view.problem.dataset_sha256,
         "target_loss": view.problem.target_loss,
         "ngram_loss": view.problem.ngram_loss,
-        "bytes_per_token": origin(view).bytes_per_token,
+        "bytes_per_token": view.origin.bytes_per_token,
     }
 
 
 def _device_summary(view: StudyView) -> DeviceSummary:
-    hardware = origin(view).hardware
+    hardware = view.origin.hardware
     return {
         "name": hardware.get("device"),
         "uuid": hardware.get("device_uuid"),
@@ -229,7 +229,7 @@ def _device_summary(view: StudyView) -> DeviceSummary:
 
 
 def _versions_summary(view: StudyView) -> VersionsSummary:
-    found = origin(view)
+    found = view.origin
     return {
         "joulesearch": found.code.get("version"),
         "git_commit": found.code.get("git_commit"),
@@ -239,7 +239,7 @@ def _versions_summary(view: StudyView) -> VersionsSummary:
 
 
 def _dates_summary(view: StudyView) -> DatesSummary:
-    found = origin(view)
+    found = view.origin
     return {"first_started": found.first_started, "last_ended": found.last_ended}
 
 
@@ -274,12 +274,6 @@ def _baseline_summary(view: StudyView) -> BaselineSummary:
     }
 
 
-def _phases_j(record: Record) -> dict[str, float]:
-    if record.ledger is None:
-        return {}
-    return {phase.value: energy_j for phase, energy_j in record.ledger.energy_j.items()}
-
-
 def _front_summary(view: StudyView, record: Record) -> FrontSummary:
     return {
         "trial": record.trial,
@@ -294,3 +288,7 @@ def _front_summary(view: StudyView, record: Record) -> FrontSummary:
         "flags": list(record.flags),
         "confirmed": False,
     }
+
+
+def _phases_j(record: Record) -> dict[str, float]:
+    return {} if record.ledger is None else {phase.value: j for phase, j in record.ledger.energy_j.items()}

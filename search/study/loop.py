@@ -24,7 +24,7 @@ from search.files.whole_file import FileError, check_folder, naming
 from search.record.outcome import Role
 from search.record.record import Record
 from search.record.target import target_of
-from search.report.page import write_report
+from search.report import study_view, write_report
 from search.sampling.proposal import nothing_runs
 from search.space.model import Space
 from search.space.offer import offered
@@ -155,8 +155,10 @@ def _run_and_report(
         with watcher.watching(records):
             _run_all(runner, settings, found_before, ngram, stop)
         with naming(folder.path, "written into"):
-            page = write_report(folder.path, records, _shown_config(settings.config))
-        watcher.report(folder.path, page)
+            config = _shown_config(settings.config)
+            view = study_view(records, config)
+            page = write_report(folder.path, view, config)
+        watcher.report(folder.path, page, view)
         runner.mirror.reconcile(records)
     except Stopped as stopped:
         watcher.stopped_now(folder.path)

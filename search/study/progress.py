@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +20,8 @@ from search.record.objective import shown_values
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
-from search.report import words
-from search.report.advice import what_next
-from search.report.console import cost_line, front_table
+from search.report import StudyView, cost_line, front_table, what_next
+from search.report.findings import numbers
 from search.run.request import RunRequest
 from search.worker.protocol import WorkerInfo
 
@@ -71,19 +69,19 @@ class Watcher:
     ) -> None:
         """The data, the target (None: the study looks for it) and what counting reaches."""
         per_token = corpus.validation_bytes_per_token
-        target = "to be found" if target_loss is None else words.loss_words(target_loss, per_token)
+        target = "to be found" if target_loss is None else numbers.loss_words(target_loss, per_token)
         self.say(
             f"[bold]{escape(self._name)}[/]: {escape(corpus.name)}, {len(corpus.train):,} training tokens, "
             f"{corpus.vocab_size} symbols; target {target} on {validation_tokens:,} validation tokens"
         )
         capped = ngram.counted_tokens < len(corpus.train)
         counted_on = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
-        reached = f"{words.loss_words(ngram.loss, per_token)} on the same tokens"
+        reached = f"{numbers.loss_words(ngram.loss, per_token)} on the same tokens"
         if ngram.order == 0:
             self.say(f"guessing reaches {reached}, counting n-grams{counted_on} does no better")
         else:
             self.say(f"counting {ngram.order}-grams reaches {reached}{counted_on}")
-        self.say(words.NATS)
+        self.say(numbers.NATS)
         unseen = unseen_share(corpus, validation_tokens)
         if unseen > 0:
             self.say(f"{'[yellow]warning:[/] ' if unseen > MANY else ''}{unseen_words(unseen)}")
@@ -193,12 +191,11 @@ class Watcher:
     def baseline_failed(self, record: Record) -> None:
         self.say(f"[red]the baseline has no result, so nothing can be compared:[/] {escape(record.reason)}")
 
-    def report(self, folder: Path, page: Path) -> None:
+    def report(self, folder: Path, page: Path, view: StudyView) -> None:
         """At the end: the front beside the baseline, what the search cost, where the report is."""
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        self._console.print(front_table(summary))
-        self.say(escape(cost_line(summary)))
-        if line := what_next(summary, shown(folder / "best.yaml")):
+        self._console.print(front_table(view))
+        self.say(escape(cost_line(view)))
+        if line := what_next(view, shown(folder / "best.yaml")):
             self._console.print(escape(line), highlight=False, soft_wrap=True)
         self._console.print(f"report: {escape(shown(page))}", highlight=False, soft_wrap=True)
 
@@ -235,9 +232,8 @@ def _what_it_took(record: Record) -> str:
         return f"{shown_values(record.values)}{kind}"
     if record.outcome is not Outcome.OUT_OF_BUDGET or record.best_loss is None:
         return f"{record.reason}{kind if record.outcome is Outcome.DOMINATED else ''}"
-    return (
-        f"{record.reason}; best loss {words.nats(record.best_loss)}, spent {shown_values(record.spent)}{kind}"
-    )
+    spent = f"spent {shown_values(record.spent)}{kind}"
+    return f"{record.reason}; best loss {numbers.nats(record.best_loss)}, {spent}"
 
 
 def _first(record: Record) -> float:

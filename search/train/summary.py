@@ -12,7 +12,7 @@ from search.record.ledger import Ledger, Phase
 from search.record.outcome import Outcome
 from search.record.record import Record
 from search.record.target import TO_THE_END
-from search.report.advice import reachable_target
+from search.report.findings.advice import reachable_target
 
 
 def print_summary(record: Record, console: Console) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from records_factory import make_misranked_study, make_study, study_config
+from records_factory import make_misranked_study, make_study
+from report_page import report_of
 from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -20,7 +21,6 @@ from selenium.webdriver.support.expected_conditions import alert_is_present
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from search.record.record import Record
-from search.report import write_report
 
 pytestmark = pytest.mark.browser
 
@@ -65,14 +65,14 @@ def hostile_study() -> list[Record]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, hostile_study: list[Record]) -> Path:
-    return write_report(tmp_path_factory.mktemp("report") / "demo", hostile_study, study_config())
+    return report_of(tmp_path_factory.mktemp("report") / "demo", hostile_study)
 
 
 @pytest.fixture(scope="module")
 def metered_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with two meters and temperatures."""
     folder = tmp_path_factory.mktemp("metered") / "demo"
-    return write_report(folder, make_misranked_study(), study_config())
+    return report_of(folder, make_misranked_study())
 
 
 def opened(browser: Chrome, report: Path, figures: int) -> Chrome:

@@ -13,9 +13,9 @@ from search.record.limits import Rival
 from search.record.lookup import is_lookup_like, rivals_of
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
-from search.report.data import StudyView, study_view
-from search.report.headline import headline
+from search.report.findings.headline import headline
 from search.report.summary_json import summary
+from search.report.view.data import StudyView, study_view
 
 BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
 SHORT_BASELINE = make_record(0, energy_j=60.0, time_s=20.0, outcome=Outcome.OUT_OF_BUDGET)
@@ -102,7 +102,7 @@ def test_the_fronts_differ_exactly_where_a_lookup_like_run_is_on_the_front(view:
 def test_only_lookup_like_runs_dominate_what_joins_the_front_without_them(view: StudyView) -> None:
     for record in view.front_without_lookup:
         above = [each for each in view.feasible if dominates(view.values(each), view.values(record))]
-        assert all(map(view.is_apart, above))
+        assert all(map(view.is_lookup, above))
 
 
 @given(studies())

@@ -9,7 +9,7 @@ from search.record.crossing import CurvePoint
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.record.target import came_to_its_end, target_of
-from search.report.advice import reachable_target
+from search.report.findings.advice import reachable_target
 
 
 def ended_at(

@@ -19,9 +19,8 @@ from rich.console import Console
 
 from search.record.outcome import Outcome
 from search.record.record import Record
-from search.report.console import cost_line, front_table
-from search.report.data import study_view
-from search.report.summary_json import summary
+from search.report import cost_line, front_table
+from search.report.view.data import study_view
 
 BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
 CHEAP = make_record(1, energy_j=12.0, time_s=5.0, params={"optimizer.lr": 0.01, "optimizer.name": "muon"})
@@ -29,13 +28,13 @@ CHEAP = make_record(1, energy_j=12.0, time_s=5.0, params={"optimizer.lr": 0.01, 
 
 def drawn(records: Sequence[Record], width: int = 160, objectives: tuple[str, ...] = ()) -> str:
     console = Console(width=width, color_system=None, file=io.StringIO())
-    console.print(front_table(summary(study_view(records, study_config(*objectives)))))
+    console.print(front_table(study_view(records, study_config(*objectives))))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 def cost_of(*records: Record) -> str:
-    return cost_line(summary(study_view(records, study_config())))
+    return cost_line(study_view(records, study_config()))
 
 
 def row(text: str, name: str) -> str:

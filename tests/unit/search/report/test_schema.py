@@ -22,8 +22,8 @@ from search.record.outcome import Outcome
 from search.record.record import Record
 from search.report import study_view, summary, trials_frame
 from search.report.csv_columns import ColumnFamily, documented
-from search.report.data import StudyView
 from search.report.schema import documents, main, summary_schema
+from search.report.view.data import StudyView
 
 DOCS = Path(__file__).parents[4] / "docs"
 STUDIES = {

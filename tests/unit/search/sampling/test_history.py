@@ -7,12 +7,12 @@ from typing import Any
 
 from optuna.trial import TrialState
 from records_factory import make_record
-from search.space.space import parse_space
 
 from search.config.schema import StudyConfig
-from search.record.outcome import Role
-from search.record.record import Outcome, Record
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
 from search.sampling.history import sampler_history, stored, user_attrs
+from search.space.parse import parse_space
 
 NAMES = ("energy_to_target_j", "time_to_target_s")
 SPACE = parse_space(

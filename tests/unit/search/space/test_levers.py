@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from records_factory import make_study, study_config
 
-from search.report.data import study_view
-from search.report.varied import varied
+from search.report.view.data import study_view
+from search.report.view.varied import varied
 from search.space.levers import Lever, by_function, in_words, lever_of
 
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records_factory import make_curve, make_record
-from search.space.space import Space, parse_space
 
 from search.config.schema import BudgetSection, NoiseSection, StudyConfig
 from search.record.outcome import Outcome, Role
@@ -18,6 +17,8 @@ from search.record.record import Record
 from search.run.execute import RunRequest
 from search.sampling.enqueued import Enqueued
 from search.sampling.samplers import SAMPLERS, SamplerSection
+from search.space.model import Space
+from search.space.parse import parse_space
 from search.study.budget import counted_trials, search_limit_j, spent_j
 from search.study.next_run import (
     MAX_ATTEMPTS,
@@ -307,7 +308,7 @@ def test_every_study_ends_within_its_trials_and_tries_nothing_twice(
     assert counted_trials(records) <= n_trials or counted_trials(records) <= MAX_ATTEMPTS
     first_attempts = [record for record in records if record.role is Role.SEARCH and record.retry_of is None]
     assert len({str(record.params) for record in first_attempts}) == len(first_attempts)
-    indices = [record.extra["index"] for record in records if record.role is Role.SEARCH]
+    indices = [record.index for record in records if record.role is Role.SEARCH]
     assert all(indices.count(index) <= MAX_ATTEMPTS for index in indices)
 
 

@@ -1,0 +1,82 @@
+"""The best configurations of a study, as files that train them again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from search.record.record import Record
+from search.report.findings import numbers
+from search.report.findings.headline import what_it_is
+from search.report.findings.names import capitalised, marked_name
+from search.report.view.data import StudyView
+from search.report.view.values import plain_value, redacted
+
+BEST = "best.yaml"
+OTHER_BEST = "best_without_lookup.yaml"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run's configuration as YAML, the `file` that holds it, and the command that trains it again.
+
+    `what` says which run it is among those of its study, `cost` what it took, for a file that stands alone.
+    """
+
+    file: str
+    what: str
+    cost: str
+    command: str
+    yaml: str
+
+    @property
+    def name(self) -> str:
+        """On the page: `best`, `best-without-lookup`."""
+        return self.file.removesuffix(".yaml").replace("_", "-")
+
+    @property
+    def content(self) -> str:
+        """Of the file."""
+        return f"# {self.cost}\n{self.yaml}"
+
+
+def recipes(view: StudyView, config: Mapping[str, Any], folder: str) -> tuple[Recipe, ...]:
+    """The best trial's, and that of the best that is not lookup-like where that is another. `folder` is the
+    study's, as commands name it."""
+    found = [_recipe(view, config, folder, BEST, view.best, "")]
+    if view.best_without_lookup is not view.best:
+        among = " that are not lookup-like"
+        found.append(_recipe(view, config, folder, OTHER_BEST, view.best_without_lookup, among))
+    return tuple(recipe for recipe in found if recipe is not None)
+
+
+def _recipe(
+    view: StudyView, config: Mapping[str, Any], folder: str, file: str, record: Record | None, among: str
+) -> Recipe | None:
+    if record is None:
+        return None
+    who, least = capitalised(marked_name(view, record)), numbers.label(view.objectives[0])
+    return Recipe(
+        file=file,
+        what=f"{who}, the lowest {least} among the trials{among}. Train it again with another seed:",
+        cost=redacted(what_it_is(view, record)),
+        command=f"python -m search.train {shlex.quote(f'recipe={folder}/{file}')} seed=7",
+        yaml=recipe_yaml(record, config),
+    )
+
+
+def recipe_yaml(record: Record, config: Mapping[str, Any]) -> str:
+    """One run's configuration with the study's target, data, device and meter, as `recipe=` reads it.
+
+    Passwords in URLs are masked.
+    """
+    recipe = dict(record.config) | {"target_loss": record.target_loss}
+    recipe |= {part: config[part] for part in ("data", "meter") if part in config}
+    device = config.get("device")
+    if isinstance(device, Mapping):
+        recipe["device"] = {key: device[key] for key in ("name", "threads") if key in device}
+    return redacted(yaml.safe_dump(plain_value(recipe), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,1 @@
+"""`report.html`: the findings and the figures, printed by one template a section."""

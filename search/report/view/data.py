@@ -1,0 +1,281 @@
+"""What a study's records say, as values: the baseline, the fronts, the problem."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from search.record.front import pareto_front
+from search.record.ledger import CountedPhases
+from search.record.lookup import is_lookup_like
+from search.record.meter_info import MeterInfo
+from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_floor, reference
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
+from search.report.view.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
+from search.report.view.mixed import data_of, refuse_mixed, to_the_target
+from search.report.view.origin import Origin, origin
+from search.report.view.side_by_side import SideBySide, side_by_side
+from search.report.view.values import flat
+
+DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
+RANKED_ROLES = (Role.SEARCH, Role.SINGLE)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What had to be learned. A field is None where no record says it.
+
+    `unseen_share` is that of the validation tokens that the training text lacks.
+    """
+
+    dataset: str | None
+    dataset_sha256: str | None
+    target_loss: float | None
+    ngram_loss: float | None
+    ngram_order: int | None
+    unseen_share: float
+
+    @property
+    def counting_reaches_target(self) -> bool:
+        """Whether counting n-grams already gets to the target, so that no language model is needed."""
+        known = self.target_loss is not None and self.ngram_loss is not None
+        return known and self.target_loss >= self.ngram_loss  # type: ignore[operator]
+
+
+class Saving(StrEnum):
+    """What can be said of the best trial against the baseline, by `StudyView.decided_by`."""
+
+    SAVES = "saves"
+    WITHIN_NOISE = "within noise"
+    NOTHING = "nothing saved"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """Everything that the report, the summary and the console say about a study.
+
+    `feasible` are the runs that can rank (target reached, every objective known), `front` those of them that
+    no other dominates, by the first objective. Replicates rank nowhere: the luckiest of several seeds would
+    win. `best` is the feasible run with the least of the first objective (of the next, where runs are equal),
+    the baseline aside; it need not save anything. `baseline` is the run that stands for the baseline where it
+    ran several times (the median), and `noise` says how far its runs differ.
+
+    `lookup` are the feasible runs that are lookup-like: a class of their own. The front and the best among
+    the others are `front_without_lookup` and `best_without_lookup`.
+    """
+
+    study: str
+    meter: MeterInfo | None
+    problem: Problem
+    objectives: tuple[str, ...]
+    records: tuple[Record, ...]
+    baseline: Record | None
+    feasible: tuple[Record, ...]
+    front: tuple[Record, ...]
+    best: Record | None
+    lookup: tuple[Record, ...]
+    front_without_lookup: tuple[Record, ...]
+    best_without_lookup: Record | None
+    outcomes: Mapping[str, int]
+    cost: SearchCost
+    accountings: tuple[Accounting, ...]
+    meters: SideBySide
+    noise: NoiseFloor
+    origin: Origin
+
+    @property
+    def shown(self) -> tuple[Record, ...]:
+        """The baseline, the rest of the front, and what joins it without lookup-like runs: the runs that
+        figures and tables set side by side."""
+        return _shown(self.baseline, self.front, self.front_without_lookup)
+
+    @property
+    def fronts_differ(self) -> bool:
+        """Whether a lookup-like run is on the front, so that it is another one without them."""
+        return any(map(self.is_lookup, self.front))
+
+    @property
+    def baseline_reached(self) -> bool:
+        return self.baseline is not None and self.baseline in self.feasible
+
+    @property
+    def unranked(self) -> tuple[Record, ...]:
+        """Runs that reached the target without a value of every objective."""
+        reached = (record for record in self.records if record.feasible and not record.interrupted)
+        return tuple(record for record in reached if not _can_rank(record, self.objectives))
+
+    @property
+    def to_the_target(self) -> tuple[Record, ...]:
+        """All runs but the one that only looked for the target (target_loss=auto)."""
+        return tuple(to_the_target(self.records))
+
+    @property
+    def counted_phases(self) -> CountedPhases | None:
+        """What ranks; None where no run says it."""
+        return self.records[0].counted_phases if self.records else None
+
+    def on_front(self, record: Record) -> bool:
+        return any(record is other for other in self.front)
+
+    def ranks(self, record: Record) -> bool:
+        """Whether this is one of `feasible`."""
+        return any(record is other for other in self.feasible)
+
+    @property
+    def closest(self) -> Record | None:
+        """The run that came nearest to the target, of those that try to reach it."""
+        known = [r for r in self.to_the_target if r.best_loss is not None and math.isfinite(r.best_loss)]
+        return min(known, key=lambda r: r.best_loss or 0.0, default=None)
+
+    @property
+    def decided_by(self) -> str:
+        """The objective that tells the best trial from the baseline: the first in which they differ."""
+        if self.best is None or self.baseline is None or not self.baseline_reached:
+            return self.objectives[0]
+        return decided_by(self.best, self.baseline, self.objectives)
+
+    @property
+    def saving(self) -> Saving:
+        """What the best trial cost beside the baseline, by `decided_by`."""
+        if self.best is None:
+            return Saving.UNKNOWN
+        ratio = self.ratio(self.best, self.decided_by)
+        if ratio is None:
+            return Saving.UNKNOWN
+        if self.noise.holds(self.decided_by, ratio):
+            return Saving.WITHIN_NOISE
+        return Saving.SAVES if ratio < 1 else Saving.NOTHING
+
+    def is_lookup(self, record: Record) -> bool:
+        """Whether this run ranks and is lookup-like: one of `lookup`."""
+        return any(record is other for other in self.lookup)
+
+    def values(self, record: Record) -> tuple[float, ...]:
+        """A ranked record's objectives, in the order of `objectives`."""
+        return tuple(float(record.values[name]) for name in self.objectives)
+
+    def params(self, record: Record) -> Mapping[str, Any]:
+        """A run's parameters. One that was not sampled (the baseline) has them in its configuration."""
+        if record.params:
+            return record.params
+        config = flat(record.config)
+        paths = dict.fromkeys(path for other in self.records for path in flat(other.params))
+        return {path: config[path] for path in paths if path in config}
+
+    def ratio(self, record: Record, objective: str) -> float | None:
+        """Candidate over baseline, or None where either is not a value to the target."""
+        if not self.baseline_reached or self.baseline is None or record not in self.feasible:
+            return None
+        return ratio_of(record.values[objective], self.baseline.values[objective])
+
+
+def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyView:
+    """Raises ReportError where records cannot share a front: see `refuse_mixed`."""
+    refuse_mixed(records)
+    objectives = _objectives(records, config)
+    baseline = _baseline(records, objectives)
+    feasible = tuple(
+        record
+        for record in records
+        if (record is baseline or record.role in RANKED_ROLES) and _can_rank(record, objectives)
+    )
+    others = tuple(record for record in feasible if not is_lookup_like(record))
+    front, front_without_lookup = _front(feasible, objectives), _front(others, objectives)
+    challengers = [record for record in feasible if record is not baseline]
+    reached_baseline = baseline if baseline in feasible else None
+    shown = _shown(baseline, front, front_without_lookup)
+    return StudyView(
+        study=_study_name(records, config),
+        meter=records[0].meter if records else None,
+        problem=_problem(records, config),
+        objectives=objectives,
+        records=tuple(records),
+        baseline=baseline,
+        feasible=feasible,
+        front=front,
+        best=_cheapest(challengers, objectives),
+        lookup=tuple(filter(is_lookup_like, feasible)),
+        front_without_lookup=front_without_lookup,
+        best_without_lookup=_cheapest([r for r in others if r is not baseline], objectives),
+        outcomes=_outcomes(records),
+        cost=search_cost(records, reached_baseline, challengers),
+        accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
+        meters=side_by_side(records, feasible),
+        noise=noise_floor(records, objectives),
+        origin=origin(records, baseline),
+    )
+
+
+def _objectives(records: Sequence[Record], config: Mapping[str, Any]) -> tuple[str, ...]:
+    group = config.get("objective")
+    names = group.get("names") if isinstance(group, Mapping) else None
+    if names:
+        return tuple(str(name) for name in names)
+    return next((tuple(record.spent) for record in records if record.spent), DEFAULT_OBJECTIVES)
+
+
+def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:
+    if records:
+        return records[0].study
+    study = config.get("study")
+    name = study.get("name") if isinstance(study, Mapping) else study
+    return name if isinstance(name, str) else ""
+
+
+def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
+    """The run that stands for the baseline: the median of those that reached the target; else the first that
+    completed; else the first that was not killed."""
+    reached = [record for record in baseline_runs(records) if _can_rank(record, objectives)]
+    if reached:
+        return reference(reached, objectives)
+    runs = [record for record in records if record.role is Role.BASELINE and not record.interrupted]
+    completed = [record for record in runs if record.outcome.completes]
+    return next(iter(completed or runs), None)
+
+
+def _can_rank(record: Record, objectives: Sequence[str]) -> bool:
+    if not record.feasible or record.interrupted:
+        return False
+    return all(math.isfinite(record.values.get(name, math.nan)) for name in objectives)
+
+
+def _front(records: Sequence[Record], objectives: Sequence[str]) -> tuple[Record, ...]:
+    points = [[float(record.values[name]) for name in objectives] for record in records]
+    return tuple(sorted((records[i] for i in pareto_front(points)), key=in_order(objectives)))
+
+
+def _cheapest(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
+    return min(records, key=in_order(objectives), default=None)
+
+
+def _shown(baseline: Record | None, *fronts: Sequence[Record]) -> tuple[Record, ...]:
+    shown = [] if baseline is None else [baseline]
+    for record in (record for front in fronts for record in front):
+        if not any(record is other for other in shown):
+            shown.append(record)
+    return tuple(shown)
+
+
+def _problem(records: Sequence[Record], config: Mapping[str, Any]) -> Problem:
+    data = next((data_of(record) for record in records if data_of(record)), {})
+    target = next((record.target_loss for record in to_the_target(records)), config.get("target_loss"))
+    ngram = data.get("ngram_loss")
+    return Problem(
+        dataset=data.get("dataset"),
+        dataset_sha256=data.get("sha256"),
+        target_loss=float(target) if isinstance(target, int | float) else None,
+        ngram_loss=None if ngram is None else float(ngram),
+        ngram_order=data.get("ngram_order"),
+        unseen_share=data.get("unseen_share") or 0.0,
+    )
+
+
+def _outcomes(records: Sequence[Record]) -> dict[str, int]:
+    counts = Counter(record.outcome for record in records)
+    return {outcome.value: counts[outcome] for outcome in Outcome}

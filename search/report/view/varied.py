@@ -1,0 +1,44 @@
+"""Which parameters took which values, by the kind of lever that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.record.record import Record
+from search.report.view.data import StudyView
+from search.space.levers import Lever, in_words, lever_of
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A parameter that took more than one value. In `values`, kernels of one function stand together."""
+
+    path: str
+    lever: Lever
+    values: str
+
+
+def varied(view: StudyView) -> tuple[Varied, ...]:
+    """Of all runs, levers of the model first, then of the training, then of the kernel."""
+    records = [record for record in view.records if record.params]
+    paths = dict.fromkeys(path for record in records for path in record.params)
+    found = []
+    for path in paths:
+        values = _values(path, view.records)
+        if len(values) > 1:
+            found.append(Varied(path, lever_of(path, values), in_words(path, values)))
+    return tuple(sorted(found, key=lambda one: list(Lever).index(one.lever)))
+
+
+def _values(path: str, records: Sequence[Record]) -> list[Any]:
+    """What `path` was in each run, each value once."""
+    section, _, name = path.partition(".")
+    values: list[Any] = []
+    for record in records:
+        part = record.config.get(section)
+        value = record.params.get(path, part.get(name) if isinstance(part, Mapping) else None)
+        if value is not None and value not in values:
+            values.append(value)
+    return values

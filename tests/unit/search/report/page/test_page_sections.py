@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from records_factory import (
+    METER,
+    NVML,
+    ROOFLINE,
+    heated,
+    looking_up,
+    make_lookup_study,
+    make_metered_study,
+    make_misranked_study,
+    make_record,
+    make_study,
+    read_beside,
+    side,
+)
+from report_page import Page, page_of, report_of
+
+from search.record.outcome import Outcome
+from search.record.record import Record
+
+ATTACK = "</script><script>alert(1)</script>"
+
+
+BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
+
+
+CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report_of(tmp_path_factory.mktemp("report") / "demo", make_study()).parent
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Page:
+    return Page((folder / "report.html").read_text())
+
+
+def test_what_the_search_cost_is_on_the_page(page: Page) -> None:
+    for text in ("at least 439 J", "17 runs, 1 of unknown energy, 1 killed", "≤ 183 J", "at least 9.59 runs"):
+        assert text in page.text
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([BASELINE, make_record(1, energy_j=66.0)], "no trial saved energy over the baseline"),
+        ([CHEAP], "what a run saves is not known"),
+        (
+            [make_record(0, energy_j=60.0, outcome=Outcome.OUT_OF_BUDGET), CHEAP],
+            "what a run saves is not known",
+        ),
+    ],
+    ids=["dearer", "no baseline", "baseline short of the target"],
+)
+def test_why_the_search_does_not_break_even_is_said(tmp_path: Path, records: list[Record], says: str) -> None:
+    assert says in page_of(tmp_path, *records).text
+
+
+@pytest.fixture(scope="module")
+def lookup_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lookup") / "demo"
+    return report_of(folder, make_lookup_study()).parent
+
+
+@pytest.fixture(scope="module")
+def lookup_page(lookup_folder: Path) -> Page:
+    return Page((lookup_folder / "report.html").read_text())
+
+
+def test_a_lookup_like_winner_does_not_stand_silently_on_the_page(lookup_page: Page) -> None:
+    assert "Trial 17 (lookup-like) reached 2.30 nats" in lookup_page.text
+    assert "The best that is not, trial 7, reached the target with 0.21 of the" in lookup_page.text
+    assert lookup_page.with_id("lookup-like")
+    assert "they buy a loss that counting n-grams buys too" in lookup_page.text
+
+
+def test_the_front_table_marks_lookup_like_runs_and_goes_on_with_those_that_join_without_them(
+    lookup_folder: Path,
+) -> None:
+    html = (lookup_folder / "report.html").read_text()
+    table = html[html.index('aria-label="Pareto front and baseline"') : html.index('id="lookup-like"')]
+    heads = re.findall(r'<th scope="row(?:group)?".*?</th>', table)
+    named = [re.sub("<[^>]*>", "", head) for head in heads]
+    assert named == [
+        "the baseline",
+        "trial 17 lookup-like",
+        "trial 16 lookup-like",
+        "trial 12",
+        "also on the front, once lookup-like runs are left out",
+        "trial 7",
+        "trial 10",
+    ]
+
+
+def test_where_lookup_like_runs_are_dominated_the_page_says_so_and_has_one_front(tmp_path: Path) -> None:
+    page = page_of(tmp_path, BASELINE, CHEAP, looking_up(make_record(2, energy_j=13.0, time_s=6.0)))
+    assert "none of them is on the front here." in page.text
+    assert "once lookup-like runs are left out" not in page.text
+
+
+def test_where_no_run_that_ranks_is_lookup_like_the_page_does_not_mention_it(
+    page: Page, tmp_path: Path
+) -> None:
+    short = looking_up(make_record(2, outcome=Outcome.DOMINATED))
+    for found in (page, page_of(tmp_path, BASELINE, CHEAP, short)):
+        assert "lookup" not in found.text.lower()
+        traces = [trace for figure in found.figures().values() for trace in figure["data"]]
+        legends = [str(trace.get("name")) for trace in traces if trace.get("showlegend", True)]
+        assert not any("lookup" in legend for legend in legends)
+
+
+@pytest.fixture(scope="module")
+def metered(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    folder = tmp_path_factory.mktemp("metered") / "demo"
+    return Page(report_of(folder, make_metered_study()).read_text())
+
+
+def test_a_study_with_one_meter_and_no_thermometer_says_nothing_of_either(page: Page) -> None:
+    assert not page.with_id("meters")
+    assert not page.with_id("meter-warning")
+    assert "temperature" not in page.text.lower()
+
+
+def test_meters_side_by_side_have_a_section_with_a_figure_and_the_worst_disagreements(metered: Page) -> None:
+    assert metered.with_id("meters")
+    assert "figure-meters-0" in metered.figures()
+    assert "each against nvml (measured), the most trustworthy of them; the study ranks by it" in metered.text
+    assert "9 of 14" in metered.text
+    assert "0.90 [0.48, 0.98]" in metered.text
+    assert "does not agree: its winner, trial 12, costs 1.29 times what trial 7 costs" in metered.text
+    assert (
+        "trial 12: 0.60 times the median ratio (2.70 J by roofline, modelled, 15.9 J by nvml" in metered.text
+    )
+    assert "and costs 1.29 times as much by nvml (15.9 J against 12.3 J, measured)" in metered.text
+    assert "3 of 36 pairs of runs that reached the target change places" in metered.text
+
+
+def test_side_readings_that_could_not_be_had_are_listed_with_their_reason(metered: Page) -> None:
+    assert "rapl (measured), 14 runs: /sys/class/powercap/intel-rapl:0/energy_uj: permission denied" in (
+        metered.text
+    )
+
+
+def test_a_study_whose_side_meter_was_never_readable_says_so(tmp_path: Path) -> None:
+    page = page_of(tmp_path, read_beside(CHEAP, NVML, 1.0, counted_energy_j=None, reason="no driver"))
+    assert "nvml (measured), 1 run: no driver" in page.text
+    assert not page.with_id("side-by-side")
+
+
+def test_the_warning_of_a_ranking_that_a_measured_meter_contradicts_stands_above_the_front(
+    tmp_path: Path,
+) -> None:
+    page = page_of(tmp_path, *make_misranked_study())
+    assert page.with_id("meter-warning")
+    assert page.text.index("orders the trials differently") < page.text.index("The Pareto front")
+
+
+def test_errors_stand_beside_counted_joules_and_are_explained(metered: Page, page: Page) -> None:
+    assert "12.3 ± 0.30 J" in metered.text
+    assert "≥ 64.0 ± 0.30" in metered.text
+    assert "±: what the meter's tick" in metered.text
+    assert "±" not in page.text
+
+
+@pytest.mark.parametrize(("gain", "says"), [(0.05, "± 5.0 %: one constant factor"), (None, "unknown: one")])
+def test_the_gain_error_of_a_meter_is_explained_once(tmp_path: Path, gain: float | None, says: str) -> None:
+    meter = dataclasses.replace(METER, settings={"gain_error": gain})
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, meter=meter))
+    assert page.text.count(f"gain error{says}") == 1
+    assert "gain_error" not in page.text
+
+
+def test_the_settings_of_the_meters_beside_are_on_the_page(metered: Page) -> None:
+    assert "meter beside it: roofline" in metered.text
+    assert "pj_per_byte" in metered.text
+
+
+def test_temperatures_stand_beside_joules_and_are_n_a_where_unknown(metered: Page) -> None:
+    assert "41 → 67 (+26 K)" in metered.text
+    assert "n/a" in metered.text
+    assert "figure-temperature" in metered.figures()
+
+
+@pytest.mark.parametrize(("runs", "drawn"), [(2, False), (3, True)])
+def test_warming_is_drawn_from_three_runs_on(tmp_path: Path, runs: int, drawn: bool) -> None:
+    records = [heated(make_record(n, energy_j=10.0 + n)) for n in range(1, runs + 1)]
+    assert ("figure-temperature" in page_of(tmp_path, *records).figures()) is drawn
+
+
+def test_a_net_energy_below_zero_is_shown_as_it_is(tmp_path: Path) -> None:
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, net_energy_j=-3.2, idle_power_w=3.5))
+    assert page.text.count("-3.20") == 2
+    assert "3.50 W" in page.text
+
+
+def test_an_unknown_idle_power_is_unknown_and_not_zero(tmp_path: Path) -> None:
+    page = page_of(tmp_path, dataclasses.replace(CHEAP, net_energy_j=None, idle_power_w=None))
+    assert "0 W" not in page.text
+    assert page.text.count("unknown") >= 4
+
+
+def test_flags_are_listed_with_their_words_and_how_many_runs_they_concern(tmp_path: Path) -> None:
+    records = [dataclasses.replace(record, flags=("power_capped",)) for record in (BASELINE, CHEAP)]
+    page = page_of(tmp_path, *records, make_record(2, flags=("own_flag",)))
+    assert "power_capped, 2 runsThe power limit held the clocks down" in page.text
+    assert "own_flag, 1 run" in page.text
+
+
+def test_how_to_add_a_measured_meter_is_said_where_none_ran(page: Page, metered: Page) -> None:
+    assert page.with_id("measured-hint")
+    assert not metered.with_id("measured-hint")
+
+
+def test_what_a_side_meter_says_is_text_wherever_it_stands(tmp_path: Path) -> None:
+    plain = page_of(tmp_path, BASELINE, read_beside(CHEAP, ROOFLINE, 0.5))
+    hostile = dataclasses.replace(ROOFLINE, name=ATTACK, settings={"devices": [ATTACK], ATTACK: ATTACK})
+    bad = dataclasses.replace(side(hostile, None), meter="other", reason=ATTACK)
+    record = read_beside(CHEAP, hostile, 0.5, flags=(ATTACK,))
+    attacked = page_of(tmp_path, BASELINE, dataclasses.replace(record, also=(*record.second_meters, bad)))
+    assert len(attacked.scripts) == len(plain.scripts)
+    assert ATTACK in attacked.text

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from records_factory import (
+    make_lookup_study,
+    make_metered_study,
+    make_record,
+    make_study,
+    study_config,
+)
+from report_page import report_of, view_of
+
+from search.record.outcome import Outcome, Role
+from search.report.csv_columns import trials_frame
+from search.report.findings.runs_table import runs_table
+from search.report.view.data import study_view
+
+
+def test_the_cheapest_row_of_the_csv_reached_the_target() -> None:
+    """What a run had spent when it missed is no cost of reaching: a reader who takes the minimum is right."""
+    records = [
+        make_record(0),
+        make_record(1, energy_j=9.0),
+        make_record(2, energy_j=1.0, outcome=Outcome.DOMINATED),
+    ]
+    frame = trials_frame(view_of(*records))
+    cheapest = frame.loc[frame.energy_to_target_j.astype(float).idxmin()]
+    assert cheapest.trial == 1
+    assert math.isnan(frame.energy_to_target_j.astype(float)[2])
+    assert frame.counted_energy_j[2] == 1.0
+
+
+CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report_of(tmp_path_factory.mktemp("report") / "demo", make_study()).parent
+
+
+def test_the_csv_has_a_row_a_record_and_its_values_round_trip(folder: Path) -> None:
+    with (folder / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    records = make_study()
+    assert [row["run_id"] for row in rows] == [record.run_id for record in records]
+    for row, record in zip(rows, records, strict=True):
+        for column, value in (
+            ("gross_energy_j", record.gross_energy_j),
+            ("net_energy_j", record.net_energy_j),
+            ("energy_to_target_j", record.values.get("energy_to_target_j")),
+            ("energy_train_j", None if record.ledger is None else record.ledger.energy_j["train"]),
+            ("best_loss", record.best_loss),
+            ("params.optimizer.lr", record.params["optimizer.lr"]),
+        ):
+            assert (float(row[column]) if row[column] else None) == value, (record.trial, column)
+    assert [row["gross_energy_j"] for row in rows if row["outcome"] == "UNMEASURED"] == [""]
+
+
+def test_texts_with_commas_quotes_and_newlines_survive_the_csv() -> None:
+    reason = 'RuntimeError: "a", b\nand c'
+    frame = trials_frame(study_view([dataclasses.replace(CHEAP, reason=reason, params={"l": [1, 2]})], {}))
+    back = pd.read_csv(io.StringIO(frame.to_csv(index=False)))
+    assert back["reason"][0] == reason
+    assert json.loads(back["params.l"][0]) == [1, 2]
+
+
+def test_a_csv_without_runs_has_its_heading() -> None:
+    assert (
+        trials_frame(study_view([], study_config()))
+        .to_csv(index=False)
+        .startswith("trial,run_id,role,outcome")
+    )
+
+
+def test_the_runs_table_and_the_csv_say_which_runs_are_lookup_like() -> None:
+    view = study_view(make_lookup_study(), study_config())
+    table = runs_table(view)
+    index = [column.heading for column in table.columns].index("lookup-like")
+    assert [row.trial for row in table.rows if row.cells[index].text] == [16, 17, 18]
+    frame = trials_frame(view)
+    assert list(frame["trial"][frame["lookup_like"].astype(bool)]) == [16, 17, 18]
+
+
+def test_the_csv_has_side_readings_with_their_kind_errors_and_temperatures() -> None:
+    frame = trials_frame(study_view(make_metered_study(), study_config()))
+    rows = {row["run_id"]: row for row in frame.to_dict("records") if not row["interrupted"]}
+    best = rows["run-0007"]
+    assert best["also_roofline_j"] == pytest.approx(0.24 * 12.3)
+    assert (best["also_roofline_kind"], best["also_rapl_kind"]) == ("modelled", "measured")
+    assert (best["energy_error_j"], best["temperature_rise_k"]) == (0.3, 15.0)
+    assert pd.isna(best["also_rapl_j"])
+    assert pd.isna(rows["run-0009"]["temperature_rise_k"])
+
+
+def test_the_row_of_the_run_that_finds_the_target_has_no_target_and_no_gap() -> None:
+    finds = make_record(0, role=Role.TARGET, outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
+    view = view_of(finds, make_record(1, energy_j=60.0, role=Role.BASELINE))
+    frame = trials_frame(view)
+    assert frame["target_loss"].dropna().tolist() == [2.3]
+    assert frame["loss_gap"].count() == 1
+    table = runs_table(view)
+    energy = next(n for n, column in enumerate(table.columns) if column.heading.startswith("energy"))
+    assert [row.cells[energy].text for row in table.rows] == ["", "60.0"]
+
+
+def test_the_least_of_a_count_is_not_that_of_a_run_that_missed() -> None:
+    missed = make_record(1, outcome=Outcome.OUT_OF_BUDGET, parameters=100, spent={"parameters": 100.0})
+    reached = make_record(2, parameters=200, values={"parameters": 200.0}, spent={"parameters": 200.0})
+    ranked = trials_frame(view_of(missed, reached, names=("parameters",)))
+    assert ranked.loc[ranked["parameters"].idxmin(), "trial"] == 2
+    assert ranked["run_parameters"].tolist() == [100, 200]
+    assert trials_frame(view_of(missed, reached))["parameters"].tolist() == [100, 200]
