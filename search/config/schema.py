@@ -16,7 +16,6 @@ from omegaconf import MISSING
 
 from model.config import (
     ConfigError,
-    DataConfig,
     EvaluationConfig,
     ModelConfig,
     OptimizerConfig,
@@ -26,6 +25,7 @@ from model.config import (
     check_seed,
 )
 from model.data import DATASETS
+from model.data.config import DataConfig
 from search.config.cores import Cores, usable_cores
 from search.files.paths import folder_name
 from search.meter.gpu.source import GPU_ENERGY

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from model.config import renamed, with_current_keys
+
 SCHEMA = 1
 
 PHASES = ("setup", "compile", "train", "eval", "checkpoint")
@@ -289,6 +291,8 @@ class Record:
                 )
             )
             rest["outcome"] = Outcome(rest["outcome"])
+            rest["config"] = with_current_keys(rest["config"])
+            rest["params"] = _with_current_paths(rest["params"], rest["config"])
             if "spent" not in rest:  # written before 0.2, where `values` was also what had been spent
                 rest["spent"] = rest["values"]
                 rest["values"] = rest["values"] if rest["outcome"] is Outcome.REACHED else {}
@@ -300,6 +304,14 @@ class Record:
             return Record(**rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record of schema {SCHEMA}: {error}") from error
+
+
+def _with_current_paths(params: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a trial that any version wrote: what it varied, by the paths of this one."""
+    kept = {path: value for path, value in params.items() if renamed(path) is None}
+    if len(kept) == len(params):
+        return dict(params)
+    return kept | {"model.lookup_table": config["model"]["lookup_table"]}
 
 
 def _side_reading(data: Mapping[str, Any]) -> SideReading:

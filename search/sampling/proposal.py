@@ -21,7 +21,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import FrozenTrial, Trial
 
 from model.config import ConfigError, RunConfig
-from model.variants import unrunnable
+from model.runnable import unrunnable
 from search.config.schema import SamplerSection
 from search.space.canonical import config_key, plain
 from search.space.space import Params, Space, holds

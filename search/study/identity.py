@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from model.config import with_current_keys
 from model.data import Corpus
 from search.config.schema import StudyConfig, differences
 from search.errors import UserError
@@ -80,6 +81,8 @@ def check_storage(mirror: Mirror, records: Sequence[Record], path: Path) -> None
 
 
 def _refuse_changes(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    if isinstance(theirs.get("baseline"), Mapping):
+        theirs = {**theirs, "baseline": with_current_keys(theirs["baseline"])}
     if ours != theirs:
         raise UserError(
             f"{what} was begun with other settings ({'; '.join(differences(ours, theirs))}); "

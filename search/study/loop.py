@@ -28,7 +28,7 @@ from model.data import Corpus, cached_best_ngram, load
 from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
 from model.fits import scored_tokens, too_short, unfit
-from model.variants import absent
+from model.runnable import absent
 from search.config.schema import StudyConfig, check_study
 from search.console.signals import ending_signals
 from search.errors import INTERRUPTED, NO_RESULT, Stopped, UserError

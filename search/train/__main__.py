@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from model.variants import absent
+from model.runnable import absent
 from search.config.composition import run, to_config
 from search.config.schema import StudyConfig, check_run
 from search.console import terminal

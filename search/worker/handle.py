@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from model.variants import Capabilities, compiles
+from model.capabilities import Capabilities
 from search.config.schema import DeviceSection
 from search.console import signals
 from search.errors import USAGE_ERROR, UserError
@@ -137,7 +137,7 @@ class Worker:
                 return unmetered_record(request, hello.meter, event["message"])
             else:
                 record = Record.from_dict(event["record"])
-                if compiles(request.run_config()) or self._compiled_something() or event["worn"]:
+                if request.run_config().compiles or self._compiled_something() or event["worn"]:
                     self.stop()  # the next run must find neither a warm compiler nor the memory of this one
                 return record
 

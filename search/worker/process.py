@@ -21,12 +21,12 @@ from typing import Any
 import torch
 
 from model.compiling import import_compiler
-from model.config import DataConfig, RunConfig
+from model.config import RunConfig
 from model.data import load
+from model.data.config import DataConfig
 from model.data.corpus import Corpus
 from model.gpt import count_parameters
 from model.train import NextEvaluation, train
-from model.variants import compiles
 from search.config.schema import DeviceSection
 from search.energy.account import mean_power_w
 from search.errors import ONE_LINE, UserError
@@ -101,7 +101,7 @@ class Station:
     ) -> Record:
         """One run, holding the device."""
         config = request.run_config()
-        if compiles(config):
+        if config.compiles:
             import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
         training = train(

@@ -426,7 +426,7 @@ def test_the_best_without_lookup_has_a_file_and_a_command_beside_a_lookup_like_w
         yaml.safe_load((lookup_folder / name).read_text())
         for name in ("best.yaml", "best_without_lookup.yaml")
     ]
-    assert [recipe["model"]["bigram_table"] for recipe in recipes] == [True, False]
+    assert [recipe["model"]["lookup_table"] for recipe in recipes] == ["bigram", "none"]
     assert recipes[1]["optimizer"]["lr"] == 3e-2
     assert "recipe=reports/demo/best_without_lookup.yaml seed=7" in lookup_page.text
 
@@ -458,7 +458,7 @@ def test_where_no_run_that_ranks_is_lookup_like_the_page_does_not_mention_it(
 ) -> None:
     short = looking_up(make_record(2, outcome=Outcome.DOMINATED))
     for found in (page, page_of(tmp_path, BASELINE, CHEAP, short)):
-        assert "lookup" not in found.text.lower()
+        assert "lookup" not in found.text.lower().replace("lookup_table: none", "")
         traces = [trace for figure in found.figures().values() for trace in figure["data"]]
         legends = [str(trace.get("name")) for trace in traces if trace.get("showlegend", True)]
         assert not any("lookup" in legend for legend in legends)
