@@ -38,6 +38,7 @@ The map, in the order of a trial's life (core: values in, values out; shell: eff
     trial.py       outcome, ledger, curve, crossing, record             core
     records.py     records.jsonl                                        shell
     files.py       files as a whole, and what is wrong with one         shell
+    own_folder.py  temporary folders that go with their process       shell
     levers.py      what kind of lever a parameter is                    core
     unseen.py      validation tokens that no recipe can learn           core
     lookup.py      which runs look tokens up, and what may end which    core

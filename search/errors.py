@@ -5,7 +5,6 @@
 | 0 | done |
 | 1 | ran, and has no result: nothing reached the target, the baseline failed, or meters disagree |
 | 2 | a mistake to put right: one line says what was expected, what came, and what to type |
-| 129 | stopped by SIGHUP: the terminal closed |
 | 129 | stopped by SIGHUP: the terminal was closed |
 | 130 | stopped by Ctrl-C |
 | 141 | stopped because nobody reads its output any more, as `head` does not after its lines |
@@ -25,6 +24,7 @@ from model.errors import DataError
 
 NO_RESULT = 1
 USAGE_ERROR = 2
+HUNG_UP = 129
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 TERMINATED = 143

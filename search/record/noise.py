@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import t as student_t
@@ -40,7 +40,7 @@ class NoiseFloor:
     def holds(self, objective: str, ratio: float) -> bool:
         """Whether a candidate at `ratio` of the baseline may be no more than one more run of the baseline."""
         floor = self.floor.get(objective)
-        return floor is not None and ratio > 0 and abs(math.log(ratio)) <= math.log1p(floor)
+        return bool(floor) and ratio > 0 and abs(math.log(ratio)) <= math.log1p(floor or 0.0)
 
 
 def baseline_runs(records: Sequence[Record]) -> tuple[Record, ...]:
@@ -48,11 +48,22 @@ def baseline_runs(records: Sequence[Record]) -> tuple[Record, ...]:
     return tuple(r for r in records if r.role == "baseline" and r.feasible and not r.interrupted)
 
 
-def reference(runs: Sequence[Record], objective: str) -> Record | None:
-    """The run that stands for the baseline: the median by `objective`. Of an even number it is the lower one,
-    so that a ratio to it claims too little rather than too much."""
-    ranked = sorted(runs, key=lambda record: record.values[objective])
+def reference(runs: Sequence[Record], objectives: Sequence[str]) -> Record | None:
+    """The run that stands for the baseline: the median by the first objective in which the runs differ. Of an
+    even number it is the lower one, so that a ratio to it claims too little rather than too much."""
+    ranked = sorted(runs, key=in_order(objectives))
     return ranked[(len(ranked) - 1) // 2] if ranked else None
+
+
+def in_order(objectives: Sequence[str]) -> Callable[[Record], tuple[float, ...]]:
+    """The key by which runs rank: where objectives are equal, as counts are, later ones decide."""
+    return lambda record: tuple(record.values[name] for name in objectives)
+
+
+def decided_by(best: Record, baseline: Record, objectives: Sequence[str]) -> str:
+    """The first objective in which the two differ; the first of all where there is none."""
+    differing = (name for name in objectives if best.values[name] != baseline.values[name])
+    return next(differing, objectives[0])
 
 
 def noise_floor(records: Sequence[Record], objectives: Sequence[str]) -> NoiseFloor:
@@ -89,10 +100,13 @@ def another_baseline(records: Sequence[Record], objectives: Sequence[str], setti
         return False
     if len(runs) < settings.runs or _last_is_a_trial(records):
         return True
-    objective = objectives[0]
-    noise = noise_floor(records, objectives)
-    floor, best = noise.floor[objective], _best_ratio(records, runs, objective)
-    return floor is not None and floor > settings.enough and best is not None and noise.holds(objective, best)
+    tried = [r for r in records if r.role == "search" and r.outcome is Outcome.REACHED]
+    best, middle = min(tried, key=in_order(objectives), default=None), reference(runs, objectives)
+    if best is None or middle is None:
+        return False
+    noise, objective = noise_floor(records, objectives), decided_by(best, middle, objectives)
+    ratio = best.values[objective] / middle.values[objective]
+    return (noise.floor[objective] or 0.0) > settings.enough and noise.holds(objective, ratio)
 
 
 def _tried(records: Sequence[Record]) -> bool:
@@ -101,9 +115,3 @@ def _tried(records: Sequence[Record]) -> bool:
 
 def _last_is_a_trial(records: Sequence[Record]) -> bool:
     return next((r.role != "baseline" for r in reversed(records) if not r.interrupted), False)
-
-
-def _best_ratio(records: Sequence[Record], runs: Sequence[Record], objective: str) -> float | None:
-    middle = reference(runs, objective)
-    costs = [r.values[objective] for r in records if r.role == "search" and r.outcome is Outcome.REACHED]
-    return min(costs) / middle.values[objective] if costs and middle is not None else None

@@ -27,9 +27,14 @@ def confirm(recipe: str) -> str:
     )
 
 
+def is_worth_confirming(saving: str) -> bool:
+    """Whether the best trial may have saved something (`Saving`)."""
+    return saving in ("saves", "unknown")
+
+
 def what_next(summary: Mapping[str, Any], recipe: str) -> str:
     """The line after a study's findings: how to confirm its best, or what to do where nothing was reached."""
-    if summary["best"] is not None and summary["saving"] in ("saves", "unknown"):
+    if summary["best"] is not None and is_worth_confirming(summary["saving"]):
         return confirm(recipe)
     return missed(summary)
 
@@ -47,6 +52,13 @@ def missed(summary: Mapping[str, Any]) -> str:
     trial, loss = closest["trial"], closest["best_loss"]
     return (
         f"Nothing reached the target of {target:g} nats per token; the closest, trial {trial}, came to "
-        f"{loss:.4f}. For a target that it reaches, type study.name=OTHER "
-        f"target_loss={reachable_target(loss):g}; for what the baseline ends at, target_loss=auto."
+        f"{loss:.4f}. {another_target(loss)}"
+    )
+
+
+def another_target(closest_loss: float) -> str:
+    """What to type where nothing reached the target."""
+    return (
+        "For a target that it reaches, type study.name=OTHER "
+        f"target_loss={reachable_target(closest_loss):g}; for what the baseline ends at, target_loss=auto."
     )

@@ -183,11 +183,11 @@ def _standing(summary: Mapping[str, Any]) -> str:
 
 
 def _noise(summary: Mapping[str, Any]) -> str:
-    """The noise floor of the first objective, and that nothing was saved beyond it where that is so."""
-    objective = summary["objectives"][0]
+    """The noise floor, and that nothing was saved beyond it where that is so."""
+    objective = summary["decided_by"]
     floor, runs = summary["noise"]["floor"].get(objective), len(summary["noise"]["trials"])
     if floor is None:
-        return "The noise floor is not known."
+        return "The noise floor is not known: the baseline ran once."
     within = {
         "within noise": "No saving beyond the noise floor",
         "nothing saved": "Nothing was saved; noise floor",

@@ -12,6 +12,7 @@ from typing import Any
 from search.record.lookup import is_lookup_like
 from search.record.objective import OBJECTIVES
 from search.record.record import PHASES, Outcome, Record
+from search.record.target import ROLE as TARGET_ROLE
 from search.report import words
 from search.report.data import StudyView
 from search.report.temperature import warming
@@ -46,7 +47,12 @@ class ColumnFamily:
 _WHO = (
     CsvColumn("trial", "number", "the trial's number in the study", lambda r: r.trial),
     CsvColumn("run_id", "text", "the run's own name, the same in records.jsonl", lambda r: r.run_id),
-    CsvColumn("role", "text", "baseline, search, replicate or single", lambda r: r.role),
+    CsvColumn(
+        "role",
+        "text",
+        "baseline, search, replicate, single, or target: the run that finds it (target_loss=auto)",
+        lambda r: r.role,
+    ),
     CsvColumn(
         "outcome",
         "text",
@@ -128,20 +134,28 @@ _OBSERVED = (
     ),
 )
 
+
+def _unless_it_finds(field: str) -> Callable[[Record], float | None]:
+    """Of a run that tries to reach the target; the one that finds it has none."""
+    return lambda record: None if record.role == TARGET_ROLE else getattr(record, field)
+
+
+_FACT = "of every run; where it is an objective, empty where the target was not reached"
 _WORK = (
-    CsvColumn("target_loss", "nats per token", "the validation loss to reach", lambda r: r.target_loss),
+    CsvColumn(
+        "target_loss", "nats per token", "the validation loss to reach", _unless_it_finds("target_loss")
+    ),
     CsvColumn("best_loss", "nats per token", "the lowest validation loss of the run", lambda r: r.best_loss),
     CsvColumn(
-        "loss_gap", "nats per token", "best loss minus target: 0 or less reached it", lambda r: r.loss_gap
+        "loss_gap",
+        "nats per token",
+        "best loss minus target: 0 or less reached it",
+        _unless_it_finds("loss_gap"),
     ),
     CsvColumn("steps", "number", "optimizer steps taken", lambda r: r.steps),
     CsvColumn("tokens", "number", "training tokens seen", lambda r: r.tokens),
-    CsvColumn(
-        "parameters", "number", "trainable parameters of the model, of every run", lambda r: r.parameters
-    ),
-    CsvColumn(
-        "peak_memory_bytes", "B", "peak memory of the run, of every run", lambda r: r.peak_memory_bytes
-    ),
+    CsvColumn("parameters", "number", f"trainable parameters of the model; {_FACT}", lambda r: r.parameters),
+    CsvColumn("peak_memory_bytes", "B", f"peak memory of the run; {_FACT}", lambda r: r.peak_memory_bytes),
     CsvColumn("meter", "text", "the meter that ranks", lambda r: r.meter.name),
     CsvColumn(
         "kind", "text", "what its joules are: measured, estimated, modelled", lambda r: r.meter.kind.value
@@ -156,6 +170,11 @@ _WORK = (
 _ALSO = (
     ColumnFamily("also_METER_j", "J", "what another meter counted over the same run"),
     ColumnFamily("also_METER_kind", "text", "what that meter's joules are: measured, estimated, modelled"),
+)
+_FACTS = (
+    ColumnFamily(
+        "run_FACT", "number", "parameters or peak_memory_bytes of every run, where it is an objective"
+    ),
 )
 _PARAMS = (
     ColumnFamily("params.PATH", "any", "a parameter by its path in the configuration; a list is JSON"),
@@ -179,7 +198,7 @@ def csv_row(view: StudyView, record: Record) -> dict[str, Any]:
     for side in record.also:
         row |= {f"also_{side.meter}_j": side.counted_energy_j, f"also_{side.meter}_kind": side.kind.value}
     row |= _filled(record, _OBSERVED)
-    row |= _filled(record, _WORK)
+    row |= {f"run_{name}" if name in names else name: value for name, value in _filled(record, _WORK).items()}
     return row | {f"params.{path}": _cell(value) for path, value in flat(view.params(record)).items()}
 
 
@@ -203,7 +222,7 @@ def documented() -> tuple[CsvColumn | ColumnFamily, ...]:
     """Every column that the file can have, in its order."""
     facts = {column.name for column in _WORK}
     objectives = [_objective(name) for name in OBJECTIVES if name not in facts]
-    return (*_WHO, *objectives, *_ENERGY, *_PHASES, *_ALSO, *_OBSERVED, *_WORK, *_PARAMS)
+    return (*_WHO, *objectives, *_ENERGY, *_PHASES, *_ALSO, *_OBSERVED, *_WORK, *_FACTS, *_PARAMS)
 
 
 def dictionary() -> str:

@@ -12,8 +12,9 @@ from typing import Any
 
 from search.record.front import pareto_front
 from search.record.lookup import is_lookup_like
-from search.record.noise import NoiseFloor, baseline_runs, noise_floor, reference
+from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_floor, reference
 from search.record.record import MeterInfo, Outcome, Record
+from search.record.target import ROLE as TARGET_ROLE
 from search.record.unseen import MANY, unseen_words
 from search.report.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.meters import SideBySide, side_by_side
@@ -45,7 +46,7 @@ class Problem:
 
 
 class Saving(StrEnum):
-    """What can be said of the best trial against the baseline, by the first objective."""
+    """What can be said of the best trial against the baseline, by `StudyView.decided_by`."""
 
     SAVES = "saves"
     WITHIN_NOISE = "within noise"
@@ -59,9 +60,9 @@ class StudyView:
 
     `feasible` are the runs that can rank (target reached, every objective known), `front` those of them that
     no other dominates, by the first objective. Replicates rank nowhere: the luckiest of several seeds would
-    win. `best` is the feasible run with the least of the first objective, the baseline aside; it need not
-    save anything. `baseline` is the run that stands for the baseline where it ran several times (the median),
-    and `noise` says how far its runs differ.
+    win. `best` is the feasible run with the least of the first objective (of the next, where runs are equal),
+    the baseline aside; it need not save anything. `baseline` is the run that stands for the baseline where it
+    ran several times (the median), and `noise` says how far its runs differ.
 
     `lookup` are the feasible runs that are lookup-like: a class of their own. The front and the best among
     the others are `front_without_lookup` and `best_without_lookup`.
@@ -113,14 +114,21 @@ class StudyView:
         return min(known, key=lambda r: r.best_loss or 0.0, default=None)
 
     @property
+    def decided_by(self) -> str:
+        """The objective that tells the best trial from the baseline: the first in which they differ."""
+        if self.best is None or self.baseline is None or not self.baseline_reached:
+            return self.objectives[0]
+        return decided_by(self.best, self.baseline, self.objectives)
+
+    @property
     def saving(self) -> Saving:
-        """What the best trial's first objective is beside the baseline's."""
+        """What the best trial cost beside the baseline, by `decided_by`."""
         if self.best is None:
             return Saving.UNKNOWN
-        ratio = self.ratio(self.best, self.objectives[0])
+        ratio = self.ratio(self.best, self.decided_by)
         if ratio is None:
             return Saving.UNKNOWN
-        if self.noise.holds(self.objectives[0], ratio):
+        if self.noise.holds(self.decided_by, ratio):
             return Saving.WITHIN_NOISE
         return Saving.SAVES if ratio < 1 else Saving.NOTHING
 
@@ -229,7 +237,7 @@ def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:
 
 def _to_the_target(records: Sequence[Record]) -> list[Record]:
     """All runs but the one by which a study with target_loss=auto found its target."""
-    return [record for record in records if record.role != "target"]
+    return [record for record in records if record.role != TARGET_ROLE]
 
 
 def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
@@ -237,7 +245,7 @@ def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | 
     completed; else the first that was not killed."""
     reached = [record for record in baseline_runs(records) if _can_rank(record, objectives)]
     if reached:
-        return reference(reached, objectives[0])
+        return reference(reached, objectives)
     runs = [record for record in records if record.role == "baseline" and not record.interrupted]
     completed = [record for record in runs if record.outcome.completes]
     return next(iter(completed or runs), None)
@@ -251,11 +259,11 @@ def _can_rank(record: Record, objectives: Sequence[str]) -> bool:
 
 def _front(records: Sequence[Record], objectives: Sequence[str]) -> tuple[Record, ...]:
     points = [[float(record.values[name]) for name in objectives] for record in records]
-    return tuple(sorted((records[i] for i in pareto_front(points)), key=lambda r: r.values[objectives[0]]))
+    return tuple(sorted((records[i] for i in pareto_front(points)), key=in_order(objectives)))
 
 
 def _cheapest(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
-    return min(records, key=lambda r: r.values[objectives[0]], default=None)
+    return min(records, key=in_order(objectives), default=None)
 
 
 def _shown(baseline: Record | None, *fronts: Sequence[Record]) -> tuple[Record, ...]:

@@ -24,7 +24,9 @@ def headline(view: StudyView, recipe: str = "best.yaml") -> Headline:
     if not view.records:
         return Headline("No run has finished yet.", ())
     if view.best is None:
-        return Headline(_nothing_reached(view), ())
+        closest = None if view.baseline_reached else view.closest
+        loss = None if closest is None else closest.best_loss
+        return Headline(_nothing_reached(view), () if loss is None else (advice.another_target(loss),))
     if view.baseline is None:
         text = f"{_reached_for(view, view.best)}; there is no baseline to compare it with."
     elif not view.baseline_reached:
@@ -37,12 +39,10 @@ def headline(view: StudyView, recipe: str = "best.yaml") -> Headline:
 def _nothing_reached(view: StudyView) -> str:
     target = words.nats(view.problem.target_loss)
     if view.baseline is not None and view.baseline_reached:
-        cost = " and ".join(
-            words.objective_value(name, value)
-            for name, value in zip(view.objectives, view.values(view.baseline), strict=True)
-        )
+        cost = _amounts(view, view.baseline)
+        cost += f", {words.kind_words(view)}" if _has_energy(view) else ""
         return (
-            f"Only the baseline reached {target} nats ({cost}, {words.kind_words(view)}): nothing was saved. "
+            f"Only the baseline reached {target} nats ({cost}): nothing was saved. "
             f"{_what_became_of_trials(view)}"
         )
     closest = view.closest
@@ -87,11 +87,17 @@ def what_it_is(view: StudyView, record: Record) -> str:
 
 
 def _costs(view: StudyView, record: Record) -> str:
-    costs = [
-        words.objective_value(name, value)
-        for name, value in zip(view.objectives, view.values(record), strict=True)
-    ]
-    return f"{' and '.join(costs)} ({words.kind_words(view)})"
+    kind = f" ({words.kind_words(view)})" if _has_energy(view) else ""
+    return f"{_amounts(view, record)}{kind}"
+
+
+def _amounts(view: StudyView, record: Record) -> str:
+    values = zip(view.objectives, view.values(record), strict=True)
+    return " and ".join(words.amount(name, value) for name, value in values)
+
+
+def _has_energy(view: StudyView) -> bool:
+    return any(map(words.is_energy, view.objectives))
 
 
 def _trial(view: StudyView, record: Record) -> str:
@@ -106,7 +112,7 @@ def _baseline_fell_short(view: StudyView, best: Record, baseline: Record) -> str
     if spent is None:
         return f"{text} ({baseline.outcome.value}: {baseline.outcome.advice})."
     bound = best.values[first] / spent if spent > 0 else math.inf
-    text += f" with {words.objective_value(first, spent)}"
+    text += f" with {words.amount(first, spent)}"
     if bound >= 1:
         return f"{text}, so which of the two costs less is not known."
     rounded_up = math.ceil(bound * 1000) / 1000
@@ -117,7 +123,7 @@ def _compared(view: StudyView, best: Record, baseline: Record) -> str:
     reached = f"reached {words.nats(view.problem.target_loss)} nats with {_shares(view, best, baseline)}."
     if view.saving is Saving.SAVES:
         return f"{_trial(view, best)} {reached}"
-    what, who = words.label(view.objectives[0]), words.marked_name(view, best)
+    what, who = words.label(view.decided_by), words.marked_name(view, best)
     if view.saving is Saving.WITHIN_NOISE:
         return f"No saving beyond the noise floor ({_floor(view)}): the cheapest, {who}, {reached}"
     alone = all(record is baseline for record in view.front)
@@ -127,15 +133,17 @@ def _compared(view: StudyView, best: Record, baseline: Record) -> str:
 
 def _floor(view: StudyView) -> str:
     """`± 6 % of the energy, by 3 runs of the baseline`."""
-    objective, runs = view.objectives[0], len(view.noise.trials)
+    objective, runs = view.decided_by, len(view.noise.trials)
     floor = floor_words(view.noise.floor[objective])
     return f"{floor} in {words.label(objective)}, by {runs} runs of the baseline"
 
 
 def floor_words(floor: float | None) -> str:
     """`± 6 %`, or a factor where a percentage would go below zero."""
-    if floor is None:
-        return "not known"
+    if not floor:
+        return "not known" if floor is None else "none"
+    if floor < 1e-4:
+        return "under 0.01 %"
     return (
         f"± {words.number(100 * floor, 2)} %" if floor < 0.5 else f"a factor of {words.number(1 + floor, 2)}"
     )
@@ -143,8 +151,9 @@ def floor_words(floor: float | None) -> str:
 
 def _saves(view: StudyView, record: Record) -> bool:
     """Whether it cost less than the baseline, whatever the noise."""
-    ratio = view.ratio(record, view.objectives[0])
-    return ratio is not None and ratio < 1
+    ratios = [view.ratio(record, name) for name in view.objectives]
+    first = next((ratio for ratio in ratios if ratio is not None and ratio != 1), 1.0)
+    return first < 1
 
 
 def _shares(view: StudyView, record: Record, baseline: Record) -> str:
@@ -153,7 +162,8 @@ def _shares(view: StudyView, record: Record, baseline: Record) -> str:
     text = _share(view, first, record, baseline)
     for name in rest:
         ratio = view.ratio(record, name)
-        worse = _saves(view, record) and ratio is not None and ratio > 1
+        dearer = ratio is not None and ratio > 1 and not view.noise.holds(name, ratio)
+        worse = dearer and _saves(view, record)
         text += f" {'but' if worse else 'and'} {_share(view, name, record, baseline)}"
     return text
 
@@ -165,8 +175,10 @@ def _share(view: StudyView, objective: str, best: Record, baseline: Record) -> s
     first = objective == view.objectives[0]
     meter = f", {words.kind_words(view)}" if words.is_energy(objective) else ""
     whose = "the baseline's" if first else "its"
-    share = words.ratio(view.ratio(best, objective))
-    return f"{share} of {whose} {words.label(objective)} ({ours} against {theirs}{meter})"
+    ratio = view.ratio(best, objective)
+    within = ratio is not None and objective != view.decided_by and view.noise.holds(objective, ratio)
+    noise = ", within noise" if within else ""
+    return f"{words.ratio(ratio)} of {whose} {words.label(objective)} ({ours} against {theirs}{meter}{noise})"
 
 
 def _lookup_caveat(view: StudyView, best: Record) -> str:
@@ -187,15 +199,17 @@ def _lookup_caveat(view: StudyView, best: Record) -> str:
 
 def _noise_caveat(view: StudyView) -> str:
     """How far one run differs from the next, or that nobody knows."""
-    objective, trials = view.objectives[0], view.noise.trials
-    floor = view.noise.floor.get(objective)
-    if floor is None:
+    trials, floors = view.noise.trials, view.noise.floor
+    if len(trials) < 2:
         ran = "has not reached the target" if not trials else "ran once"
         return f"The noise floor is not known: the baseline {ran}."
-    of = f"{floor_words(floor)} of its {words.label(objective)}"
+    runs = f"{len(trials)} runs: trials {', '.join(map(str, trials))}"
+    noisy = [f"{floor_words(floor)} of its {words.label(name)}" for name, floor in floors.items() if floor]
+    if not noisy:
+        return f"Noise floor: none, the baseline cost the same each time ({runs})."
     return (
-        f"Noise floor: one more run of the baseline, with the same seed and losses, would be within {of} "
-        f"(95 %, from {len(trials)} runs: trials {', '.join(map(str, trials))})."
+        "Noise floor: one more run of the baseline, with the same seed and losses, would be within "
+        f"{', '.join(noisy[:-1])}{' and ' if noisy[1:] else ''}{noisy[-1]} (95 %, from {runs})."
     )
 
 
@@ -204,7 +218,9 @@ def _caveats(view: StudyView, recipe: str) -> tuple[str, ...]:
     best = view.best
     assert best is not None
     caveats = [_lookup_caveat(view, best)] if view.is_apart(best) else []
-    caveats += [f"One run each. {advice.confirm(recipe)}", _noise_caveat(view)]
+    if advice.is_worth_confirming(view.saving):
+        caveats.append(f"One run each. {advice.confirm(recipe)}")
+    caveats.append(_noise_caveat(view))
     other = view.best_without_lookup if view.is_apart(best) else None
     compared = [record for record in (best, other, view.baseline) if record is not None]
     caveats += [

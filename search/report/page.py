@@ -148,7 +148,7 @@ def _context(view: StudyView, config: Mapping[str, Any], folder: str) -> dict[st
     importance = parameter_importance(view)
     return {
         "view": view,
-        "headline": headline(view, f"reports/{folder}/best.yaml"),
+        "headline": headline(view, f"{folder}/best.yaml"),
         "kind": None if view.meter is None else view.meter.kind.value,
         "figures": _figures(view, importance),
         "importance": importance,

@@ -153,7 +153,8 @@ class Summary(TypedDict):
     best_without_lookup: Annotated[int | None, "The best among the runs that are not lookup-like."]
     search_cost: SearchCost
     noise: NoiseSummary
-    saving: Annotated[Saving, "What the best trial's first objective is beside the baseline's."]
+    saving: Annotated[Saving, "What the best trial cost beside the baseline, by `decided_by`."]
+    decided_by: Annotated[str, "The first objective in which the best trial and the baseline differ."]
     closest: ClosestSummary
     notes: Annotated[list[str], "What a reader must know before comparing."]
     verdict: Annotated[None, "Null until a confirmation with fresh seeds is there."]
@@ -182,6 +183,7 @@ def summary(view: StudyView) -> dict[str, Any]:
         "search_cost": view.cost,
         "noise": {"trials": list(view.noise.trials), "floor": view.noise.floor},
         "saving": view.saving,
+        "decided_by": view.decided_by,
         "closest": {
             "trial": _trial(view.closest),
             "best_loss": None if view.closest is None else view.closest.best_loss,

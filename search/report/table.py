@@ -11,6 +11,7 @@ import pandas as pd
 
 from search.record.lookup import is_lookup_like
 from search.record.record import Outcome, Record
+from search.record.target import ROLE as TARGET_ROLE
 from search.report import words
 from search.report.csv_columns import csv_row, head
 from search.report.data import StudyView
@@ -124,8 +125,8 @@ def mark(view: StudyView, record: Record) -> str:
 
 
 def _objective_cell(view: StudyView, record: Record, objective: str) -> Cell:
-    """A run short of the target has spent at least this much."""
-    value = record.spent.get(objective)
+    """A run short of the target has spent at least this much; of one that finds it nothing is said."""
+    value = None if record.role == TARGET_ROLE else record.spent.get(objective)
     if value is None:
         return Cell("unknown" if record.outcome is Outcome.UNMEASURED else "", "")
     if words.unit(objective) in ("J", "s"):

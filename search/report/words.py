@@ -106,6 +106,11 @@ def objective_value(objective: str, value: float | None, error_j: float | None =
     return f"{shown} ± {number(error / factor, 2)} {unit_name}"
 
 
+def amount(objective: str, value: float) -> str:
+    """The value as it stands in a sentence: a count with its noun."""
+    return objective_value(objective, value) if unit(objective) else f"{value:,.0f} {label(objective)}"
+
+
 def visible_error_j(objective: str, value: float, error_j: float | None) -> float | None:
     """The error where it belongs to this objective and can be seen in the digits shown, else None."""
     if objective != "energy_to_target_j" or error_j is None or not math.isfinite(error_j):

@@ -18,6 +18,7 @@ from search.console.plural import counted
 from search.files.paths import shown
 from search.record.objective import shown_values
 from search.record.record import Kind, Outcome, Record
+from search.record.target import ROLE as TARGET_ROLE
 from search.record.unseen import MANY, unseen_words
 from search.report import words
 from search.report.advice import what_next
@@ -40,6 +41,7 @@ class Watcher:
         self._task = TaskID(0)
         self._trial = ""
         self._done: list[float] = []
+        self._counted = 0  # of the trials that budget.n_trials counts
         self._best: Record | None = None
         self._baseline: Record | None = None
         self._began_s = 0.0
@@ -92,7 +94,8 @@ class Watcher:
         if target_loss >= ngram.loss:
             self.say(
                 f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "
-                "does not need a language model; a claim needs a lower target"
+                "does not need a language model; a claim needs a lower target "
+                "(more train.max_steps, a larger model)"
             )
 
     def ready(self, hello: Hello, left_out: Sequence[str]) -> None:
@@ -120,7 +123,7 @@ class Watcher:
         live = Progress(*columns, TextColumn("{task.fields[left]}"), console=self._console, transient=True)
         with live:
             self._live = live
-            self._task = live.add_task("starting", total=self._n_trials, completed=len(records), left="")
+            self._task = live.add_task("starting", total=self._n_trials, completed=self._counted, left="")
             try:
                 yield
             finally:
@@ -152,17 +155,14 @@ class Watcher:
     def finished(self, record: Record) -> None:
         self._remember(record)
         self._done.append(time.monotonic())
-        if record.outcome is Outcome.REACHED:
-            told = f"{shown_values(record.values)} ({record.meter.kind.value})"
-        else:
-            told = f"{record.reason} ({record.meter.kind.value})"
+        told = _what_it_took(record)
         flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""
         self.say(
             f"trial {record.trial} ({record.role}) {record.outcome}: {escape(told)}"
             f"{self._against_baseline(record)}{flags}"
         )
         if self._live is not None:
-            self._live.update(self._task, advance=1, left=self._time_left(record.trial + 1))
+            self._live.update(self._task, completed=self._counted, left=self._time_left())
 
     def stopping(self) -> None:
         self.say("[yellow]finishing the running trial, then the report; Ctrl-C again stops now[/]")
@@ -206,6 +206,8 @@ class Watcher:
             self._live.update(self._task, description=description)
 
     def _remember(self, record: Record) -> None:
+        again = record.role == "baseline" and self._baseline is not None and self._baseline.feasible
+        self._counted += record.role != TARGET_ROLE and not again
         if record.role == "baseline" and not record.interrupted:
             self._baseline = record
         if record.feasible and (self._best is None or _first(record) < _first(self._best)):
@@ -217,10 +219,24 @@ class Watcher:
             return ""
         return f", {_first(record) / _first(baseline):.2f} of the baseline's"
 
-    def _time_left(self, done: int) -> str:
+    def _time_left(self) -> str:
         each_s = (time.monotonic() - self._began_s) / max(1, len(self._done))
-        left_s = each_s * max(0, self._n_trials - done)
+        left_s = each_s * max(0, self._n_trials - self._counted)
+        if not left_s:
+            return "the baseline again"
         return f"about {left_s / 60:.0f} min left" if left_s > 90 else f"about {left_s:.0f} s left"
+
+
+def _what_it_took(record: Record) -> str:
+    """What a run cost or why it ended; the kind of its joules where there are joules in it."""
+    kind = f" ({record.meter.kind.value})" if "energy_to_target_j" in record.spent else ""
+    if record.outcome is Outcome.REACHED:
+        return f"{shown_values(record.values)}{kind}"
+    if record.outcome is not Outcome.OUT_OF_BUDGET or record.best_loss is None:
+        return f"{record.reason}{kind if record.outcome is Outcome.DOMINATED else ''}"
+    return (
+        f"{record.reason}; best loss {words.nats(record.best_loss)}, spent {shown_values(record.spent)}{kind}"
+    )
 
 
 def _first(record: Record) -> float:

@@ -15,8 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from model.runnable import absent
+from search.config.checks import check_run
 from search.config.composition import run, to_config
-from search.config.schema import StudyConfig, check_run
+from search.config.schema import StudyConfig
 from search.console import terminal
 from search.console.leaving import leaving_at_once
 from search.console.signals import Interruption, ends_like_ctrl_c
@@ -62,8 +63,8 @@ def _task(composed: DictConfig, interruption: Interruption) -> int:
     with console.status("opening the device and its meter"), fresh_caches_here():
         record = train_one(config, console, interruption)
     _print(record, console)
-    if record.target_loss == TO_THE_END and record.curve and not record.interrupted:
-        _say_end(record.curve[-1].loss, console)
+    if record.outcome is Outcome.OUT_OF_BUDGET and record.curve and not record.interrupted:
+        _say_end(record, console)
     if config.output is not None:
         _keep(config.output, record)
     if record.interrupted and record.outcome is Outcome.CRASHED:
@@ -72,11 +73,13 @@ def _task(composed: DictConfig, interruption: Interruption) -> int:
     return 0 if record.outcome is wanted else NO_RESULT
 
 
-def _say_end(loss: float, console: Console) -> None:
-    """After target_loss=auto, which trains to the end: what a target would be."""
+def _say_end(record: Record, console: Console) -> None:
+    """Of a run that missed its target or, by target_loss=auto, had none: how near it came, what to type."""
+    auto = record.target_loss == TO_THE_END
+    closest = record.curve[-1].loss if auto or record.best_loss is None else record.best_loss
     console.print(
-        f"it ends at {loss:.4f} nats per token; for a target that it reaches, type "
-        f"target_loss={reachable_target(loss):g}, or target_loss=auto in a study",
+        f"it {'ends at' if auto else 'came to'} {closest:.4f} nats per token; for a target that it reaches, "
+        f"type target_loss={reachable_target(closest):g}, or target_loss=auto in a study",
         highlight=False,
         soft_wrap=True,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import run
+from conftest import run_here
 
 from search.errors import NO_RESULT
 
@@ -20,7 +20,7 @@ SMALL = [
 
 def train(text_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     data = ["data=text", f"data.path={text_file}"]
-    return run([sys.executable, "-m", "search.train", *SMALL, *data, *arguments])
+    return run_here([sys.executable, "-m", "search.train", *SMALL, *data, *arguments])
 
 
 def test_a_run_names_its_data_its_target_and_what_counting_reaches(text_file: Path) -> None:
@@ -38,6 +38,8 @@ def test_a_run_names_its_data_its_target_and_what_counting_reaches(text_file: Pa
 def test_a_missed_target_is_no_result_and_losses_are_rounded(text_file: Path) -> None:
     done = train(text_file, "target_loss=0.01")
     assert done.returncode == NO_RESULT
+    assert "it came to " in done.stdout
+    assert "for a target that it reaches, type target_loss=" in done.stdout
     losses = [word for line in done.stdout.splitlines() if "  loss " in line for word in line.split()[3:4]]
     assert losses
     assert all(len(loss.partition(".")[2]) == 4 for loss in losses)
@@ -82,4 +84,4 @@ def test_a_text_named_from_one_folder_is_found_from_another(text_file: Path, tmp
     recipe = tmp_path / "here" / "best.yaml"
     recipe.write_text(yaml.safe_dump({"data": {"name": "text", "path": "my.txt"}}))
     command = [sys.executable, "-m", "search.train", *SMALL, "target_loss=9.5", f"recipe={recipe}"]
-    assert run(command).returncode == 0
+    assert run_here(command).returncode == 0

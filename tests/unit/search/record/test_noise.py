@@ -68,9 +68,9 @@ def test_a_ratio_and_its_inverse_are_equally_far(floor: float, ratio: float) -> 
 
 def test_the_run_that_stands_for_the_baseline_is_the_median_and_of_two_the_cheaper() -> None:
     runs = [baseline(n, cost) for n, cost in enumerate((5.0, 3.0, 9.0))]
-    assert reference(runs, "energy_to_target_j") is runs[0]
-    assert reference(runs[:2], "energy_to_target_j") is runs[1]
-    assert reference([], "energy_to_target_j") is None
+    assert reference(runs, NAMES) is runs[0]
+    assert reference(runs[:2], NAMES) is runs[1]
+    assert reference([], NAMES) is None
 
 
 def test_a_study_runs_its_baseline_again_at_its_end() -> None:

@@ -210,6 +210,7 @@ def test_every_outcome_is_explained(page: Page) -> None:
 
 def test_the_best_configuration_and_the_command_that_trains_it_are_there(page: Page, folder: Path) -> None:
     assert "python -m search.train recipe=reports/demo/best.yaml seed=7" in page.text
+    assert "python -m search.train -m recipe=reports/demo/best.yaml seed=101,102" in page.text
     best = next(record for record in make_study() if record.trial == 7)
     assert yaml.safe_load((folder / "best.yaml").read_text()) == dict(best.config) | {"target_loss": 2.3}
 

@@ -34,13 +34,13 @@ from search.report.importance import MIN_TRIALS, parameter_importance
 from search.report.meters import Comparison
 from search.report.schema import summary_schema
 from search.report.summary_json import summary
-from search.report.table import trials_frame
+from search.report.table import runs_table, trials_frame
 from search.report.words import nats, quantity, ratio, redacted
 
 
-def again(trial: int, energy_j: float) -> Record:
+def again(trial: int, energy_j: float, time_s: float = 20.0) -> Record:
     """One more run of the baseline."""
-    return make_record(trial, energy_j=energy_j, time_s=20.0, role="baseline")
+    return make_record(trial, energy_j=energy_j, time_s=time_s, role="baseline")
 
 
 def view_of(*records: Record, names: tuple[str, ...] = ()) -> StudyView:
@@ -354,6 +354,76 @@ def test_the_run_that_sets_the_target_is_neither_ranked_nor_the_closest() -> Non
     assert view.closest is not sets
     assert view.cost.runs == 3
     assert "sets the target" in words.name_of(view, sets)
+
+
+def counted_first(trial: int, parameters: int, energy_j: float, role: str = "search") -> Record:
+    """A run of a study that ranks by parameters, then by energy."""
+    values = {"parameters": float(parameters), "energy_to_target_j": energy_j}
+    return make_record(trial, energy_j=energy_j, role=role, values=values, spent=values)
+
+
+def by_parameters(*records: Record) -> StudyView:
+    return view_of(*records, names=("parameters", "energy_to_target_j"))
+
+
+def test_where_the_first_objective_is_equal_the_next_decides() -> None:
+    runs = [counted_first(n, 16_480, joules, "baseline") for n, joules in ((0, 42.0), (4, 27.0), (5, 28.0))]
+    view = by_parameters(*runs, counted_first(1, 16_480, 30.0), counted_first(2, 16_480, 26.0))
+    assert view.baseline is runs[2]
+    assert view.best is not None
+    assert view.best.trial == 2
+    assert view.decided_by == "energy_to_target_j"
+    assert view.saving is Saving.WITHIN_NOISE
+    assert headline(view).text.startswith("No saving beyond the noise floor (a factor of ")
+    assert "in energy, by 3 runs" in headline(view).text
+    assert not any("Not yet confirmed" in caveat for caveat in headline(view).caveats)
+
+
+def test_a_trial_equal_to_the_baseline_in_everything_saved_nothing() -> None:
+    runs = [counted_first(n, 16_480, 30.0, "baseline") for n in (0, 2)]
+    view = by_parameters(*runs, counted_first(1, 16_480, 30.0))
+    assert view.saving is Saving.NOTHING
+    assert any("Noise floor: none" in caveat for caveat in headline(view).caveats)
+
+
+def test_counts_are_named_and_have_no_meter() -> None:
+    only = ("parameters",)
+    alone = headline(view_of(counted_first(0, 16_480, 30.0, "baseline"), names=only)).text
+    assert alone.startswith("Only the baseline reached 2.30 nats (16,480 parameters): nothing was saved.")
+    without = headline(view_of(counted_first(1, 16_480, 30.0), names=only)).text
+    assert "for 16,480 parameters; there is no baseline" in without
+
+
+def test_a_further_objective_within_its_noise_says_so() -> None:
+    runs = [again(0, 60.0, time_s=20.0), again(2, 60.1, time_s=30.0), again(3, 60.2, time_s=11.0)]
+    found = headline(view_of(*runs, make_record(1, energy_j=12.0, time_s=10.0)))
+    assert "(10.0 s against 30.0 s, within noise)" in found.text
+    assert any("of its energy and a factor of" in caveat for caveat in found.caveats)
+
+
+def test_the_row_of_the_run_that_finds_the_target_has_no_target_and_no_gap() -> None:
+    finds = make_record(0, role="target", outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
+    view = view_of(finds, again(1, 60.0))
+    frame = trials_frame(view)
+    assert frame["target_loss"].dropna().tolist() == [2.3]
+    assert frame["loss_gap"].count() == 1
+    columns, rows = runs_table(view)
+    energy = next(n for n, column in enumerate(columns) if column.heading.startswith("energy"))
+    assert [row.cells[energy].text for row in rows] == ["", "60.0"]
+
+
+def test_the_least_of_a_count_is_not_that_of_a_run_that_missed() -> None:
+    missed = make_record(1, outcome=Outcome.OUT_OF_BUDGET, parameters=100, spent={"parameters": 100.0})
+    reached = make_record(2, parameters=200, values={"parameters": 200.0}, spent={"parameters": 200.0})
+    ranked = trials_frame(view_of(missed, reached, names=("parameters",)))
+    assert ranked.loc[ranked["parameters"].idxmin(), "trial"] == 2
+    assert ranked["run_parameters"].tolist() == [100, 200]
+    assert trials_frame(view_of(missed, reached))["parameters"].tolist() == [100, 200]
+
+
+def test_where_nothing_reached_the_target_the_page_too_says_what_to_type() -> None:
+    (caveat,) = headline(view_of(SHORT_BASELINE)).caveats
+    assert "type study.name=OTHER target_loss=2.46" in caveat
 
 
 def test_without_a_second_run_of_the_baseline_the_noise_floor_is_not_known() -> None:

@@ -96,7 +96,7 @@ def test_the_parameters_of_a_run_that_missed_are_known_though_they_are_an_object
     frame = trials_frame(
         study_view([make_record(1), missed], study_config("energy_to_target_j", "parameters"))
     )
-    assert list(frame.parameters) == [804_096, 7]
+    assert list(frame.run_parameters) == [804_096, 7]
 
 
 def test_the_summary_names_device_versions_and_dates() -> None:
