@@ -261,3 +261,9 @@ def test_a_configuration_is_checked_without_torch():
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert "model.config" in done.stdout.split()
     assert "torch" not in done.stdout.split()
+
+
+@pytest.mark.parametrize("key", ["bigram_table", "table_order"])
+def test_an_old_key_is_refused_with_the_new_one(key):
+    line = refusal({"model": {key: 3}})
+    assert line == f"model.{key} is model.lookup_table now; type model.lookup_table=none or bigram or trigram"
