@@ -2,15 +2,21 @@
 
 The map, in the order of a run's life:
 
+    variant.py    a row of a table: where a variant is, what it needs, what it cannot do (no torch)
+    tables.py     every variant that there is, by configuration path (no torch)
     config.py     what a run is made of, as dataclasses that check themselves (no torch)
     errors.py     what data raises for a person (no torch)
-    variants.py   how a variant is named, found and known to run on a device (no torch)
+    capabilities.py  what a device and its software can do (no torch)
+    runnable.py   what cannot run, told from the rows' limits (no torch)
+    fits.py       whether a text is long enough for a run (no torch)
     data/         text -> tokens; how well n-grams predict it
     gpt.py        the network; attention/ mlp/ norm/ embed/ loss/ hold its variants, a file each
     precision/    what weights are stored in and what matmuls cast to
     optim/        optimizers and their step kernels
+    compiling.py  torch.compile of a training step
     schedule.py   learning rate, batch size and context as functions of the step
-    work.py       operations and bytes of a step, on paper (no torch)
+    work/         operations and bytes of a step, on paper (no torch)
     evaluate.py   validation loss, the same for every configuration
+    progress.py   what training yields (no torch)
     train.py      training as a generator of progress, driven from outside
 """

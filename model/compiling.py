@@ -1,7 +1,7 @@
 """torch.compile of a training step's forward and backward pass: what it aims at, and how much of the model.
 
 Inductor replays a graph of kernels (CUDA graphs) in two of its modes. Gradients then lie in the graph's own
-memory, where the next micro-batch writes over them (PyTorch issue 169545): `model.variants` refuses those
+memory, where the next micro-batch writes over them (PyTorch issue 169545): `model.runnable` refuses those
 modes with train.grad_accum above 1.
 """
 
@@ -9,45 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
-from model.variants import Variant
+import torch
 
-if TYPE_CHECKING:
-    from model.config import RunConfig
-    from model.gpt import GPT, Block
-
-_CUDA = frozenset({"cuda"})
+from model.config import RunConfig
+from model.gpt import GPT, Block, through_block, through_mlp
 
 DEFAULT = "default"
 REDUCE_OVERHEAD = "reduce-overhead"
 MAX_AUTOTUNE = "max-autotune"
 MAX_AUTOTUNE_NO_GRAPHS = "max-autotune-no-cudagraphs"
-
-COMPILE_MODES = {
-    DEFAULT: Variant("model.compiling:DEFAULT", "one kernel for what can be fused: torch's default"),
-    REDUCE_OVERHEAD: Variant(
-        "model.compiling:REDUCE_OVERHEAD", "the same kernels, replayed as CUDA graphs", devices=_CUDA
-    ),
-    MAX_AUTOTUNE: Variant(
-        "model.compiling:MAX_AUTOTUNE", "tries kernels for each matmul, then CUDA graphs", devices=_CUDA
-    ),
-    # On a CPU, which has no graphs to replay, this is the one name of it.
-    MAX_AUTOTUNE_NO_GRAPHS: Variant(
-        "model.compiling:MAX_AUTOTUNE_NO_GRAPHS", "tries kernels for each matmul"
-    ),
-}
-CUDA_GRAPHS = frozenset({REDUCE_OVERHEAD, MAX_AUTOTUNE})
-
-COMPILE_SCOPES = {
-    "model": Variant("model.compiling:whole_model", "forward pass and loss are one graph"),
-    "block": Variant(
-        "model.compiling:each_block", "one graph for every block, compiled once for all of them"
-    ),
-    "mlp": Variant(
-        "model.compiling:each_mlp", "one graph for norm and MLP of every block; the rest is eager"
-    ),
-}
 
 
 def import_compiler() -> None:
@@ -58,20 +30,14 @@ def import_compiler() -> None:
     import_module("torch.utils.cpp_extension")
 
 
-def replays_graphs(config: RunConfig) -> bool:
-    return config.train.compile and config.train.compile_mode in CUDA_GRAPHS
-
-
 def passes_to_warm_up(config: RunConfig) -> int:
     """CUDA graphs run once eagerly, once recording, and replay from the third pass on."""
-    return 3 if replays_graphs(config) else 2
+    return 3 if config.replays_cuda_graphs else 2
 
 
 def begin_pass(config: RunConfig) -> None:
     """Say, before each forward pass, that what CUDA graphs gave in the last one is not needed any more."""
-    if replays_graphs(config):
-        import torch
-
+    if config.replays_cuda_graphs:
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
 
@@ -90,8 +56,6 @@ def whole_model(model: GPT, compute_loss: Function, compile_: Compile) -> Functi
 
 
 def each_block(model: GPT, compute_loss: Function, compile_: Compile) -> Function:
-    from model.gpt import through_block
-
     compiled = compile_(through_block)
     for block in model.blocks:
         cast("Block", block).through_block = compiled
@@ -99,8 +63,6 @@ def each_block(model: GPT, compute_loss: Function, compile_: Compile) -> Functio
 
 
 def each_mlp(model: GPT, compute_loss: Function, compile_: Compile) -> Function:
-    from model.gpt import through_mlp
-
     compiled = compile_(through_mlp)
     for block in model.blocks:
         cast("Block", block).through_mlp = compiled

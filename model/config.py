@@ -12,52 +12,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args, get_type_hints
 
-# The rows of model.precision.
-PRECISIONS = ("fp32", "tf32", "bf16", "bf16_weights", "fp8")
+from model.tables import COMPILE_MODES, TABLES
+
 MUON_SCALES = ("original", "match_rms_adamw")
 NS_DTYPES = ("fp32", "bf16")
 COOLDOWN_SHAPES = ("linear", "sqrt")
+LOOKUP_TABLES = ("none", "bigram", "trigram")  # by how many last tokens choose a row
 MAX_SEED = 2**63 - 1  # what torch and every table of numbers hold
 RAMP_STARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
+
+
+# What old keys became: read in what was written before, and refused in a configuration.
+_RENAMED = {"model.bigram_table": "model.lookup_table", "model.table_order": "model.lookup_table"}
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be meant. The text is one line: what was expected, what came, what to
     type."""
-
-
-@dataclass
-class DataConfig:
-    """What to learn, and as which tokens.
-
-    `name` is a row of `model.data.DATASETS`. `path` is the file that the `text` data set reads. `tokenizer`
-    is a row of `model.data.tokenizer.TOKENIZERS`, null for the data set's own; `vocab_size` is of `bpe`
-    alone. `shards` is how many files of a data set that comes in many are for training. `urls` are tried, in
-    order, instead of the addresses built in; one that ends in `/` is a folder with files of the same names.
-    """
-
-    name: str = "shakespeare"
-    path: str | None = None
-    tokenizer: str | None = None
-    vocab_size: int | None = None
-    shards: int = 1
-    urls: list[str] | None = None
-
-    def __post_init__(self) -> None:
-        from model.data.tokenizer import TOKENIZERS, VOCAB_SIZES
-
-        if self.tokenizer is not None:
-            _need_choice("data.tokenizer", self.tokenizer, TOKENIZERS)
-        if self.vocab_size is not None:
-            _need(
-                self.tokenizer == "bpe", "data.vocab_size", "null unless data.tokenizer=bpe", self.vocab_size
-            )
-            low, high = VOCAB_SIZES
-            _need(low <= self.vocab_size <= high, "data.vocab_size", f"{low} to {high}", self.vocab_size)
-        _need(self.shards >= 1, "data.shards", "1 or more", self.shards)
-        if self.urls is not None:
-            are_urls = bool(self.urls) and all(url.startswith(("http://", "https://")) for url in self.urls)
-            _need(are_urls, "data.urls", "null, or addresses that begin with http:// or https://", self.urls)
 
 
 @dataclass
@@ -67,7 +38,7 @@ class ModelConfig:
     n_kv_head              heads of keys and values, each for n_head / n_kv_head of queries; null: n_head
     block_size             the context
     mlp_ratio              the MLP is this times n_embd wide
-    positions, norm, mlp, attention, loss    rows of the tables that `model.variants.tables` lists
+    positions, norm, mlp, attention, loss    rows of the tables of `model.tables`
     attention_window       how many tokens, itself included, each one sees; read by attention=sliding_window
     norm_eps               added to the mean square in every norm
     qk_norm                queries and keys are divided by their root mean square, head by head
@@ -76,9 +47,9 @@ class ModelConfig:
     logit_softcap          logits are bent to stay below it: softcap tanh(logits / softcap); 0: they are not
     embedding_skip         each block takes a learned mix of its input and the embedding
     value_embedding        a table of values, a row a token, is added to what attention sums up
-    bigram_table           a table of logits, a row for each last token, is added to the head's
-    table_order            3 makes it a trigram table: a row for each last two tokens
-    bigram_rows            the rows of that table, shared by contexts of equal remainder; null: one each
+    lookup_table           a table of logits is added to the head's: bigram has a row for each last token,
+                           trigram for each last two tokens
+    bigram_rows            the rows of either, shared by contexts of equal remainder; null: one each
     smear                  each embedding takes in a learned share of the one before it
     """
 
@@ -103,23 +74,22 @@ class ModelConfig:
     logit_softcap: float = 0.0
     embedding_skip: bool = False
     value_embedding: bool = False
-    bigram_table: bool = False
-    table_order: int = 2
+    lookup_table: str = "none"
     bigram_rows: int | None = None
     smear: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "n_head", "n_embd", "block_size", "attention_window"):
-            _need(getattr(self, name) >= 1, f"model.{name}", "1 or more", getattr(self, name))
+            need(getattr(self, name) >= 1, f"model.{name}", "1 or more", getattr(self, name))
         for name in ("n_kv_head", "bigram_rows"):
             value = getattr(self, name)
-            _need(value is None or value >= 1, f"model.{name}", "null, or 1 or more", value)
-        _need(self.mlp_ratio > 0, "model.mlp_ratio", "more than 0", self.mlp_ratio)
-        _need(0 <= self.dropout < 1, "model.dropout", "0 or more and below 1", self.dropout)
-        _need(self.table_order in (2, 3), "model.table_order", "2 or 3", self.table_order)
-        _need(self.norm_eps > 0, "model.norm_eps", "more than 0", self.norm_eps)
-        _need(self.logit_softcap >= 0, "model.logit_softcap", "0 (no cap) or more", self.logit_softcap)
-        _need(
+            need(value is None or value >= 1, f"model.{name}", "null, or 1 or more", value)
+        need(self.mlp_ratio > 0, "model.mlp_ratio", "more than 0", self.mlp_ratio)
+        need(0 <= self.dropout < 1, "model.dropout", "0 or more and below 1", self.dropout)
+        need_choice("model.lookup_table", self.lookup_table, LOOKUP_TABLES)
+        need(self.norm_eps > 0, "model.norm_eps", "more than 0", self.norm_eps)
+        need(self.logit_softcap >= 0, "model.logit_softcap", "0 (no cap) or more", self.logit_softcap)
+        need(
             self.n_embd % self.n_head == 0,
             "model.n_embd",
             f"a multiple of model.n_head={self.n_head}",
@@ -131,9 +101,22 @@ class ModelConfig:
     def head_size(self) -> int:
         return self.n_embd // self.n_head
 
-    def table_rows(self, vocab_size: int) -> int:
-        """Rows of the bigram (or trigram) table."""
-        return self.bigram_rows or vocab_size ** (self.table_order - 1)
+    def lookup_rows(self, vocab_size: int) -> int:
+        """Rows of the lookup table, 0 where there is none."""
+        if self.lookup_table == "none":
+            return 0
+        return self.bigram_rows or vocab_size ** LOOKUP_TABLES.index(self.lookup_table)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether part of the model maps the last tokens to the next one by looking them up.
+
+        A lookup table does so outright, and smearing gives it, or the head, pairs of tokens without
+        attention. They buy a loss that counting would buy too, so fronts are shown with and without them. A
+        value embedding is a table as well, but of single tokens, and what it holds only counts through
+        attention.
+        """
+        return self.lookup_table != "none" or self.smear
 
     @property
     def kv_heads(self) -> int:
@@ -148,7 +131,7 @@ class ModelConfig:
 class OptimizerConfig:
     """The optimizer and the kernel of its step. Weight decay acts on matrices only, as in nanoGPT.
 
-    `lr` is the peak rate of AdamW's parameters; the ratios multiply it for embeddings, the bigram table, an
+    `lr` is the peak rate of AdamW's parameters; the ratios multiply it for embeddings, the lookup table, an
     untied head, and vectors (norm weights, biases). The rest is read by `name: muon` alone, for the matrices
     inside the blocks: `muon_lr` their peak rate, `muon_scale` how an update grows with its matrix (original:
     Keller Jordan's; match_rms_adamw: Moonshot's, with a `muon_lr` of AdamW's size), `muon_split_qkv`
@@ -184,16 +167,16 @@ class OptimizerConfig:
             "vector_lr_ratio",
             "muon_lr",
         ):
-            _need(getattr(self, name) > 0, f"optimizer.{name}", "more than 0", getattr(self, name))
+            need(getattr(self, name) > 0, f"optimizer.{name}", "more than 0", getattr(self, name))
         for name in ("beta1", "beta2", "muon_momentum"):
-            _need(0 <= getattr(self, name) < 1, f"optimizer.{name}", "from 0 to below 1", getattr(self, name))
-        _need(self.eps > 0, "optimizer.eps", "more than 0", self.eps)
+            need(0 <= getattr(self, name) < 1, f"optimizer.{name}", "from 0 to below 1", getattr(self, name))
+        need(self.eps > 0, "optimizer.eps", "more than 0", self.eps)
         for name in ("weight_decay", "muon_weight_decay"):
-            _need(getattr(self, name) >= 0, f"optimizer.{name}", "0 or more", getattr(self, name))
-        _need(1 <= self.ns_steps <= 6, "optimizer.ns_steps", "from 1 to 6", self.ns_steps)
-        _need_choice("optimizer.ns_dtype", self.ns_dtype, NS_DTYPES)
-        _need_choice("optimizer.muon_scale", self.muon_scale, MUON_SCALES)
-        _need(self.grad_clip >= 0, "optimizer.grad_clip", "0 (no clipping) or more", self.grad_clip)
+            need(getattr(self, name) >= 0, f"optimizer.{name}", "0 or more", getattr(self, name))
+        need(1 <= self.ns_steps <= 6, "optimizer.ns_steps", "from 1 to 6", self.ns_steps)
+        need_choice("optimizer.ns_dtype", self.ns_dtype, NS_DTYPES)
+        need_choice("optimizer.muon_scale", self.muon_scale, MUON_SCALES)
+        need(self.grad_clip >= 0, "optimizer.grad_clip", "0 (no clipping) or more", self.grad_clip)
         _need_row("optimizer", self, ("name", "kernel"))
 
 
@@ -219,26 +202,26 @@ class ScheduleConfig:
     context_ramp_from: float = 1.0
 
     def __post_init__(self) -> None:
-        _need(self.warmup_steps >= 0, "schedule.warmup_steps", "0 or more", self.warmup_steps)
-        _need(
+        need(self.warmup_steps >= 0, "schedule.warmup_steps", "0 or more", self.warmup_steps)
+        need(
             self.decay_steps is None or self.decay_steps >= 1,
             "schedule.decay_steps",
             "1 or more",
             self.decay_steps,
         )
-        _need(0 <= self.min_lr_ratio <= 1, "schedule.min_lr_ratio", "from 0 to 1", self.min_lr_ratio)
-        _need(
+        need(0 <= self.min_lr_ratio <= 1, "schedule.min_lr_ratio", "from 0 to 1", self.min_lr_ratio)
+        need(
             0 < self.cooldown_fraction <= 1,
             "schedule.cooldown_fraction",
             "above 0, at most 1",
             self.cooldown_fraction,
         )
-        _need_choice("schedule.cooldown_shape", self.cooldown_shape, COOLDOWN_SHAPES)
+        need_choice("schedule.cooldown_shape", self.cooldown_shape, COOLDOWN_SHAPES)
         for ramp in ("batch_ramp", "context_ramp"):
             fraction, start = getattr(self, f"{ramp}_fraction"), getattr(self, f"{ramp}_from")
-            _need(0 <= fraction <= 1, f"schedule.{ramp}_fraction", "from 0 to 1", fraction)
+            need(0 <= fraction <= 1, f"schedule.{ramp}_fraction", "from 0 to 1", fraction)
             one_of = "one of " + ", ".join(str(share) for share in RAMP_STARTS)
-            _need(start in RAMP_STARTS, f"schedule.{ramp}_from", one_of, start)
+            need(start in RAMP_STARTS, f"schedule.{ramp}_from", one_of, start)
         _need_row("schedule", self, ("name",))
 
 
@@ -258,9 +241,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "grad_accum", "max_steps"):
-            _need(getattr(self, name) >= 1, f"train.{name}", "1 or more", getattr(self, name))
-        _need_choice("train.precision", self.precision, PRECISIONS)
-        _need_row("train", self, ("compile_mode", "compile_scope"))
+            need(getattr(self, name) >= 1, f"train.{name}", "1 or more", getattr(self, name))
+        _need_row("train", self, ("precision", "compile_mode", "compile_scope"))
+
+
+# Tokens per forward pass of an evaluation, by device. It is part of the instrument: small on a CPU so that
+# activations stay in cache (of 512 to 8192 tokens, 1024 and 2048 took the least time; 4096 a sixth more).
+EVALUATION_TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65536}
 
 
 @dataclass
@@ -276,9 +263,9 @@ class EvaluationConfig:
     interval: int = 250
 
     def __post_init__(self) -> None:
-        _need(self.context >= 1, "evaluation.context", "1 or more", self.context)
-        _need(self.interval >= 1, "evaluation.interval", "1 or more", self.interval)
-        _need(
+        need(self.context >= 1, "evaluation.context", "1 or more", self.context)
+        need(self.interval >= 1, "evaluation.interval", "1 or more", self.interval)
+        need(
             self.tokens is None or self.tokens >= 2 * self.context,
             "evaluation.tokens",
             f"null, or at least two windows ({2 * self.context})",
@@ -301,6 +288,20 @@ class RunConfig:
     @property
     def decay_steps(self) -> int:
         return self.schedule.decay_steps or self.train.max_steps
+
+    @property
+    def compiles(self) -> bool:
+        """Whether anything of the run is compiled, so that it has a compile phase."""
+        return self.train.compile or self.optimizer.kernel == "compiled"
+
+    @property
+    def replays_cuda_graphs(self) -> bool:
+        return self.train.compile and COMPILE_MODES[self.train.compile_mode].cuda_graphs
+
+    def value_of(self, path: str) -> Any:
+        """The value of a configuration path such as model.norm."""
+        section, name = path.split(".")
+        return getattr(getattr(self, section), name)
 
     @property
     def tokens_per_step(self) -> int:
@@ -327,6 +328,25 @@ class RunConfig:
         return RunConfig(seed=seed, **built)
 
 
+def renamed(path: str) -> str | None:
+    """What to type in the place of a key of a version before, or None."""
+    if path not in _RENAMED:
+        return None
+    now, choices = _RENAMED[path], " or ".join(LOOKUP_TABLES)
+    return f"{path} is {now} now; type {now}={choices}"
+
+
+def with_current_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration that any version wrote, or a part of one, with the keys of this one."""
+    model = config.get("model")
+    if not isinstance(model, Mapping) or not {"bigram_table", "table_order"} & set(model):
+        return dict(config)
+    kept = {key: value for key, value in model.items() if key not in ("bigram_table", "table_order")}
+    name = "trigram" if model.get("table_order") == 3 else "bigram"
+    table = name if model.get("bigram_table") else "none"
+    return {**config, "model": {**kept, "lookup_table": table}}
+
+
 def check_seed(path: str, seed: object) -> None:
     """Raises ConfigError where `seed`, of the configuration path `path`, is none."""
     if type(seed) is not int or not 0 <= seed <= MAX_SEED:
@@ -350,7 +370,9 @@ def _build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     hints = get_type_hints(kind)
     for key, value in values.items():
         if key not in hints:
-            raise ConfigError(f"unknown key {name}.{key}; {name} has {', '.join(sorted(hints))}")
+            raise ConfigError(
+                renamed(f"{name}.{key}") or f"unknown key {name}.{key}; {name} has {', '.join(sorted(hints))}"
+            )
         types = get_args(hints[key]) or (hints[key],)
         if type(value) not in types and not (float in types and type(value) is int):
             names = " or ".join(TYPE_NAMES[one] for one in types)
@@ -358,22 +380,20 @@ def _build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     return kind(**values)
 
 
-def _need(holds: bool, path: str, expected: str, value: object) -> None:
+def need(holds: bool, path: str, expected: str, value: object) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{path} must be a finite number, {expected}, got {value}")
     if not holds:
         raise ConfigError(f"{path} must be {expected}, got {value}")
 
 
-def _need_choice(path: str, value: str, choices: Iterable[str]) -> None:
+def need_choice(path: str, value: str, choices: Iterable[str]) -> None:
     choices = tuple(choices)
     if value not in choices:
         raise ConfigError(f"{path} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def _need_row(section: str, config: object, names: Iterable[str]) -> None:
-    from model.variants import tables
-
     for name in names:
         path = f"{section}.{name}"
-        _need_choice(path, getattr(config, name), tables()[path])
+        need_choice(path, getattr(config, name), TABLES[path])

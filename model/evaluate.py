@@ -11,15 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.config import ConfigError, EvaluationConfig
+from model.config import EVALUATION_TOKENS_PER_PASS, ConfigError, EvaluationConfig
 from model.gpt import GPT
 
-# Tokens per forward pass. It is part of the instrument: small on a CPU so that activations stay in cache (of
-# 512 to 8192 tokens, 1024 and 2048 took the least time; 4096 took a sixth more).
-_TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65536}
-
 # An evaluation ends early where the estimate lies above the target by this many of its standard errors. It is
-# looked at after every pass, so that the risk adds up: on recorded runs of nanoGPT's CPU recipe 3 % where the
+# judged after every pass, so that the risk adds up: on recorded runs of nanoGPT's CPU recipe 3 % where the
 # whole loss is exactly at the target, 0.6 % where it lies 0.001 nats below, 0.2 % at 0.002.
 _PLAINLY_ABOVE = 3.0
 # A spread is believed from so many windows on.
@@ -128,7 +124,8 @@ class Evaluator:
 
 
 def _windows_per_pass(windows: Tensor) -> int:
-    return max(1, _TOKENS_PER_PASS.get(windows.device.type, 1024) // (windows.size(1) - 1))
+    tokens = EVALUATION_TOKENS_PER_PASS.get(windows.device.type, 1024)
+    return max(1, tokens // (windows.size(1) - 1))
 
 
 def _window_losses(model: GPT, windows: Tensor, block: int) -> Tensor:

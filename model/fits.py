@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from model.config import RunConfig
 from model.data.corpus import Corpus
-from model.variants import table_too_large
+from model.runnable import lookup_table_too_large
 
 
 def too_short(config: RunConfig, corpus: Corpus) -> str | None:
@@ -14,8 +14,8 @@ def too_short(config: RunConfig, corpus: Corpus) -> str | None:
 
 
 def unfit(config: RunConfig, corpus: Corpus) -> str | None:
-    """As `too_short`, or why a table over this vocabulary would not fit in any memory."""
-    return too_short(config, corpus) or table_too_large(config.model, corpus.vocab_size)
+    """As `too_short`, or why a lookup table over this vocabulary would not fit in any memory."""
+    return too_short(config, corpus) or lookup_table_too_large(config.model, corpus.vocab_size)
 
 
 def scored_tokens(config: RunConfig, corpus: Corpus) -> int:

@@ -1,7 +1,7 @@
 """A GPT in which nanoGPT's documented recipes are expressible exactly.
 
 Shapes: B batch, T time (<= block_size), C n_embd, V vocabulary, H heads, K heads of keys and values,
-D = C / H, R rows of the bigram or trigram table.
+D = C / H, R rows of the lookup table.
 
 Initialisation (nanoGPT's, and for what it does not have: a network that starts as if without it):
     linear and embedding weights   normal, standard deviation 0.02
@@ -11,7 +11,7 @@ Initialisation (nanoGPT's, and for what it does not have: a network that starts 
     norm weights                   one
     embedding_skip (mix)           one for the block's input, zero for the embedding
     value_embedding                table zero, gates one
-    bigram_table                   zero
+    lookup_table                   zero
     smear (gate, C)                zero
 """
 
@@ -25,15 +25,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.attention import ATTENTION, AttentionKernel
+from model.attention import AttentionKernel
 from model.config import ConfigError, ModelConfig
-from model.embed import POSITIONS, Positions
-from model.loss import LOSSES, Loss
+from model.embed import Positions
+from model.loss import Loss
 from model.loss.head import Head, logits_of
-from model.mlp import MLPS
-from model.norm import NORMS
 from model.norm.rmsnorm import rms_norm
-from model.variants import evaluated, table_too_large
+from model.runnable import lookup_table_too_large
+from model.tables import ATTENTION, LOSSES, MLPS, NORMS, POSITIONS, evaluated
 
 
 class Shared(NamedTuple):
@@ -147,7 +146,7 @@ class GPT(nn.Module):
         self.smear = nn.Parameter(torch.zeros(config.n_embd)) if config.smear else None
         kv_width = config.kv_heads * config.head_size
         self.values = nn.Embedding(vocab_size, kv_width) if config.value_embedding else None
-        self.bigrams = _table(config, vocab_size) if config.bigram_table else None
+        self.bigrams = _lookup_table(config, vocab_size) if config.lookup_rows(vocab_size) else None
         visible = torch.ones(config.block_size, config.block_size, dtype=torch.bool).tril()
         hidden = torch.zeros(visible.shape).masked_fill(~visible, -math.inf)
         self.register_buffer("hidden", hidden, persistent=False)
@@ -196,18 +195,18 @@ class GPT(nn.Module):
         if self.bigrams is None:
             return Head(self.lm_head.weight, softcap)
         contexts = tokens
-        if self.config.table_order == 3:  # the first token of a window counts as if token 0 came before it
+        if self.config.lookup_table == "trigram":  # as if token 0 came before the first of a window
             contexts = contexts + self.bigrams.embedding_dim * F.pad(tokens[:, :-1], (1, 0))
         rows = contexts.flatten() % self.bigrams.num_embeddings
         return Head(self.lm_head.weight, softcap, self.bigrams.weight, rows)
 
 
-def _table(config: ModelConfig, vocab_size: int) -> nn.Embedding:
+def _lookup_table(config: ModelConfig, vocab_size: int) -> nn.Embedding:
     """Raises ConfigError where it would not fit in any memory."""
-    problem = table_too_large(config, vocab_size)
+    problem = lookup_table_too_large(config, vocab_size)
     if problem:
         raise ConfigError(problem)
-    return nn.Embedding(config.table_rows(vocab_size), vocab_size)
+    return nn.Embedding(config.lookup_rows(vocab_size), vocab_size)
 
 
 def count_parameters(config: ModelConfig, vocab_size: int) -> int:

@@ -16,7 +16,7 @@ class Progress:
     """Where a run stands. `phase` is what happens when the generator is resumed: setup, compile, train or
     eval.
 
-    `train_loss` is the last step's loss where it was looked at. `loss` and `loss_stderr` are set right after
+    `train_loss` is the last step's loss where it was read. `loss` and `loss_stderr` are set right after
     an evaluation, in nats per token, and with them `evaluated_tokens`, how many tokens it predicted. `whole`
     is False where it ended early, plainly above the target: `loss` is then an estimate, never at or below it.
     `waited_s`: seconds that training has waited for data so far. `compiled`: what was compiled, once it was.
@@ -34,9 +34,9 @@ class Progress:
     compiled: Compiled | None = None
 
 
-class Look(NamedTuple):
-    """One evaluation, for whoever plans the next: its step, its loss, and the `share` of the windows that it
-    took, 1 where it was whole. `stderr` is as in `model.evaluate.Evaluation`."""
+class EvaluationResult(NamedTuple):
+    """What one evaluation found, for whoever plans the next: its step, its loss, and the `share` of the
+    windows that it took, 1 where it was whole. `stderr` is as in `model.evaluate.Evaluation`."""
 
     step: int
     loss: float

@@ -1,4 +1,4 @@
-"""Learning rate, batch size and context as functions of the step: pure, one function a schedule, a row each.
+"""Learning rate, batch size and context as functions of the step: pure, one function a schedule.
 
 Every schedule maps the position after warm-up, from 0 (peak) to 1 (end of the schedule), to a share of the
 peak. The batch size and the context stay on few plateaus, so that all shapes of a run are known before it.
@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from model.config import RunConfig, ScheduleConfig
-from model.variants import Variant
+from model.tables import SCHEDULES
 
 
 def cosine(position: float, config: ScheduleConfig) -> float:
@@ -25,13 +25,6 @@ def trapezoid(position: float, config: ScheduleConfig) -> float:
     if config.cooldown_shape == "sqrt":
         decayed = math.sqrt(decayed)
     return 1.0 - decayed * (1.0 - config.min_lr_ratio)
-
-
-SCHEDULES = {
-    "cosine": Variant("model.schedule:cosine", "cosine decay from peak to minimum: nanoGPT's"),
-    "linear": Variant("model.schedule:linear", "straight line from peak to minimum"),
-    "trapezoid": Variant("model.schedule:trapezoid", "constant, then down over schedule.cooldown_fraction"),
-}
 
 
 def learning_rate(step: int, peak: float, config: ScheduleConfig, decay_steps: int) -> float:
@@ -77,17 +70,6 @@ def batch_shape(step: int, config: RunConfig) -> tuple[int, int]:
         _ramped(step, config.train.batch_size, schedule.batch_ramp_from, batch_steps),
         _ramped(step, config.model.block_size, schedule.context_ramp_from, context_steps),
     )
-
-
-def tokens_seen(step: int, config: RunConfig) -> int:
-    """Tokens trained on when `step` steps are done."""
-    found = plateaus(config)
-    ends = [*(later.first_step for later in found[1:]), step]
-    seen = 0
-    for plateau, end in zip(found, ends, strict=True):
-        steps = max(0, min(end, step) - plateau.first_step)
-        seen += steps * plateau.batch_size * plateau.context
-    return seen * config.train.grad_accum
 
 
 def _steps(config: RunConfig, fraction: float) -> int:

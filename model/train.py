@@ -13,28 +13,27 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from model.compiling import COMPILE_SCOPES, DEFAULT, Scope, begin_pass, passes_to_warm_up
+from model.compiling import DEFAULT, Scope, begin_pass, passes_to_warm_up
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
 from model.data.loader import Batches, open_batches
 from model.evaluate import Evaluator, validation_windows
 from model.fits import no_window
 from model.gpt import GPT
-from model.optim import OPTIMIZERS
 from model.optim.stepping import OptimizerSet
-from model.precision import PRECISIONS
 from model.precision.formats import Precision, evaluable
-from model.progress import Compiled, Look, Progress
+from model.progress import Compiled, EvaluationResult, Progress
+from model.runnable import unrunnable
 from model.schedule import batch_shape, learning_rate, plateaus
-from model.variants import compiles, unrunnable
+from model.tables import COMPILE_SCOPES, OPTIMIZERS, PRECISIONS
 
-# On a GPU a look at the training loss waits for the queue, so it is only taken every so many steps.
+# On a GPU reading the training loss waits for the queue, so it is only read every so many steps.
 _LOSS_EVERY = {"cpu": 1, "cuda": 10}
 
 # One function may have a graph for each plateau of two ramps (9), and for a first block one more of each.
 _MOST_GRAPHS = 20
 
-NextEvaluation = Callable[[Sequence[Look]], int]
+NextEvaluation = Callable[[Sequence[EvaluationResult]], int]
 """How many steps to train until the next evaluation, from the evaluations so far alone: a run must repeat
 exactly."""
 
@@ -58,7 +57,7 @@ def train(
     check_runnable(config, device)
     if problem := no_window(config, corpus):
         raise ConfigError(problem)
-    next_evaluation = next_evaluation or (lambda looks: config.evaluation.interval)
+    next_evaluation = next_evaluation or (lambda results: config.evaluation.interval)
     torch.manual_seed(config.seed)
     windows = validation_windows(torch.from_numpy(corpus.validation.astype("int32")), config.evaluation).to(
         device
@@ -73,14 +72,14 @@ def train(
     compiled: Compiled | None = None
     step = seen = 0
     try:
-        if compiles(config):
+        if config.compiles:
             yield Progress(0, 0, "compile")
             compute_loss = _compile_parts(model, compute_loss, config, compile_backend)
             compiled = _warm_up(compute_loss, optimizer, precision, config, batches, device)
         yield Progress(0, 0, "train", compiled=compiled)
 
-        looks: list[Look] = []
-        due = next_evaluation(looks)
+        results: list[EvaluationResult] = []
+        due = next_evaluation(results)
         while step < config.train.max_steps:
             lr = learning_rate(step, config.optimizer.lr, config.schedule, config.decay_steps)
             optimizer.set_lr(lr)
@@ -99,16 +98,16 @@ def train(
             step += 1
             seen += batch_size * block * config.train.grad_accum
 
-            looked = step % _LOSS_EVERY.get(device.type, 10) == 0
-            train_loss = float(mean_loss) if looked else None
+            is_read = step % _LOSS_EVERY.get(device.type, 10) == 0
+            train_loss = float(mean_loss) if is_read else None
             is_due = step >= due or step == config.train.max_steps
             upcoming = "eval" if is_due else "train"
             yield Progress(step, seen, upcoming, train_loss, waited_s=batches.waited_s, compiled=compiled)
             if is_due:
                 result = evaluator.evaluate(evaluable(model), whole=step == config.train.max_steps)
                 share = result.tokens / windows[:, 1:].numel()
-                looks.append(Look(step, result.loss, result.stderr, share))
-                due = step + max(1, next_evaluation(looks))
+                results.append(EvaluationResult(step, result.loss, result.stderr, share))
+                due = step + max(1, next_evaluation(results))
                 yield Progress(
                     step,
                     seen,
@@ -122,7 +121,7 @@ def train(
                 )
     finally:
         batches.close()
-        if compiles(config):
+        if config.compiles:
             torch.compiler.set_stance("default")
     return model
 

@@ -42,7 +42,7 @@ def _locks_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60,000 characters of the plays: enough English for a run of a fraction of a second."""
-    from model.config import DataConfig
+    from model.data.config import DataConfig
     from model.data.shakespeare import read_plays
 
     path = tmp_path_factory.mktemp("text") / "english.txt"

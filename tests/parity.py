@@ -12,11 +12,9 @@ import torch
 from torch.func import functional_call
 
 from model.config import ModelConfig, RunConfig
-from model.loss import LOSSES
 from model.loss.head import Head
-from model.mlp import MLPS
-from model.norm import NORMS
-from model.variants import unrunnable
+from model.runnable import unrunnable
+from model.tables import LOSSES, MLPS, NORMS
 
 FLOOR = 0.2
 # What leaves are stored in, whether autocast is on, and the format whose eps is allowed.
@@ -177,5 +175,8 @@ def loss_row_error_ratio(row, name, size, softcap, table, device="cpu"):
 def offered_with(row, device):
     """(softcap, table) that this loss can do; the plain one of nanoGPT at least."""
     heads = [(softcap, table) for softcap in (0.0, 2.0) for table in (False, True)]
-    runs = [RunConfig(model=ModelConfig(loss=row, logit_softcap=cap, bigram_table=t)) for cap, t in heads]
+    runs = [
+        RunConfig(model=ModelConfig(loss=row, logit_softcap=cap, lookup_table="bigram" if t else "none"))
+        for cap, t in heads
+    ]
     return [head for head, run in zip(heads, runs, strict=True) if unrunnable(run, device) is None]

@@ -273,9 +273,10 @@ def make_study() -> list[Record]:
     return [killed, *rows]
 
 
-def looking_up(record: Record, setting: str = "bigram_table", value: bool = True) -> Record:
+def looking_up(record: Record, setting: str = "lookup_table", value: bool = True) -> Record:
     """The record with a lookup-like setting of its model, as its space would have varied it."""
-    params = dict(record.params) | {f"model.{setting}": value}
+    chosen = ("bigram" if value else "none") if setting == "lookup_table" else value
+    params = dict(record.params) | {f"model.{setting}": chosen}
     return dataclasses.replace(record, params=params, config=make_config(params))
 
 

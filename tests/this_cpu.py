@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.variants import Capabilities, find_compiler, find_modules
+from model.capabilities import Capabilities, find_compiler, find_modules
 
 # bf16 is tested wherever torch can calculate it at all, if only by way of fp32.
 CPU = Capabilities(

@@ -1,6 +1,6 @@
 """scaled_dot_product_attention held to its FLASH backend.
 
-On a CPU it has no dropout, and on a GPU no fp32: torch raises, and `model.variants` refuses both beforehand.
+On a CPU it has no dropout, and on a GPU no fp32: torch raises, and `model.runnable` refuses both beforehand.
 """
 
 from torch import Tensor

@@ -20,7 +20,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from model.config import DataConfig
 from model.data import (
     cache,
     fineweb,
@@ -29,6 +28,7 @@ from model.data import (
     tinyshakespeare,
     wikitext103,
 )
+from model.data.config import DataConfig
 from model.data.corpus import (
     Corpus,
     Tokens,

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from model.config import DataConfig
+from model.data.config import DataConfig
 from model.data.corpus import Tokens
 from model.data.download import Downloads, RemoteFile
 from model.data.errors import DataError

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from model.config import DataConfig
+from model.data.config import DataConfig
 from model.data.errors import DataError
 from model.data.text_parts import text_sha256
 

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from model.config import DataConfig
+from model.data.config import DataConfig
 from model.data.corpus import Tokens
 from model.data.download import Downloads
 

@@ -7,7 +7,7 @@ import re
 import stat
 from pathlib import Path
 
-from model.config import DataConfig
+from model.data.config import DataConfig
 from model.data.errors import DataError
 
 # A tenth is held out: over 2,000 characters the mean loss has a standard error of some 0.05 nats; with fewer,

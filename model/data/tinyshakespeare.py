@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.config import DataConfig
+from model.data.config import DataConfig
 from model.data.download import Downloads, RemoteFile
 from model.data.text_parts import Text
 

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.config import DataConfig
+from model.data.config import DataConfig
 from model.data.download import Downloads, RemoteFile
 from model.data.text_parts import Pieces, Text, pieces
 

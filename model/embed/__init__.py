@@ -1,9 +1,7 @@
-"""How a network tells where a token stands: a file each, a row here. Each is a module that is built from
-(ModelConfig) and has the methods of `Positions`. A `reference` is a `model.embed.reference.Places`."""
+"""How a network tells where a token stands, a file each. Each is a module that is built from
+(ModelConfig) and has the methods of `Positions`. A row's `reference` is a `model.embed.reference.Places`."""
 
 from typing import TYPE_CHECKING, Protocol
-
-from model.variants import Variant
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,22 +17,3 @@ class Positions(Protocol):
     def at_input(self, x: "Tensor") -> "Tensor": ...
 
     def at_heads(self, x: "Tensor") -> "Tensor": ...
-
-
-POSITIONS = {
-    "learned": Variant(
-        "model.embed.learned:Learned",
-        "a learned vector for each place, added to the input: nanoGPT's",
-        "model.embed.reference:LEARNED",
-    ),
-    "rope": Variant(
-        "model.embed.rope:Rope",
-        "queries and keys turned by their place, base 10,000",
-        "model.embed.reference:ROPE",
-    ),
-    "none": Variant(
-        "model.embed.none:NoPositions",
-        "nothing; the causal mask alone tells order",
-        "model.embed.reference:NONE",
-    ),
-}

@@ -12,10 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from model.loss import MOST_PARTS
 from model.loss.head import Head, logits_of
-
-# A compiled graph repeats itself for every part.
-MOST_PARTS = 16
 
 
 def cross_entropy(x: Tensor, targets: Tensor, head: Head) -> Tensor:

@@ -1,6 +1,6 @@
 """torch's own linear layer and cross entropy in one, over a part of the tokens at a time.
 
-It knows neither cap nor table, and breaks a compiled graph; `model.variants` refuses those beforehand.
+It knows neither cap nor table, and breaks a compiled graph; `model.runnable` refuses those beforehand.
 """
 
 import torch

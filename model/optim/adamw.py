@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from model.config import OptimizerConfig
 from model.optim.groups import adamw_groups
 from model.optim.stepping import OptimizerSet
+from model.tables import KERNELS
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,6 @@ def adamw(config: OptimizerConfig, module: nn.Module) -> OptimizerSet:
 
 
 def load_kernel(config: OptimizerConfig) -> Kernel:
-    from model.optim import KERNELS
-
     kernel: Kernel = KERNELS[config.kernel].load()
     return kernel
 

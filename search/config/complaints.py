@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import MarkedYAMLError, YAMLError
 
+from model.config import renamed
 from search.config.schema import StudyConfig
 from search.config.study_files import broken_file, options, where_set, yaml_problem
 
@@ -100,6 +101,8 @@ def _unknown_key(found: re.Match[str], arguments: Sequence[str]) -> str:
 
 
 def no_such_key(path: str, at: str = "") -> str:
+    if line := renamed(path.removeprefix("space.")):
+        return f"there is no key {path!r}{at}; {line}"
     near = difflib.get_close_matches(path, _all_paths(), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else "see python -m search --cfg job"
     return f"there is no key {path!r}{at}; {hint}"

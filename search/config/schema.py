@@ -11,7 +11,6 @@ from typing import Any
 from omegaconf import MISSING
 
 from model.config import (
-    DataConfig,
     EvaluationConfig,
     ModelConfig,
     OptimizerConfig,
@@ -19,6 +18,7 @@ from model.config import (
     ScheduleConfig,
     TrainConfig,
 )
+from model.data.config import DataConfig
 from search.meter.settings import MeterSection
 from search.record.ledger import CountedPhases
 from search.record.limits import Limits

@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model.schedule import Plateau, plateaus
-from model.variants import compiles
 from model.work import UncountedWork, Work, evaluation_work, plateau_steps, setup_work, step_work
 from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec, Reading, WorkDone
@@ -107,7 +106,7 @@ class _Run:
     def of(section: RooflineSection, work: WorkDone) -> _Run:
         """Raises UncountedWork or Unpriced."""
         config, vocab_size = work.config, work.vocab_size
-        if compiles(config):
+        if config.compiles:
             compile_price_j(section.compile_j)
         steps = {one: step_work(config, vocab_size, one.batch_size, one.context) for one in plateaus(config)}
         return _Run(

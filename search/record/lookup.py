@@ -6,26 +6,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from model.config import ModelConfig
-from model.variants import lookup_like
+from model.config import ModelConfig, with_current_keys
 from search.record.limits import Rival
 from search.record.record import Record
 
 
 def looks_up(config: Mapping[str, Any]) -> bool:
-    """Whether a run's configuration is lookup-like, by `model.variants`.
+    """Whether a run's configuration is lookup-like, by `ModelConfig.looks_up`.
 
     It may be of another version or only a part of one: a setting that it lacks has its default, and none is
     checked, since a value that is refused today may have been trained.
     """
-    settings = config.get("model")
+    settings = with_current_keys(config).get("model")
     if not isinstance(settings, Mapping):
         return False
     model = ModelConfig()
     for field in fields(ModelConfig):
         if field.name in settings:
             setattr(model, field.name, settings[field.name])
-    return bool(lookup_like(model))
+    return bool(model.looks_up)
 
 
 def is_lookup_like(record: Record) -> bool:

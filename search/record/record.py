@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from model.config import renamed, with_current_keys
 from search.record.crossing import Crossing, CurvePoint
 from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.meter_info import Kind, MeterInfo, SecondMeter
@@ -121,6 +122,8 @@ class Record:
             rest |= {name: extra[name] for name in _IN_EXTRA if name in extra}
             rest["role"] = Role(rest["role"])
             rest["outcome"] = Outcome(rest["outcome"])
+            rest["config"] = with_current_keys(rest["config"])
+            rest["params"] = _with_current_paths(rest["params"], rest["config"])
             if "spent" not in rest:  # written before 0.2, where `values` was also what had been spent
                 rest["spent"] = rest["values"]
                 rest["values"] = rest["values"] if rest["outcome"] is Outcome.REACHED else {}
@@ -132,6 +135,14 @@ class Record:
             return Record(**rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record of schema {SCHEMA}: {error}") from error
+
+
+def _with_current_paths(params: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a trial that any version wrote: what it varied, by the paths of this one."""
+    kept = {path: value for path, value in params.items() if renamed(path) is None}
+    if len(kept) == len(params):
+        return dict(params)
+    return kept | {"model.lookup_table": config["model"]["lookup_table"]}
 
 
 def _second_meter(data: Mapping[str, Any]) -> SecondMeter:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from model.config import RunConfig
-from model.progress import Look
+from model.progress import EvaluationResult
 
 # At the target, evaluations come this share of the steps apart: with rounding, just under the 2 % that the
 # crossing's interval may be wide.
@@ -43,7 +43,9 @@ def evaluation_cost_steps(config: RunConfig, validation_tokens: int) -> float:
     return validation_tokens / (3.0 * config.tokens_per_step)
 
 
-def steps_until_evaluation(looks: Sequence[Look], target_loss: float, longest: int, whole_cost: float) -> int:
+def steps_until_evaluation(
+    looks: Sequence[EvaluationResult], target_loss: float, longest: int, whole_cost: float
+) -> int:
     """Steps to train before the next evaluation: 1 to `longest`, or more where evaluating would otherwise
     take longer than training.
 
@@ -59,13 +61,13 @@ def steps_until_evaluation(looks: Sequence[Look], target_loss: float, longest: i
     return max(1, min(int(wait), longest), math.ceil(spent - step))
 
 
-def _widest(looks: Sequence[Look], in_budget: bool) -> float:
+def _widest(looks: Sequence[EvaluationResult], in_budget: bool) -> float:
     if not any(look.whole for look in looks):
         return FAR
     return AT_TARGET if in_budget else NEAR
 
 
-def steps_to_early_edge(looks: Sequence[Look], target_loss: float) -> float:
+def steps_to_early_edge(looks: Sequence[EvaluationResult], target_loss: float) -> float:
     """Steps until the forecast of the loss, less one standard error, reaches the target: 0 where it has
     already, inf where it never will or nothing can be said.
 
@@ -89,7 +91,7 @@ def steps_to_early_edge(looks: Sequence[Look], target_loss: float) -> float:
     return _meets_its_error(level - target_loss, slope, 1.0 / total, 1.0 / width, now) - now
 
 
-def _recent(looks: Sequence[Look]) -> Sequence[Look]:
+def _recent(looks: Sequence[EvaluationResult]) -> Sequence[EvaluationResult]:
     since = MEMORY * looks[-1].step if looks else 0.0
     return looks[-max(FEWEST, sum(look.step >= since for look in looks)) :]
 

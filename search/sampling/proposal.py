@@ -22,7 +22,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial
 
 from model.config import ConfigError, RunConfig
-from model.variants import unrunnable
+from model.runnable import unrunnable
 from search.sampling.samplers import SAMPLERS, SamplerSection
 from search.space.canonical import config_key, plain
 from search.space.model import Params, Space, holds

@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.table import Table
 
+from model.capabilities import Capabilities
 from model.config import RunConfig
-from model.variants import Capabilities, unrunnable
+from model.runnable import unrunnable
 from search.config.checks import check_study
 from search.config.complaints import unnamed
 from search.config.composition import run, to_config

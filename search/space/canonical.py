@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from model.config import ConfigError, ModelConfig, OptimizerConfig, RunConfig
+from model.config import ConfigError, ModelConfig, OptimizerConfig, RunConfig, with_current_keys
 from model.schedule import learning_rate, plateaus
-from model.variants import idle_settings
+from model.tables import idle_settings
 
 # The evaluation is the instrument and the data the problem: neither may be searched.
 SEARCHABLE = ("model", "optimizer", "schedule", "train")
@@ -30,7 +30,7 @@ def config_key(config: Mapping[str, Any], vocab_size: int | None = None) -> str:
 
     `vocab_size`, where it is known, tells how many rows a table has that is not given any.
     """
-    written = {part: config[part] for part in SEARCHABLE if part in config}
+    written = with_current_keys({part: config[part] for part in SEARCHABLE if part in config})
     try:
         form: Mapping[str, Any] = canonical(RunConfig.from_mapping(written), vocab_size)
     except ConfigError:  # of another version: as it is written
@@ -56,20 +56,20 @@ def _model(model: ModelConfig, vocab_size: int | None) -> dict[str, Any]:
         "attention_window": min(model.attention_window, model.block_size),
     }
     form = _without(form, *idle_settings(model))
-    if not model.bigram_table:
-        return _without(form, "table_order", "bigram_rows")
+    if model.lookup_table == "none":
+        return _without(form, "bigram_rows")
     if vocab_size is None:
         return form
-    rows = model.table_rows(vocab_size)
+    rows = model.lookup_rows(vocab_size)
     # A row is (last + vocab_size x the one before) modulo rows: here the one before drops out.
-    order = 2 if vocab_size % rows == 0 else model.table_order
-    return form | {"bigram_rows": rows, "table_order": order}
+    table = "bigram" if vocab_size % rows == 0 else model.lookup_table
+    return form | {"bigram_rows": rows, "lookup_table": table}
 
 
 def _optimizer(optimizer: OptimizerConfig, model: ModelConfig) -> dict[str, Any]:
     """Without the rates of parameters that this model does not have."""
     idle: tuple[str, ...] = () if optimizer.name == "muon" else _OF_MUON
-    if not model.bigram_table:
+    if model.lookup_table == "none":
         idle += ("table_lr_ratio",)
     if model.tied_head:
         idle += ("head_lr_ratio",)

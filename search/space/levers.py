@@ -1,7 +1,7 @@
 """What kind of lever a parameter is: of the model, of the training, or of the kernel that computes the same.
 
 A kernel may save energy at an equal loss curve; another function changes what is learnt. Whether values of
-one parameter are kernels of one function, the tables of variants say (`model.variants.functions`).
+one parameter are kernels of one function, the tables of variants say (`model.tables.functions`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from model.variants import functions, tables
+from model.tables import TABLES, functions
 
 # Keys without a table that change how the same is computed.
 _OF_KERNELS = frozenset({"train.compile", "optimizer.ns_dtype"})
@@ -35,7 +35,7 @@ _MEANINGS = {
 def lever_of(path: str, values: Iterable[object]) -> Lever:
     """Of a parameter that takes these values. One that is a kernel here and another function there is a lever
     of what it changes most."""
-    kernels = path in _OF_KERNELS or (path in tables() and len(by_function(path, values)) <= 1)
+    kernels = path in _OF_KERNELS or (path in TABLES and len(by_function(path, values)) <= 1)
     if kernels:
         return Lever.KERNEL
     return Lever.MODEL if path.startswith("model.") else Lever.TRAINING
@@ -44,7 +44,7 @@ def lever_of(path: str, values: Iterable[object]) -> Lever:
 def by_function(path: str, values: Iterable[object]) -> tuple[tuple[str, ...], ...]:
     """The values of a parameter with a table of variants, those together that compute the same function; one
     that the table does not have any more is a function of its own. Nothing where there is no table."""
-    if path not in tables():
+    if path not in TABLES:
         return ()
     wanted = list(dict.fromkeys(str(value) for value in values))
     groups = [tuple(name for name in wanted if name in group) for group in functions(path)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from model.capabilities import Capabilities
 from model.config import ConfigError
-from model.variants import Capabilities, missing
+from model.runnable import missing
 from search.space.model import Entry, Space, fields_of, possible_values
 
 

@@ -29,8 +29,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from model.config import TYPE_NAMES, ConfigError, RunConfig
-from model.variants import tables
+from model.config import TYPE_NAMES, ConfigError, RunConfig, renamed
+from model.tables import TABLES
 from search.space.canonical import SEARCHABLE, plain
 from search.space.model import Entry, Space, possible_values
 from search.space.paths import leaves
@@ -206,7 +206,7 @@ def _check_needs(entry: Entry, entries: Mapping[str, Entry], base: Mapping[str, 
     for path, allowed in entry.when.items():
         for value in allowed:
             _check_choice(f"{where}.when.{path}", path, value)
-            table = tables().get(path)
+            table = TABLES.get(path)
             if table is not None and value not in table:
                 raise ConfigError(f"{where}.when.{path} names {value!r}, which is none of {', '.join(table)}")
 
@@ -235,6 +235,8 @@ def _check_path(path: str, base: Mapping[str, Any], problem: str) -> None:
     part = path.split(".")[0]
     if part in FIXED:
         raise ConfigError(f"{problem}: {part} is {FIXED[part]}; paths start with {', '.join(SEARCHABLE)}")
+    if line := renamed(path):
+        raise ConfigError(f"{problem}: {line}")
     near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}?" if near else f"paths start with {', '.join(SEARCHABLE)}"
     raise ConfigError(f"{problem}, and there is no {path}; {hint}")

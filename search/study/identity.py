@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from model.config import with_current_keys
 from model.data import Corpus
 from search.config.schema import StudyConfig
 from search.errors import UserError
@@ -123,6 +124,8 @@ def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, 
 
 
 def _refuse_changes(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    if isinstance(theirs.get("baseline"), Mapping):
+        theirs = {**theirs, "baseline": with_current_keys(theirs["baseline"])}
     if ours != theirs:
         changes = [change[:CHANGE_LENGTH] for change in differences(ours, theirs)]
         if len(changes) > CHANGES_SHOWN:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model.data.ngram import NgramLoss
-from model.variants import absent
+from model.runnable import absent
 from search.config.checks import check_study
 from search.config.schema import StudyConfig
 from search.errors import INTERRUPTED, NO_RESULT, Stopped, UserError

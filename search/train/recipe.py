@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from model.config import ConfigError
+from model.config import ConfigError, with_current_keys
 from search.config.study_files import yaml_problem
 from search.files.paths import absolute
 
@@ -62,7 +62,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"recipe={path} has an unknown part {unknown[0]!r}; a recipe has {', '.join(PARTS)}"
         )
-    return _with_its_paths(dict(recipe), path)
+    return _with_its_paths(with_current_keys(recipe), path)
 
 
 def _with_its_paths(recipe: dict[str, Any], path: Path) -> dict[str, Any]:

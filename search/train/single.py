@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.markup import escape
 
-from model.variants import absent
+from model.runnable import absent
 from search.config.schema import StudyConfig
 from search.console.signals import Interruption
 from search.errors import Stopped, UserError

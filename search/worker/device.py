@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from model.capabilities import Capabilities, find_compiler, find_modules
 from model.config import ConfigError
 from model.data.corpus import Corpus
-from model.variants import Capabilities, find_compiler, find_modules
 from search.config.schema import DeviceSection
 from search.errors import USAGE_ERROR
 from search.meter.base import MeterSpec

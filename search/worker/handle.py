@@ -19,7 +19,6 @@ from typing import Any
 
 import psutil
 
-from model.variants import compiles
 from search.config.schema import DeviceSection
 from search.console import signals
 from search.errors import USAGE_ERROR, UserError
@@ -106,7 +105,7 @@ class Worker:
                 case Failed(message):
                     return unmetered_record(request, info.meter, message)
                 case Finished(record, worn):
-                    if compiles(request.run_config()) or self._compiled_something() or worn:
+                    if request.run_config().compiles or self._compiled_something() or worn:
                         self.stop()  # the next run must find neither a warm compiler nor this one's memory
                     return record
                 case _:

@@ -25,7 +25,6 @@ from model.data import load
 from model.data.corpus import Corpus
 from model.gpt import count_parameters
 from model.train import NextEvaluation, train
-from model.variants import compiles
 from search.energy.account import mean_power_w
 from search.errors import ONE_LINE, UserError
 from search.files.provenance import software
@@ -115,7 +114,7 @@ class DeviceWorker:
     ) -> Record:
         """One run, holding the device."""
         config = request.run_config()
-        if compiles(config):
+        if config.compiles:
             import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
         training = train(

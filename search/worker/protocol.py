@@ -12,12 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from model.config import DataConfig
-from model.variants import Capabilities
+from model.capabilities import Capabilities
+from model.data.config import DataConfig
 from search.config.schema import DeviceSection, StudyConfig
 from search.files.paths import cache_dir
 from search.meter.settings import MeterSection, RooflineSection
-from search.record.ledger import CountedPhases
 from search.record.meter_info import Kind, MeterInfo
 from search.record.record import Record
 
@@ -72,8 +71,7 @@ class WorkerInfo:
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> WorkerInfo:
-        meter = dict(data["meter"])
-        meter |= {"kind": Kind(meter["kind"]), "counted_phases": CountedPhases(meter["counted_phases"])}
+        meter = data["meter"] | {"kind": Kind(data["meter"]["kind"])}
         return WorkerInfo(
             capabilities=Capabilities(**data["capabilities"]),
             meter=MeterInfo(**meter),

@@ -18,8 +18,9 @@ from statistics import mean, median, stdev
 import nvml_standin
 import pytest
 
-from model.config import DataConfig, RunConfig
+from model.config import RunConfig
 from model.data import load
+from model.data.config import DataConfig
 from model.progress import Progress
 from model.train import train
 from search.config.schema import DeviceSection

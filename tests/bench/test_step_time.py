@@ -12,10 +12,11 @@ import pytest
 import torch
 from this_cpu import compiles
 
-from model.config import DataConfig, RunConfig
+from model.config import RunConfig
 from model.data import load
+from model.data.config import DataConfig
+from model.runnable import missing, unrunnable
 from model.train import train
-from model.variants import missing, unrunnable
 from search.config.schema import DeviceSection
 from search.files.paths import cache_dir
 from search.worker.device import resolve

@@ -15,14 +15,11 @@ import pytest
 import torch
 from this_cpu import CPU, compiles
 
-from model.attention import ATTENTION
-from model.compiling import COMPILE_SCOPES
 from model.config import RunConfig
 from model.data.corpus import Corpus
-from model.loss import LOSSES
-from model.optim import KERNELS
+from model.runnable import missing
+from model.tables import ATTENTION, COMPILE_SCOPES, KERNELS, LOSSES
 from model.train import train
-from model.variants import missing
 
 DEVICE = torch.device("cpu")
 SEEDS = (1, 2, 3)

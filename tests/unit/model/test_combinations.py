@@ -15,14 +15,14 @@ from this_cpu import CPU, compiles
 
 from model.config import RunConfig
 from model.data.corpus import Corpus
+from model.runnable import missing, unrunnable
+from model.tables import TABLES
 from model.train import train
-from model.variants import missing, tables, unrunnable
 
 COMBINATIONS = 200
 STEPS = 10
 VOCAB = 23
-SWITCHES = ("qk_norm", "tied_head", "zero_init_projections", "embedding_skip", "value_embedding")
-LOOKUPS = ("bigram_table", "smear")
+SWITCHES = ("qk_norm", "tied_head", "zero_init_projections", "embedding_skip", "value_embedding", "smear")
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def drawn(seed: int, compiled: bool = False) -> RunConfig:
                 "dropout": chance.choice([0.0, 0.1]),
                 "bias": chance.random() < 0.5,
                 "logit_softcap": chance.choice([0.0, 15.0]),
-                "table_order": chance.choice([2, 3]),
-                **{name: chance.random() < 0.5 for name in (*SWITCHES, *LOOKUPS)},
+                "lookup_table": chance.choice(["none", "none", "bigram", "trigram"]),
+                **{name: chance.random() < 0.5 for name in SWITCHES},
             },
             "optimizer": {"lr": 3e-3, "ns_steps": chance.choice([1, 3])},
             "schedule": {
@@ -68,7 +68,7 @@ def drawn(seed: int, compiled: bool = False) -> RunConfig:
             "train": {"batch_size": 4, "max_steps": STEPS, "compile": compiled},
             "evaluation": {"tokens": 64, "context": 16},
         }
-        for path, rows in tables().items():
+        for path, rows in TABLES.items():
             section, key = path.split(".")
             offered = [name for name in rows if missing(path, name, CPU) is None]
             if path == "optimizer.kernel":
@@ -117,7 +117,7 @@ def test_a_compiled_combination_trains_like_the_eager_one_and_never_compiles_aga
 
 def test_every_variant_of_this_machine_is_among_them() -> None:
     configs = [drawn(seed) for seed in range(COMBINATIONS)]
-    for path, rows in tables().items():
+    for path, rows in TABLES.items():
         section, key = path.split(".")
         seen = {getattr(getattr(config, section), key) for config in configs}
         offered = {name for name in rows if missing(path, name, CPU) is None}
@@ -127,7 +127,7 @@ def test_every_variant_of_this_machine_is_among_them() -> None:
 def test_every_name_in_a_shipped_space_is_a_row_of_its_table() -> None:
     for path in sorted((Path(__file__).parents[3] / "conf" / "space").glob("*.yaml")):
         space = yaml.safe_load(path.read_text()) or {}
-        for table, rows in tables().items():
+        for table, rows in TABLES.items():
             section, key = table.split(".")
             entry = (space.get(section) or {}).get(key)
             if entry is not None:

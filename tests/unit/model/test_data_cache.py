@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import model
-from model.config import DataConfig
 from model.data import DataError, cache, load, unseen_share
+from model.data.config import DataConfig
 from model.data.corpus import Corpus, Tokens, corpus_folder, read_corpus, tokenised, write_corpus
 from model.data.text_parts import Text
 from model.data.tokenizer import CharTokenizer
@@ -234,7 +234,7 @@ def test_a_process_killed_while_writing_leaves_nothing_that_reads_as_whole(tmp_p
 
 def test_two_processes_that_load_at_once_get_the_same(config, cache_dir):
     code = (
-        "import hashlib, sys; from pathlib import Path; from model.config import DataConfig\n"
+        "import hashlib, sys; from pathlib import Path; from model.data.config import DataConfig\n"
         "from model.data import load\n"
         "sys.stdin.read(1); corpus = load(DataConfig('text', sys.argv[1]), Path(sys.argv[2]))\n"
         "tokens = corpus.train.tobytes() + corpus.validation.tobytes()\n"

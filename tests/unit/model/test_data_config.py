@@ -1,6 +1,7 @@
 import pytest
 
-from model.config import ConfigError, DataConfig
+from model.config import ConfigError
+from model.data.config import DataConfig
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import model
-from model.config import DataConfig
 from model.data import DATASETS, TOKENIZERS, DataError, cache, fineweb, load, sparse_parity, wikitext103
+from model.data.config import DataConfig
 from model.data.corpus import read_corpus, tokenised, write_corpus
 from model.data.download import Downloads, RemoteFile
 from model.data.tokenizer import ByteTokenizer

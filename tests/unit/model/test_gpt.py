@@ -7,16 +7,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.attention import ATTENTION
 from model.config import ConfigError, ModelConfig
-from model.embed import POSITIONS
 from model.embed.rope import Rope
 from model.gpt import GPT, count_parameters
 from model.loss.head import Head, logits_of
-from model.mlp import MLPS
 from model.mlp.swiglu import SwigluMLP
-from model.norm import NORMS
 from model.norm.rmsnorm import RMSNorm
+from model.tables import ATTENTION, MLPS, NORMS, POSITIONS
 
 
 def on_cpu(table):
@@ -43,8 +40,7 @@ configs = st.builds(
     logit_softcap=st.sampled_from([0.0, 3.0]),
     embedding_skip=st.booleans(),
     value_embedding=st.booleans(),
-    bigram_table=st.booleans(),
-    table_order=st.sampled_from([2, 3]),
+    lookup_table=st.sampled_from(["none", "bigram", "trigram"]),
     bigram_rows=st.sampled_from([None, 7]),
     smear=st.booleans(),
 )
@@ -59,7 +55,7 @@ ALL_ON = {
     "logit_softcap": 3.0,
     "embedding_skip": True,
     "value_embedding": True,
-    "bigram_table": True,
+    "lookup_table": "bigram",
     "smear": True,
 }
 
@@ -93,7 +89,8 @@ def expected_parameters(config, vocab_size):
     total = V * C * (1 if config.tied_head else 2) + config.n_layer * block + norm
     total += config.block_size * C * (config.positions == "learned") + C * config.smear
     total += V * kv_width * config.value_embedding
-    return total + config.bigram_table * (config.bigram_rows or V ** (config.table_order - 1)) * V
+    rows = {"none": 0, "bigram": V, "trigram": V**2}[config.lookup_table]
+    return total + (config.bigram_rows or rows) * V * (config.lookup_table != "none")
 
 
 def test_nanogpts_cpu_recipe_has_the_0_80_million_parameters_that_nanogpt_prints():
@@ -202,11 +199,17 @@ def test_projections_that_start_at_zero_leave_the_other_weights_as_they_were():
         assert torch.equal(one, other) != name.endswith("c_proj.weight"), name
 
 
-@pytest.mark.parametrize("addition", ["embedding_skip", "value_embedding", "bigram_table", "smear"])
+ADDITIONS = [{"embedding_skip": True}, {"value_embedding": True}, {"lookup_table": "bigram"}, {"smear": True}]
+
+
+@pytest.mark.parametrize("addition", ADDITIONS, ids=str)
 def test_what_nanogpt_does_not_have_starts_as_if_it_were_not_there_and_learns(addition):
     config = ModelConfig(n_layer=2, n_embd=16, n_head=2, block_size=8)
     torch.manual_seed(0)
-    plain, model = GPT(config, 11), GPT(replace(config, **{addition: True}), 11)
+    plain, model = (
+        GPT(config, 11),
+        GPT(replace(config, **addition), 11),
+    )
     added = set(model.state_dict()) - set(plain.state_dict())
     model.load_state_dict(plain.state_dict(), strict=False)
     x, y = torch.randint(11, (2, 3, 8))
@@ -430,7 +433,7 @@ def test_every_norm_takes_its_eps_from_the_configuration(norm):
 
 @pytest.mark.parametrize("rows", [None, 40, 5, 1])
 def test_the_table_of_pairs_adds_the_row_of_the_token_or_of_its_remainder(rows):
-    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, bigram_table=True, bigram_rows=rows)
+    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, lookup_table="bigram", bigram_rows=rows)
     model = with_random_weights(config, 13)
     tokens = torch.arange(13)[None]
     with torch.no_grad():
@@ -444,7 +447,7 @@ def test_the_table_of_pairs_adds_the_row_of_the_token_or_of_its_remainder(rows):
 
 @pytest.mark.parametrize("rows", [None, 200, 5])
 def test_a_table_of_order_three_adds_the_row_of_the_last_two_tokens(rows):
-    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, bigram_table=True, table_order=3, bigram_rows=rows)
+    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, lookup_table="trigram", bigram_rows=rows)
     model = with_random_weights(config, 13)
     tokens = torch.tensor([[4, 12, 0, 7], [12, 4, 7, 0]])
     with torch.no_grad():
@@ -458,7 +461,7 @@ def test_a_table_of_order_three_adds_the_row_of_the_last_two_tokens(rows):
 
 
 def test_a_table_that_no_memory_holds_is_refused_before_it_is_made():
-    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, bigram_table=True, table_order=3)
+    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, lookup_table="trigram")
     with pytest.raises(ConfigError, match=r"set model\.bigram_rows to fewer rows"):
         GPT(config, 50_257)
 

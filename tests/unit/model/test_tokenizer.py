@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import model
-from model.config import DataConfig
 from model.data import TOKENIZERS, CharTokenizer, DataError, load
+from model.data.config import DataConfig
 from model.data.corpus import corpus_folder
 from model.data.download import Downloads, Patience
 from model.data.tokenizer import ByteTokenizer, Making
@@ -304,7 +304,7 @@ def test_tokenizers_keep_what_they_learn_beside_the_text(tmp_path):
 
 def test_tables_import_neither_torch_nor_a_tokenizers_library():
     code = (
-        "import sys; import model.data, model.config; model.config.DataConfig(tokenizer='gpt2')\n"
+        "import sys; import model.data, model.data.config; model.data.config.DataConfig(tokenizer='gpt2')\n"
         "assert not {'torch', 'tiktoken', 'tokenizers', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

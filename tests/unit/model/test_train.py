@@ -9,14 +9,12 @@ import torch
 from this_cpu import compiles, needs_compiler
 from torch._dynamo.utils import counters
 
-from model.attention import ATTENTION
-from model.compiling import COMPILE_SCOPES
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
 from model.evaluate import evaluate, validation_windows
-from model.optim import KERNELS
-from model.progress import Compiled, Look
-from model.schedule import SCHEDULES, plateaus
+from model.progress import Compiled, EvaluationResult
+from model.schedule import plateaus
+from model.tables import ATTENTION, COMPILE_SCOPES, KERNELS, SCHEDULES
 from model.train import train
 
 CPU = torch.device("cpu")
@@ -182,14 +180,14 @@ def test_the_next_evaluation_is_as_many_steps_away_as_the_caller_says():
     waits = itertools.chain([3, 1, 4], itertools.repeat(99))
     asked = []
 
-    def next_evaluation(looks):
-        asked.append(list(looks))
+    def next_evaluation(results):
+        asked.append(list(results))
         return next(waits)
 
     progress, _ = drain(small_run(train={"max_steps": 10}), next_evaluation)
     assert [step for step, _ in evaluations(progress)] == [3, 4, 8, 10]
-    looks = [Look(p.step, p.loss, p.loss_stderr, 1.0) for p in progress if p.loss is not None]
-    assert asked == [looks[:n] for n in range(5)]
+    results = [EvaluationResult(p.step, p.loss, p.loss_stderr, 1.0) for p in progress if p.loss is not None]
+    assert asked == [results[:n] for n in range(5)]
 
 
 def test_a_next_evaluation_of_nought_steps_means_the_next_step():
@@ -199,10 +197,10 @@ def test_a_next_evaluation_of_nought_steps_means_the_next_step():
 
 @pytest.mark.parametrize("target_loss", [None, 0.1, 100.0])
 def test_the_last_evaluation_is_whole_and_others_end_early_where_the_target_is_far(target_loss):
-    looks = []
+    results = []
 
     def next_evaluation(so_far):
-        looks[:] = so_far
+        results[:] = so_far
         return 5
 
     config = small_run(train={"max_steps": 12}, evaluation={"tokens": None, "context": 16})
@@ -212,8 +210,10 @@ def test_the_last_evaluation_is_whole_and_others_end_early_where_the_target_is_f
     everything = (len(corpus.validation) - 1) // 16 * 16
     assert [p.whole for p in done] == [target_loss != 0.1, target_loss != 0.1, True]
     assert all((p.evaluated_tokens == everything) == p.whole for p in done)
-    assert looks == [Look(p.step, p.loss, p.loss_stderr, p.evaluated_tokens / everything) for p in done]
-    assert [look.whole for look in looks] == [p.whole for p in done]
+    assert results == [
+        EvaluationResult(p.step, p.loss, p.loss_stderr, p.evaluated_tokens / everything) for p in done
+    ]
+    assert [result.whole for result in results] == [p.whole for p in done]
 
 
 def test_ending_evaluations_early_does_not_change_training():

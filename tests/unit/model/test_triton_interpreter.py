@@ -23,12 +23,11 @@ from parity import (
     random_tensors,
 )
 
-from model.loss import LOSSES
 from model.loss.reference import cross_entropy
-from model.mlp import MLPS
 from model.mlp.reference import swiglu
-from model.norm import NORMS, rmsnorm_liger
+from model.norm import rmsnorm_liger
 from model.norm.reference import rmsnorm
+from model.tables import LOSSES, MLPS, NORMS
 
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs Triton's interpreter; type: make kernels", allow_module_level=True)

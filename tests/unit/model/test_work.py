@@ -22,24 +22,20 @@ from model.config import (
     TrainConfig,
 )
 from model.gpt import GPT, count_parameters
-from model.loss import chunked
-from model.optim import OPTIMIZERS
-from model.precision import PRECISIONS as PRECISION_ROWS
-from model.schedule import plateaus, tokens_seen
-from model.variants import tables
+from model.schedule import batch_shape, plateaus
+from model.tables import OPTIMIZERS, TABLES
+from model.tables import PRECISIONS as PRECISION_ROWS
 from model.work import (
-    MOST_PARTS,
-    OPTIMIZER_WORK,
     UncountedWork,
     Work,
     evaluation_work,
     parameter_count,
     plateau_steps,
-    run_work,
-    seen_share,
     setup_work,
     step_work,
 )
+from model.work.network import seen_share
+from model.work.optimizers import OPTIMIZER_WORK
 
 VOCAB = 65
 SMALL = {"n_layer": 2, "n_head": 2, "n_embd": 64, "block_size": 48}
@@ -109,7 +105,7 @@ class Operands(TorchDispatchMode):
         {"n_head": 4, "n_kv_head": 1, "qk_norm": True, "value_embedding": True},
         {"mlp": "swiglu", "mlp_ratio": 2.5, "tied_head": False},
         {"loss": "chunked", "n_embd": 16},
-        {"loss": "chunked", "bigram_table": True, "logit_softcap": 15.0},
+        {"loss": "chunked", "lookup_table": "bigram", "logit_softcap": 15.0},
         {"positions": "rope", "norm": "rmsnorm", "mlp": "relu2"},
     ],
     ids=str,
@@ -222,8 +218,7 @@ def test_the_share_of_scores_that_is_seen_lies_between_a_half_and_all(context):
         qk_norm=st.booleans(),
         embedding_skip=st.booleans(),
         value_embedding=st.booleans(),
-        bigram_table=st.booleans(),
-        table_order=st.sampled_from([2, 3]),
+        lookup_table=st.sampled_from(["none", "bigram", "trigram"]),
         bigram_rows=st.sampled_from([None, 7]),
         smear=st.booleans(),
     ),
@@ -304,11 +299,11 @@ EAGER = [
     {"embedding_skip": True},
     {"smear": True},
     {"logit_softcap": 15.0},
-    {"bigram_table": True},
-    {"bigram_table": True, "bigram_rows": 7, "tied_head": False},
-    {"bigram_table": True, "table_order": 3},
+    {"lookup_table": "bigram"},
+    {"lookup_table": "bigram", "bigram_rows": 7, "tied_head": False},
+    {"lookup_table": "trigram"},
     {"loss": "chunked", "n_embd": 16},
-    {"loss": "chunked", "bigram_table": True, "logit_softcap": 15.0},
+    {"loss": "chunked", "lookup_table": "bigram", "logit_softcap": 15.0},
 ]
 
 
@@ -333,7 +328,7 @@ ADDED = [
     {"smear": True},
     {"value_embedding": True},
     {"logit_softcap": 15.0},
-    {"bigram_table": True},
+    {"lookup_table": "bigram"},
     {"loss": "chunked", "n_embd": 16},
 ]
 
@@ -352,13 +347,9 @@ def test_the_bytes_that_a_variant_adds_are_about_those_of_its_eager_kernels(chan
     assert counted[1] - counted[0] == pytest.approx(seen[1] - seen[0], rel=0.25)
 
 
-@pytest.mark.parametrize("loss", tables()["model.loss"])
+@pytest.mark.parametrize("loss", TABLES["model.loss"])
 def test_a_loss_in_parts_multiplies_as_much_as_one_at_once(loss):
     assert flops_of("fp32", loss=loss) == flops_of("fp32", loss="plain")
-
-
-def test_the_most_parts_are_those_of_the_chunked_loss():
-    assert MOST_PARTS == chunked.MOST_PARTS
 
 
 def flops_of(precision, **model):
@@ -563,35 +554,18 @@ def test_a_step_of_a_smaller_batch_and_context_is_that_of_a_run_that_has_them():
 
 
 @given(st.integers(0, 40))
-def test_the_work_of_a_run_is_the_sum_of_its_steps_at_their_own_shapes(steps):
+def test_the_steps_of_a_run_are_divided_among_its_plateaus(steps):
     config = ramped()
     counts = plateau_steps(config, steps)
 
-    assert len(plateaus(config)) > 2
-    assert sum(count for _, count in counts) == steps
-    assert sum(one.batch_size * one.context * n for one, n in counts) == tokens_seen(steps, config)
-    expected = sum(
-        (step_work(config, VOCAB, one.batch_size, one.context).times(count) for one, count in counts),
-        start=Work(),
-    )
-    assert run_work(config, VOCAB, steps) == expected
-
-
-def test_the_work_of_a_run_without_ramps_is_that_of_one_step_times_its_steps():
-    config = ramped(ScheduleConfig())
-
-    assert run_work(config, VOCAB, 7) == step_work(config, VOCAB).times(7)
-
-
-def test_a_ramp_saves_work():
-    flat, ramp = (run_work(ramped(one), VOCAB, 20) for one in (ScheduleConfig(), RAMPS))
-
-    assert ramp.bytes_moved < flat.bytes_moved
-    assert ramp.matmul_flops["fp32"] < flat.matmul_flops["fp32"]
+    assert [one for one, _ in counts] == list(plateaus(config))
+    assert len(counts) > 2
+    shapes = [shape for one, n in counts for shape in [(one.batch_size, one.context)] * n]
+    assert shapes == [batch_shape(step, config) for step in range(steps)]
 
 
 VARIANTS = [
-    (path, name) for path, table in tables().items() if not path.startswith("schedule.") for name in table
+    (path, name) for path, table in TABLES.items() if not path.startswith("schedule.") for name in table
 ]
 
 
@@ -611,11 +585,11 @@ def test_the_work_of_every_variant_is_known(path, name):
 
 @pytest.mark.parametrize("path", sorted({path for path, _ in VARIANTS if "compile" not in path}))
 def test_the_work_of_an_unknown_variant_is_an_error_and_not_zero(path):
-    with pytest.raises(UncountedWork, match=f"{path}=nosuch is not modelled; add its row to model/work.py"):
+    with pytest.raises(UncountedWork, match=f"{path}=nosuch is not modelled; add its row to model/work/"):
         step_work(with_variant(path, "nosuch"), VOCAB)
 
 
-# Keys that change which numbers are computed and not how many. Any other must be read by model/work.py.
+# Keys that change which numbers are computed and not how many. Any other must be read by model/work/.
 FREE = {
     "model": {"zero_init_projections", "norm_eps"},
     "optimizer": {
@@ -639,7 +613,7 @@ COUNTED = {
             "logit_softcap",
         ),
         *("logit_softcap", "embedding_skip", "value_embedding", "smear"),
-        *("bigram_table", "bigram_rows", "table_order"),
+        *("lookup_table", "bigram_rows"),
     },
     "optimizer": {"name", "grad_clip", "kernel", "muon_split_qkv", "ns_steps", "ns_dtype"},
     "train": {"batch_size", "grad_accum", "precision"},

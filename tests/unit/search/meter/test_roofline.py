@@ -9,8 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import PRECISIONS, ModelConfig, RunConfig, ScheduleConfig, TrainConfig
-from model.work import Work, evaluation_work, run_work, setup_work, step_work
+from model.config import ModelConfig, RunConfig, ScheduleConfig, TrainConfig
+from model.tables import PRECISIONS
+from model.work import Work, evaluation_work, plateau_steps, setup_work, step_work
 from search.files.paths import config_dir
 from search.meter.base import WorkDone
 from search.meter.roofline import RooflineMeter, Unpriced, modelled_energy_j
@@ -44,7 +45,7 @@ def started(work, section=PRICES, clock=None):
 counts = st.integers(0, 10**9)
 
 
-@given(counts, counts, st.integers(0, 3), st.sampled_from(PRECISIONS))
+@given(counts, counts, st.integers(0, 3), st.sampled_from(list(PRECISIONS)))
 def test_the_energy_is_a_function_of_the_work_alone(steps, evaluated_tokens, compiles, precision):
     work = work_done(precision, steps=steps, evaluated_tokens=evaluated_tokens, compiles=compiles)
     config = work.config
@@ -113,7 +114,12 @@ def test_where_batch_and_context_ramp_each_step_costs_what_its_shape_does(steps)
     before_j = meter.read().energy_j
     work.steps = steps
 
-    expected_j = modelled_energy_j(PRICES, run_work(work.config, VOCAB, steps))
+    parts = (
+        step_work(work.config, VOCAB, plateau.batch_size, plateau.context).times(count)
+        for plateau, count in plateau_steps(work.config, steps)
+    )
+    expected = sum(parts, start=Work())
+    expected_j = modelled_energy_j(PRICES, expected)
     assert meter.read().energy_j - before_j == pytest.approx(expected_j)
     assert expected_j <= steps * modelled_energy_j(PRICES, step_work(work.config, VOCAB))
 

@@ -47,7 +47,7 @@ def studies(draw: st.DrawFn, lookup: tuple[bool, ...] = (False, True)) -> StudyV
     return view_of(*records)
 
 
-@pytest.mark.parametrize("setting", ["bigram_table", "smear"])
+@pytest.mark.parametrize("setting", ["lookup_table", "smear"])
 @pytest.mark.parametrize("value", [True, False])
 def test_a_run_is_lookup_like_where_its_model_is(setting: str, value: bool) -> None:
     assert is_lookup_like(looking_up(PLAIN, setting, value)) is value
@@ -61,7 +61,10 @@ def test_a_run_is_lookup_like_where_its_model_is(setting: str, value: bool) -> N
         ({"model": "gpt"}, False),
         ({"model": {}}, False),
         ({"model": {"smear": None}}, False),
+        ({"model": {"lookup_table": "trigram"}}, True),
+        ({"model": {"lookup_table": "none", "gone": 1}}, False),
         ({"model": {"bigram_table": True}}, True),
+        ({"model": {"bigram_table": False, "table_order": 3}}, False),
         ({"model": {"bigram_table": True, "gone": 1}}, True),
         ({"model": {"bigram_table": True, "attention": "gone", "n_embd": 7, "n_head": 2}}, True),
     ],

@@ -163,3 +163,15 @@ def test_only_a_run_that_reached_the_target_is_feasible() -> None:
     assert {outcome for outcome in Outcome if dataclasses.replace(record, outcome=outcome).feasible} == {
         Outcome.REACHED
     }
+
+
+def test_a_record_of_before_names_its_lookup_table_as_one_of_today() -> None:
+    written = make_record(3).to_dict()
+    model = {key: value for key, value in written["config"]["model"].items() if key != "lookup_table"}
+    of_before = written | {
+        "config": dict(written["config"]) | {"model": model | {"bigram_table": True, "table_order": 3}},
+        "params": {"model.n_layer": 2, "model.bigram_table": True, "model.table_order": 3},
+    }
+    read = Record.from_dict(of_before)
+    assert read.config["model"] == model | {"lookup_table": "trigram"}
+    assert read.params == {"model.n_layer": 2, "model.lookup_table": "trigram"}

@@ -109,7 +109,7 @@ def test_the_best_without_lookup_has_a_file_and_a_command_beside_a_lookup_like_w
         yaml.safe_load((lookup_folder / name).read_text())
         for name in ("best.yaml", "best_without_lookup.yaml")
     ]
-    assert [recipe["model"]["bigram_table"] for recipe in recipes] == [True, False]
+    assert [recipe["model"]["lookup_table"] for recipe in recipes] == ["bigram", "none"]
     assert recipes[1]["optimizer"]["lr"] == 3e-2
     assert "recipe=reports/demo/best_without_lookup.yaml seed=7" in lookup_page.text
 

@@ -10,20 +10,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from model.config import RunConfig
-from model.progress import Look
+from model.progress import EvaluationResult
 from search.run.cadence import evaluation_cost_steps, steps_to_early_edge, steps_until_evaluation
 
 losses = st.floats(min_value=0.5, max_value=12.0)
 shares = st.floats(0.01, 1.0)
 looks_before = st.lists(
-    st.builds(Look, st.integers(1, 100_000), losses, st.floats(0.0, 0.1), shares),
+    st.builds(EvaluationResult, st.integers(1, 100_000), losses, st.floats(0.0, 0.1), shares),
     max_size=8,
     unique_by=lambda look: look.step,
 ).map(sorted)
 
 
-def straight(start: float, slope: float, *steps: int, share: float = 1.0) -> list[Look]:
-    return [Look(step, start - slope * step, 0.0, share) for step in steps]
+def straight(start: float, slope: float, *steps: int, share: float = 1.0) -> list[EvaluationResult]:
+    return [EvaluationResult(step, start - slope * step, 0.0, share) for step in steps]
 
 
 # --- one decision
@@ -33,7 +33,7 @@ def straight(start: float, slope: float, *steps: int, share: float = 1.0) -> lis
     looks_before, losses, st.integers(1, 500), st.floats(0.1, 500), st.sampled_from([0, math.nan, math.inf])
 )
 def test_the_wait_is_at_most_the_longest_unless_evaluating_would_outlast_training(
-    looks: list[Look], target: float, longest: int, whole_cost: float, last: float
+    looks: list[EvaluationResult], target: float, longest: int, whole_cost: float, last: float
 ) -> None:
     if last and looks:  # the latest loss may be no number
         looks = [*looks[:-1], looks[-1]._replace(loss=last)]
@@ -48,7 +48,7 @@ def test_the_wait_is_at_most_the_longest_unless_evaluating_would_outlast_trainin
 
 @given(looks_before, losses, st.integers(1, 500), st.floats(0.1, 500))
 def test_the_same_looks_give_the_same_steps(
-    looks: list[Look], target: float, longest: int, whole_cost: float
+    looks: list[EvaluationResult], target: float, longest: int, whole_cost: float
 ) -> None:
     first = steps_until_evaluation(looks, target, longest, whole_cost)
     assert first == steps_until_evaluation(list(looks), target, longest, whole_cost)
@@ -99,7 +99,8 @@ def test_a_plain_trend_is_followed_nearly_all_the_way() -> None:
 def test_a_forecast_needs_two_losses_that_are_numbers() -> None:
     assert steps_to_early_edge([], 2.0) == math.inf
     assert steps_to_early_edge(straight(4.0, 0.001, 100), 2.0) == math.inf
-    assert steps_to_early_edge([*straight(4.0, 0.001, 100), Look(200, math.nan, 0.0, 1.0)], 2.0) == math.inf
+    lost = EvaluationResult(200, math.nan, 0.0, 1.0)
+    assert steps_to_early_edge([*straight(4.0, 0.001, 100), lost], 2.0) == math.inf
 
 
 def test_a_loss_that_surely_rises_never_reaches_the_target() -> None:
@@ -108,7 +109,7 @@ def test_a_loss_that_surely_rises_never_reaches_the_target() -> None:
 
 def test_near_the_target_a_loss_that_does_not_fall_is_still_looked_at_often() -> None:
     """It strays by more than what is missing, and may be below at the next look."""
-    looks = [Look(step, 2.002, 0.0, 1.0) for step in (900, 950, 1000)]
+    looks = [EvaluationResult(step, 2.002, 0.0, 1.0) for step in (900, 950, 1000)]
     assert steps_until_evaluation(looks, 2.0, 250, 1) == 19
 
 
@@ -197,7 +198,7 @@ class Simulated:
     loss: Sequence[float]
     target: float
     rng: random.Random
-    looks: list[Look] = field(default_factory=list)
+    looks: list[EvaluationResult] = field(default_factory=list)
 
     def go(self, longest: int = 250) -> Simulated:
         step = 0
@@ -207,7 +208,7 @@ class Simulated:
             self.looks.append(self._look(step))
         return self
 
-    def _look(self, step: int) -> Look:
+    def _look(self, step: int) -> EvaluationResult:
         n, loss = self.kind.windows, self.loss[step - 1]
         aided = any(look.whole for look in self.looks)
         spread = OVER_DIFFERENCES if aided else OVER_WINDOWS
@@ -220,9 +221,10 @@ class Simulated:
             or step == self.kind.steps
             or (not aided and windows > 0.1 * n)
         ):
-            return Look(step, loss, OVER_WINDOWS / math.sqrt(n), 1.0)
+            return EvaluationResult(step, loss, OVER_WINDOWS / math.sqrt(n), 1.0)
         stderr = spread * math.sqrt(1 / windows - 1 / n)
-        return Look(step, max(self.rng.gauss(loss, stderr), self.target + 3 * stderr), stderr, windows / n)
+        seen = max(self.rng.gauss(loss, stderr), self.target + 3 * stderr)
+        return EvaluationResult(step, seen, stderr, windows / n)
 
     @property
     def reached(self) -> bool:

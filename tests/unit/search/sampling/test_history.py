@@ -26,8 +26,8 @@ SPACE = parse_space(
 
 def record(trial: int, outcome: Outcome = Outcome.REACHED, **fields: Any) -> Record:
     params = {"optimizer.lr": (trial % 9 + 1) / 10, "train.batch_size": 4}
-    extra = {"index": trial, "system_attrs": {"NSGAIISampler:generation": 0}}
-    made = make_record(trial, outcome=outcome, params=params, extra=extra)
+    noted = {"NSGAIISampler:generation": 0}
+    made = make_record(trial, outcome=outcome, params=params, index=trial, system_attrs=noted)
     return replace(made, config=SPACE.config(params), **fields)
 
 

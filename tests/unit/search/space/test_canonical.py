@@ -68,10 +68,10 @@ TRAPEZOID = {"schedule__name": "trapezoid"}
 SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"model__n_kv_head": None}, {"model__n_kv_head": 2}),
     ({"model__mlp_ratio": 4}, {"model__mlp_ratio": 4.01}),
-    ({"model__table_order": 2}, {"model__table_order": 3, "model__bigram_rows": 7}),
+    ({}, {"model__bigram_rows": 7}),
     (
-        {"model__bigram_table": True},
-        {"model__bigram_table": True, "model__bigram_rows": VOCAB},
+        {"model__lookup_table": "bigram"},
+        {"model__lookup_table": "bigram", "model__bigram_rows": VOCAB},
     ),
     ({}, {"optimizer__table_lr_ratio": 5.0}),
     ({}, {"optimizer__head_lr_ratio": 5.0}),
@@ -125,9 +125,9 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
 OTHER: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"model__n_kv_head": 1}),
     ({}, {"model__mlp_ratio": 3.0}),
-    ({}, {"model__bigram_table": True}),
-    ({"model__bigram_table": True}, {"model__bigram_table": True, "model__table_order": 3}),
-    ({"model__bigram_table": True}, {"model__bigram_table": True, "optimizer__table_lr_ratio": 2.0}),
+    ({}, {"model__lookup_table": "bigram"}),
+    ({"model__lookup_table": "bigram"}, {"model__lookup_table": "trigram"}),
+    ({"model__lookup_table": "bigram"}, {"model__lookup_table": "bigram", "optimizer__table_lr_ratio": 2.0}),
     ({"model__tied_head": False}, {"model__tied_head": False, "optimizer__head_lr_ratio": 2.0}),
     ({"model__norm": "rmsnorm"}, {"model__norm": "rmsnorm", "optimizer__vector_lr_ratio": 2.0}),
     ({"model__bias": True}, {"model__bias": True, "optimizer__vector_lr_ratio": 2.0}),
@@ -175,8 +175,7 @@ choices: dict[str, st.SearchStrategy[Any]] = {
     "model__bias": st.booleans(),
     "model__norm": st.sampled_from(["layernorm", "rmsnorm_weightless"]),
     "model__tied_head": st.booleans(),
-    "model__bigram_table": st.booleans(),
-    "model__table_order": st.sampled_from([2, 3]),
+    "model__lookup_table": st.sampled_from(["none", "bigram", "trigram"]),
     "model__bigram_rows": st.sampled_from([None, VOCAB, 7]),
     "optimizer__name": st.sampled_from(["adamw", "muon"]),
     "optimizer__muon_lr": st.sampled_from([0.01, 0.02]),
@@ -226,10 +225,25 @@ def test_whatever_is_set_two_keys_mean_two_trainings(first: dict[str, Any], data
 def test_a_table_of_unknown_vocabulary_is_compared_as_it_is_written() -> None:
     one, other = StudyConfig().run_values(), StudyConfig().run_values()
     for config, rows in ((one, None), (other, 65)):
-        config["model"] |= {"bigram_table": True, "bigram_rows": rows}
+        config["model"] |= {"lookup_table": "bigram", "bigram_rows": rows}
     assert config_key(one) != config_key(other)
     assert config_key(one, 65) == config_key(other, 65)
     assert config_key(one, 66) != config_key(other, 66)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"bigram_table": False, "table_order": 3}, "none"),
+        ({"bigram_table": True, "table_order": 2}, "bigram"),
+        ({"bigram_table": True}, "bigram"),
+        ({"bigram_table": True, "table_order": 3}, "trigram"),
+    ],
+)
+def test_a_lookup_table_in_its_old_keys_is_the_one_in_the_new(before: dict[str, Any], now: str) -> None:
+    config = StudyConfig().run_values()
+    old = {**config, "model": {k: v for k, v in config["model"].items() if k != "lookup_table"} | before}
+    assert config_key(old) == config_key({**config, "model": config["model"] | {"lookup_table": now}})
 
 
 def test_a_configuration_of_another_version_is_compared_as_it_is_written() -> None:

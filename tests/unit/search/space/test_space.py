@@ -18,8 +18,8 @@ from optuna.distributions import (
 )
 from optuna.trial import create_trial
 
+from model.capabilities import Capabilities
 from model.config import ConfigError, RunConfig
-from model.variants import Capabilities
 from search.config.schema import StudyConfig
 from search.space.canonical import SEARCHABLE, config_key
 from search.space.model import Space, Suggest

@@ -74,7 +74,6 @@ def ended(request: RunRequest, records: Sequence[Record], end: str, energy_j: fl
     outcome, interrupted = ENDS[end]
     number = request.trial if request.trial >= 0 else max((one.trial for one in records), default=-1) + 1
     made = make_record(number, energy_j=energy_j, outcome=outcome, steps=5000)
-    extra = {"index": request.index, "system_attrs": dict(request.system_attrs)}
     return replace(
         made,
         run_id=f"run-{len(records)}",
@@ -84,7 +83,8 @@ def ended(request: RunRequest, records: Sequence[Record], end: str, energy_j: fl
         target_loss=request.target_loss,
         interrupted=interrupted,
         retry_of=request.retry_of,
-        extra=extra,
+        index=request.index,
+        system_attrs=dict(request.system_attrs),
     )
 
 
@@ -157,7 +157,7 @@ def test_what_cannot_run_here_is_not_tried() -> None:
 def test_an_interrupted_configuration_is_tried_again_with_the_same_index_and_seed() -> None:
     records = run_all(search_settings(n_trials=4), [REACHED, CUT_OFF])
     first, second = records[1], records[2]
-    assert (second.params, second.config, second.extra) == (first.params, first.config, first.extra)
+    assert (second.params, second.config, second.index) == (first.params, first.config, first.index)
     assert second.retry_of == first.trial
 
 

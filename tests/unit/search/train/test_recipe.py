@@ -30,3 +30,9 @@ def test_a_text_beside_its_recipe_is_found_from_any_folder(
 def test_another_path_is_taken_as_it_stands(tmp_path: Path) -> None:
     for path in (str(tmp_path / "elsewhere.txt"), "nowhere.txt", "~/text.txt"):
         assert read_recipe(recipe(tmp_path, path))["data"]["path"] == path
+
+
+def test_a_recipe_of_before_is_read_with_the_keys_of_today(tmp_path: Path) -> None:
+    file = tmp_path / "best.yaml"
+    file.write_text(yaml.safe_dump({"model": {"n_layer": 2, "bigram_table": True, "table_order": 3}}))
+    assert read_recipe(file)["model"] == {"n_layer": 2, "lookup_table": "trigram"}

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from records_factory import METER, make_record
 
-from model.config import DataConfig
-from model.variants import Capabilities
+from model.capabilities import Capabilities
+from model.data.config import DataConfig
 from search.config.schema import DeviceSection, StudyConfig
 from search.meter.settings import MeterSection, RooflineSection
 from search.worker.protocol import (

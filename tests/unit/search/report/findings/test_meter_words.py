@@ -101,7 +101,7 @@ def test_the_verdict_says_why(ratios: list[float], says: str) -> None:
 
 def test_a_meter_that_reads_all_runs_alike_has_an_unknown_verdict() -> None:
     records = [read_beside(make_record(n, energy_j=10.0 + n / 100), ROOFLINE, 1.0) for n in range(1, 6)]
-    flat = [dataclasses.replace(record, also=(side(ROOFLINE, 3.0),)) for record in records]
+    flat = [dataclasses.replace(record, second_meters=(side(ROOFLINE, 3.0),)) for record in records]
     assert "reads every run the same" in verdict_words(only_comparison(flat).agreement)
 
 

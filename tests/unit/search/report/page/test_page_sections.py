@@ -111,7 +111,7 @@ def test_where_no_run_that_ranks_is_lookup_like_the_page_does_not_mention_it(
 ) -> None:
     short = looking_up(make_record(2, outcome=Outcome.DOMINATED))
     for found in (page, page_of(tmp_path, BASELINE, CHEAP, short)):
-        assert "lookup" not in found.text.lower()
+        assert "lookup-like" not in found.text.lower()
         traces = [trace for figure in found.figures().values() for trace in figure["data"]]
         legends = [str(trace.get("name")) for trace in traces if trace.get("showlegend", True)]
         assert not any("lookup" in legend for legend in legends)
@@ -224,6 +224,6 @@ def test_what_a_side_meter_says_is_text_wherever_it_stands(tmp_path: Path) -> No
     hostile = dataclasses.replace(ROOFLINE, name=ATTACK, settings={"devices": [ATTACK], ATTACK: ATTACK})
     bad = dataclasses.replace(side(hostile, None), meter="other", reason=ATTACK)
     record = read_beside(CHEAP, hostile, 0.5, flags=(ATTACK,))
-    attacked = page_of(tmp_path, BASELINE, dataclasses.replace(record, also=(*record.second_meters, bad)))
+    attacked = page_of(tmp_path, BASELINE, dataclasses.replace(record, second_meters=(*record.second_meters, bad)))
     assert len(attacked.scripts) == len(plain.scripts)
     assert ATTACK in attacked.text

@@ -45,11 +45,12 @@ def test_an_unknown_energy_is_counted_as_unknown_and_never_as_zero() -> None:
 
 
 def test_ending_a_dominated_run_saves_at_most_the_train_joules_of_the_steps_not_taken() -> None:
-    dominated = make_record(2, energy_j=10.0, steps=400, outcome=Outcome.DOMINATED, extra={"max_steps": 1000})
+    dominated = make_record(2, energy_j=10.0, steps=400, outcome=Outcome.DOMINATED)
+    dominated.config["train"]["max_steps"] = 1000
     assert view_of(CHEAP, dominated).cost.saved_by_stopping_j == pytest.approx(600 * 10.0 / 400)
 
 
-@pytest.mark.parametrize("fields", [{"steps": 0}, {"extra": {}}, {"ledger": None}])
+@pytest.mark.parametrize("fields", [{"steps": 0}, {"config": {}}, {"ledger": None}])
 def test_nothing_is_saved_where_it_cannot_be_estimated(fields: dict[str, Any]) -> None:
     dominated = dataclasses.replace(make_record(2, outcome=Outcome.DOMINATED), **fields)
     assert view_of(CHEAP, dominated).cost.saved_by_stopping_j == 0.0

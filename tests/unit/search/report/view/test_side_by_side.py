@@ -106,7 +106,7 @@ def test_runs_short_of_the_target_set_the_scale_and_do_not_rank() -> None:
     ],
 )
 def test_runs_that_crashed_or_were_killed_or_have_no_energy_compare_no_meters(fields: dict[str, Any]) -> None:
-    broken = dataclasses.replace(make_record(2, **fields), also=(side(ROOFLINE, 5.0),))
+    broken = dataclasses.replace(make_record(2, **fields), second_meters=(side(ROOFLINE, 5.0),))
     found = only_comparison([read_beside(CHEAP, ROOFLINE, 0.5), broken])
     assert [record.trial for record in found.records] == [1]
 

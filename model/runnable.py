@@ -1,0 +1,227 @@
+"""What cannot run, and what to type instead: told from the limits that stand on the rows of the tables.
+
+`missing` looks at one value and the device, `unrunnable` at values together. Both are pure and import no
+torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from model.capabilities import Capabilities
+from model.config import ModelConfig, RunConfig
+from model.tables import COMPILE_SCOPES, PRECISIONS, TABLES
+from model.variant import HeadSize, Variant
+
+ELEMENT_BYTES = {"fp32": 4, "bf16": 2}
+_WORDS = {"cpu": "a CPU", "cuda": "a GPU"}
+
+
+def missing(path: str, value: object, capabilities: Capabilities) -> str | None:
+    """Why `value` of the configuration path `path` cannot run here, or None where it can (or no table knows
+    it)."""
+    row = TABLES[path].get(str(value)) if path in TABLES else None
+    if row is not None and (reason := _missing_row(row, capabilities)):
+        return f"{path}={value} {reason}"
+    if path == "train.compile" and value is True and not capabilities.can_compile:
+        return "train.compile=true needs a C++ compiler (g++ or clang++), and none is on the PATH"
+    if not capabilities.bf16 and _calculates_in_bf16(path, str(value)):
+        return f"{path}={value} needs bf16 arithmetic, and {capabilities.device_name} has none"
+    return None
+
+
+def _calculates_in_bf16(path: str, value: str) -> bool:
+    if path == "optimizer.ns_dtype":
+        return value == "bf16"
+    return path == "train.precision" and value in PRECISIONS and PRECISIONS[value].tensors == "bf16"
+
+
+def absent(config: RunConfig, capabilities: Capabilities) -> str | None:
+    """What of a configuration a device does not have or cannot run, or None.
+
+    bf16 that it calculates by way of fp32 is slow, but runs: who asks for it by name gets it.
+    """
+    for path, name, row in chosen_rows(config):
+        if reason := _missing_row(row, capabilities):
+            return f"{path}={name} {reason}"
+    compile_ = missing("train.compile", config.train.compile, capabilities)
+    return compile_ or unrunnable(config, capabilities.device_type)
+
+
+def chosen_rows(config: RunConfig) -> Iterator[tuple[str, str, Variant]]:
+    """(path, name, row) of every variant that a configuration chooses."""
+    for path, table in TABLES.items():
+        name = str(config.value_of(path))
+        if name in table:
+            yield path, name, table[name]
+
+
+def _missing_row(row: Variant, capabilities: Capabilities) -> str | None:
+    if capabilities.device_type not in row.devices:
+        return f"does not run on {capabilities.device_type}"
+    absent = [name for name in row.modules if name not in capabilities.modules]
+    if absent:
+        return f"needs {' and '.join(absent)}; pip install 'joulesearch[kernels]'"
+    if _version(capabilities.torch_version) < row.torch:
+        return f"needs torch {row.torch[0]}.{row.torch[1]}, and this is {capabilities.torch_version}"
+    if capabilities.device_type == "cuda" and (capabilities.compute_capability or 0) < row.compute_capability:
+        return f"needs compute capability {row.compute_capability / 10}, and {_has(capabilities)}"
+    return None
+
+
+def _has(capabilities: Capabilities) -> str:
+    if capabilities.compute_capability is None:
+        return f"that of {capabilities.device_name} is not known"
+    return f"{capabilities.device_name} has {capabilities.compute_capability / 10}"
+
+
+def _version(text: str) -> tuple[int, int]:
+    """(2, 13) of "2.13.0+cpu"; (0, 0) of what is no version."""
+    major, _, rest = text.partition(".")
+    minor = rest.partition(".")[0]
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (0, 0)
+
+
+def unrunnable(config: RunConfig, device_type: str) -> str | None:
+    """Why values that run by themselves do not run together on this device, or None. Says what to change."""
+    for rule in (_kv_heads, _evaluation_context, _cuda_graphs, _sides):
+        if reason := rule(config):
+            return reason
+    for path, name, row in chosen_rows(config):
+        for limit in _LIMITS:
+            if reason := limit(row, config, device_type, path):
+                return f"{path}={name} {reason}"
+    return None
+
+
+# What a row's limits say of the other values: the rest of the line that its name begins.
+
+
+def _number_format(row: Variant, config: RunConfig, device_type: str, path: str) -> str | None:
+    if device_type in row.bf16_only_on and PRECISIONS[config.train.precision].tensors == "fp32":
+        return f"has no fp32 on {_WORDS[device_type]}; set train.precision=bf16"
+    return None
+
+
+def _dropout(row: Variant, config: RunConfig, device_type: str, path: str) -> str | None:
+    if device_type in row.no_dropout_on and config.model.dropout > 0:
+        return f"has no dropout on {_WORDS[device_type]}; set model.dropout=0"
+    return None
+
+
+def _ignored(row: Variant, config: RunConfig, device_type: str, path: str) -> str | None:
+    for setting in row.ignores:
+        if config.value_of(setting) not in (0, "none"):
+            return f"knows no {setting}; set {path}={row.instead}"
+    return None
+
+
+def _compiling(row: Variant, config: RunConfig, device_type: str, path: str) -> str | None:
+    limit, compiles = row.compiling, config.train.compile
+    if limit is None:
+        return None
+    inside = path in COMPILE_SCOPES[config.train.compile_scope].parts
+    if limit.required and compiles and not inside:
+        wider = next(name for name in ("block", "model") if path in COMPILE_SCOPES[name].parts)
+        return (
+            f"must be compiled, and train.compile_scope={config.train.compile_scope} leaves it out; "
+            f"set train.compile_scope={wider}"
+        )
+    if limit.required != (compiles and inside):
+        return f"{limit.because}; set {limit.remedy}"
+    return None
+
+
+def _head_size(row: Variant, config: RunConfig, device_type: str, path: str) -> str | None:
+    limit, size = row.head_size, config.model.head_size
+    if limit is None or device_type not in limit.devices:
+        return None
+    element_bytes = ELEMENT_BYTES[PRECISIONS[config.train.precision].tensors]
+    multiple = max(limit.multiple, limit.vector_bytes // element_bytes)
+    if size % multiple == 0 and limit.least <= size and (limit.most is None or size <= limit.most):
+        return None
+    return (
+        f"needs a head size (model.n_embd / model.n_head) of {_in_words(limit, multiple)}, got {size}; "
+        "set model.n_head"
+    )
+
+
+def _in_words(limit: HeadSize, multiple: int) -> str:
+    parts = [f"a multiple of {multiple}"] if multiple > 1 else []
+    parts += [f"at most {limit.most}"] if limit.most is not None else []
+    parts += [f"{limit.least} or more"] if limit.least > 1 else []
+    return ", ".join(parts)
+
+
+def _block_size(row: Variant, config: RunConfig, device_type: str, path: str) -> str | None:
+    if config.model.block_size < row.least_block_size:
+        return f"needs a model.block_size of {row.least_block_size} or more"
+    return None
+
+
+Limit = Callable[[Variant, RunConfig, str, str], str | None]
+_LIMITS: tuple[Limit, ...] = (_number_format, _dropout, _ignored, _compiling, _head_size, _block_size)
+
+
+# Values that do not fit each other whatever the variants are.
+
+
+def _kv_heads(config: RunConfig) -> str | None:
+    model = config.model
+    if model.n_head % model.kv_heads == 0:
+        return None
+    return (
+        f"model.n_kv_head={model.n_kv_head} must divide model.n_head={model.n_head}; "
+        f"set model.n_kv_head=null for as many"
+    )
+
+
+def _evaluation_context(config: RunConfig) -> str | None:
+    context, block = config.evaluation.context, config.model.block_size
+    if block < context and context % block:
+        return (
+            f"evaluation.context={context} must be a multiple of model.block_size={block}, which is shorter"
+        )
+    return None
+
+
+def _cuda_graphs(config: RunConfig) -> str | None:
+    if config.replays_cuda_graphs and config.train.grad_accum > 1:
+        return (
+            f"train.compile_mode={config.train.compile_mode} keeps gradients where the next micro-batch "
+            "writes over them; set train.grad_accum=1"
+        )
+    return None
+
+
+def _sides(config: RunConfig) -> str | None:
+    model, precision = config.model, config.train.precision
+    tile = PRECISIONS[precision].sides
+    sides = {
+        "model.n_embd": model.n_embd,
+        "the width of the MLP": model.mlp_width,
+        "the width of q, k and v": (model.n_head + 2 * model.kv_heads) * model.head_size,
+        "train.batch_size x model.block_size": config.train.batch_size * model.block_size,
+    }
+    for name, size in sides.items():
+        if size % tile:
+            return (
+                f"train.precision={precision} multiplies tiles of {tile}, and {name} is {size}; "
+                "make it a multiple"
+            )
+    return None
+
+
+# More logits in a lookup table are a mistake: 8 GiB, and as much for its gradient and each of its moments.
+_MOST_LOOKUP_LOGITS = 2**31
+
+
+def lookup_table_too_large(config: ModelConfig, vocab_size: int) -> str | None:
+    """Why the lookup table would not fit in any memory, or None."""
+    rows = config.lookup_rows(vocab_size)
+    if rows * vocab_size <= _MOST_LOOKUP_LOGITS:
+        return None
+    return (
+        f"model.lookup_table={config.lookup_table} has {rows:,} rows of {vocab_size:,} logits; "
+        "set model.bigram_rows to fewer rows"
+    )

@@ -1,0 +1,69 @@
+"""What the parts of a run compute and move: a step, an evaluation, the setup."""
+
+from __future__ import annotations
+
+from model.config import EVALUATION_TOKENS_PER_PASS, RunConfig
+from model.schedule import Plateau, plateaus
+from model.work.network import Pass, parameter_count
+from model.work.optimizers import OPTIMIZER_WORK
+from model.work.units import FP32_BYTES, Kernels, Work, format_of, row_of
+
+# Tokens of one evaluation pass, for which the weights are read once.
+TOKENS_PER_PASS = EVALUATION_TOKENS_PER_PASS["cpu"]
+
+# Per parameter.
+ACCUMULATE = Kernels(ops=1, wide=3)
+CLIP = Kernels(ops=3, wide=3)
+
+
+def step_work(
+    config: RunConfig, vocab_size: int, batch_size: int | None = None, context: int | None = None
+) -> Work:
+    """One optimizer step: all its micro-batches forward and backward, clipping, and the optimizer.
+
+    Micro-batches are `batch_size` sequences of `context` tokens, by default those after any ramp."""
+    model, train = config.model, config.train
+    micro_batch = Pass(
+        model,
+        vocab_size,
+        sequences=batch_size or train.batch_size,
+        context=context or model.block_size,
+        format=format_of("train.precision", train.precision),
+        training=True,
+    )
+    parameters = parameter_count(model, vocab_size)
+    work = micro_batch.network().times(train.grad_accum)
+    work += micro_batch.kernels(ACCUMULATE, parameters).times(train.grad_accum - 1)
+    if config.optimizer.grad_clip > 0:
+        work += micro_batch.kernels(CLIP, parameters)
+    return work + row_of(OPTIMIZER_WORK, "optimizer.name", config.optimizer.name)(config, vocab_size)
+
+
+def plateau_steps(config: RunConfig, steps: int) -> tuple[tuple[Plateau, int], ...]:
+    """How many of a run's first `steps` steps lie on each of its plateaus."""
+    found = plateaus(config)
+    ends = [*(later.first_step for later in found[1:]), steps]
+    return tuple(
+        (one, max(0, min(end, steps) - one.first_step)) for one, end in zip(found, ends, strict=True)
+    )
+
+
+def evaluation_work(config: RunConfig, vocab_size: int, tokens: float) -> Work:
+    """Forward only, in fp32 and with an evaluation's kernels, for `tokens` predicted; proportional to
+    them."""
+    context = min(config.evaluation.context, config.model.block_size)
+    one_pass = Pass(
+        config.model,
+        vocab_size,
+        sequences=TOKENS_PER_PASS / context,
+        context=context,
+        format=format_of("train.precision", "fp32"),
+        training=False,
+    )
+    return one_pass.network().times(tokens / TOKENS_PER_PASS)
+
+
+def setup_work(config: RunConfig, vocab_size: int) -> Work:
+    """Building the model: weights written twice (torch's initialisation, then the model's own) and two zeroed
+    moments. Drawing random numbers and moving the data are left out."""
+    return Work(bytes_moved=4.0 * FP32_BYTES * parameter_count(config.model, vocab_size))
