@@ -214,6 +214,7 @@ def test_the_simulated_meter_measures_short_runs_as_it_ships(
     assert all(record.outcome is not Outcome.UNMEASURED for record in records_of(study_name))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_too_short_for_its_meter_cannot_rank(tiny: Tiny, study_name: str) -> None:
     coarse = "meter.simulated.tick_s=0.1"
     done = run_here(tiny("meter=simulated", coarse, "train.max_steps=1", "target_loss=9.0"))

@@ -97,6 +97,7 @@ def test_a_study_leaves_what_it_promises(finished: Finished) -> None:
     assert len({json.dumps(record.config, sort_keys=True) for record in records}) == 6
 
 
+@pytest.mark.slow
 def test_going_on_repeats_nothing_and_adds_what_is_asked(tiny: Tiny, study_name: str) -> None:
     assert run_here(tiny("budget.n_trials=2")).returncode == 0
     first = (study_dir(study_name) / "records.jsonl").read_bytes()
@@ -233,6 +234,7 @@ def _started(command: list[str], name: str) -> subprocess.Popen[str]:
     raise AssertionError(process.communicate()[0])
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_one_trial_and_is_replaced(tiny: Tiny, study_name: str) -> None:
     slow = ("train.max_steps=600", "target_loss=0.1")
     process = _started(tiny("budget.n_trials=3", *slow), study_name)
@@ -276,6 +278,7 @@ def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: s
         process.communicate()
 
 
+@pytest.mark.slow
 def test_a_device_that_another_study_holds_is_waited_for_or_refused(tiny: Tiny, study_name: str) -> None:
     with exclusive(["cpu"], "study 'other'", wait=True):
         refused = run_here(tiny("device.wait=false"))

@@ -32,7 +32,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "evaluation": {"context": 32, "tokens": 4096},
     },
     # nanoGPT's documented shape, batch and schedule.
-    "documented": {"train": {"max_steps": 300}, "evaluation": {"tokens": 16384}},
+    "documented": {"train": {"max_steps": 300}, "evaluation": {"tokens": 4096}},
 }
 CASES = [
     *(("model", "attention", name) for name in ATTENTION),
@@ -43,9 +43,15 @@ CASES = [
 ]
 OFFERED = [case for case in CASES if missing(f"{case[0]}.{case[1]}", case[2], CPU) is None]
 
+FAST = ("manual", "chunked", "bf16")
+
 RUNS = [
     # Code generation takes most of a minute for three seeds.
-    *(("small", case) for case in OFFERED if case[1] != "compile_scope" and case[2] != "compiled"),
+    *(
+        pytest.param("small", case, marks=() if case[2] in FAST else pytest.mark.slow)
+        for case in OFFERED
+        if case[1] != "compile_scope" and case[2] != "compiled"
+    ),
     *(pytest.param("documented", case, marks=pytest.mark.slow) for case in OFFERED),
 ]
 

@@ -99,6 +99,7 @@ def _of_another_study(path: Path) -> None:
     path.write_text(path.read_text().replace('"target_loss": 3.25', '"target_loss": 1.5'))
 
 
+@pytest.mark.slow  # ten studies begun; `test_records.py` has the messages
 def test_a_records_file_that_is_not_the_studys_is_one_line(tiny: Tiny, study_name: str) -> None:
     """One study, broken again and again; put back, it goes on."""
     command = tiny("budget.n_trials=1")

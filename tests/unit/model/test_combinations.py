@@ -81,7 +81,9 @@ def drawn(seed: int, compiled: bool = False) -> RunConfig:
             return config
 
 
-@pytest.mark.parametrize("seed", range(COMBINATIONS))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(n, marks=[pytest.mark.slow] if n >= 60 else []) for n in range(COMBINATIONS)]
+)
 def test_a_combination_that_is_offered_trains_ten_steps(seed: int, corpus: Corpus) -> None:
     losses = [
         progress.loss

@@ -48,6 +48,7 @@ def peaks(order: str) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux resets a peak")
 def test_the_same_run_has_the_same_peak_in_any_order() -> None:
     by_letter: dict[str, list[int]] = {"s": [], "l": []}
