@@ -28,7 +28,6 @@ from model.config import (
 from model.data import DATASETS
 from search.config.cores import Cores, usable_cores
 from search.files.paths import folder_name
-from search.meter import METERS
 from search.meter.gpu.source import GPU_ENERGY
 from search.meter.settings import MeterSection
 from search.meter.simulated.program import Program
@@ -40,6 +39,7 @@ from search.space.canonical import SEARCHABLE
 from search.space.space import Space, never_varies, parse_space
 
 SAMPLERS = ("tpe", "nsgaii", "random")
+METERS = ("nvml", "rapl", "zeus", "cpu_time", "roofline", "simulated")
 DEVICES = ("auto", "cpu", "cuda")
 NAME_LENGTH = 120
 
