@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TESTS := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -q
+# A file stays in one process, where its tests share their fixtures.
+TESTS := $(PYTEST) -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage check format bench slow kernels gpu clean
@@ -22,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## search, train to target, meter, rank and report: about two minutes
 	$(BIN)/python -m search +study=demo
 
-test: check  ## lint, types, layering and tests
+test: check  ## lint, types, layering and tests: at most six CPU-minutes in all
 	$(TESTS)
 
 coverage: $(STAMP)  ## the same tests, and which lines they run
@@ -39,17 +41,17 @@ format: $(STAMP)  ## put the code in its format
 	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## benchmarks: they print ratios
-	$(BIN)/python -m pytest -q -s -m bench tests/bench
+	$(PYTEST) -s -m bench tests/bench
 
-slow: $(STAMP)  ## tests of minutes; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
-	$(BIN)/python -m pytest -q -m slow
+slow: $(STAMP)  ## the tests that `make test` leaves out; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
+	$(PYTEST) -m slow -n auto --maxprocesses 4 --dist worksteal
 
 kernels: $(STAMP)  ## tests of Liger's kernels without a GPU: installs them and triton (200 MB), half a minute
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[kernels]'
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/unit/model/test_triton_interpreter.py
+	TRITON_INTERPRET=1 $(PYTEST) tests/unit/model/test_triton_interpreter.py
 
 gpu: $(STAMP)  ## tests that need an NVIDIA GPU
-	$(BIN)/python -m pytest -q -m gpu
+	$(PYTEST) -m gpu
 
 clean:  ## remove the environment and the caches, not the reports
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

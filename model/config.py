@@ -359,7 +359,9 @@ def _build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
 
 
 def _need(holds: bool, path: str, expected: str, value: object) -> None:
-    if not holds or (isinstance(value, float) and not math.isfinite(value)):
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{path} must be a finite number, {expected}, got {value}")
+    if not holds:
         raise ConfigError(f"{path} must be {expected}, got {value}")
 
 

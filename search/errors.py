@@ -24,6 +24,7 @@ from model.errors import DataError
 
 NO_RESULT = 1
 USAGE_ERROR = 2
+HUNG_UP = 129
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 TERMINATED = 143

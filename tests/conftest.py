@@ -1,19 +1,27 @@
 """What every test shares: quiet Optuna, hypothesis without deadlines, the product run as a person does."""
 
+import importlib
+import io
+import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 
 from search.files.paths import root, study_dir
+from search.worker.locks import VARIABLE
 
 settings.register_profile("joulesearch", deadline=None, print_blob=True)
 settings.load_profile("joulesearch")
@@ -23,6 +31,12 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 torch.set_num_threads(1)
 
 CONF = Path(__file__).parent / "conf"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _locks_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Studies of one test process wait for no other study of this machine."""
+    os.environ[VARIABLE] = str(tmp_path_factory.mktemp("locks"))
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +61,14 @@ def study_name() -> Iterator[str]:
 @pytest.fixture
 def tiny(text_file: Path, study_name: str) -> Callable[..., list[str]]:
     """The command line of a study of tiny runs."""
+    return partial(tiny_study, text_file, study_name)
 
-    def command(*overrides: str) -> list[str]:
-        return [
-            *(sys.executable, "-m", "search", "--config-dir", str(CONF), "+study=tiny"),
-            *("data=text", f"data.path={text_file}", f"study.name={study_name}", *overrides),
-        ]
 
-    return command
+def tiny_study(text_file: Path, name: str, *overrides: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "search", "--config-dir", str(CONF), "+study=tiny"),
+        *("data=text", f"data.path={text_file}", f"study.name={name}", *overrides),
+    ]
 
 
 def run(command: list[str], timeout: float = 600, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -68,3 +82,51 @@ def run(command: list[str], timeout: float = 600, **environment: str) -> subproc
         timeout=timeout,
         stdin=subprocess.DEVNULL,
     )
+
+
+def run_here(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """What `run` gives, from the same `python -m` command, called in this process, which has imported
+    everything: a new one spends seconds on that. The worker of a study is still a process of its own.
+    Settings that Python reads only when it starts (the encoding of its streams, the library path) need `run`.
+    """
+    assert command[:2] == [sys.executable, "-m"]
+    module = importlib.import_module(f"{command[2]}.__main__")
+    out, err = io.StringIO(), io.StringIO()
+    status: object = 0
+    with _as_before(environment), redirect_stdout(out), redirect_stderr(err):
+        sys.argv = [str(module.__file__), *command[3:]]
+        try:
+            status = module.main()
+        except SystemExit as left:
+            status = left.code
+    assert status is None or isinstance(status, int)
+    return subprocess.CompletedProcess(command, status or 0, out.getvalue(), err.getvalue())
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def _as_before(environment: dict[str, str]) -> Iterator[None]:
+    """Puts back what a program changes in its process: it expects to end with it."""
+    argv, folder, variables = sys.argv, Path.cwd(), dict(os.environ)
+    handlers = [signal.getsignal(number) for number in _SIGNALS]
+    logger = logging.getLogger()
+    loggers, level = list(logger.handlers), logger.level
+    threads, verbosity = torch.get_num_threads(), optuna.logging.get_verbosity()
+    os.chdir(root())
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+        logging.captureWarnings(False)
+        logger.handlers[:], logger.level = loggers, level
+        optuna.logging.set_verbosity(verbosity)
+        torch.set_num_threads(threads)
+        for number, handler in zip(_SIGNALS, handlers, strict=True):
+            signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(variables)
+        os.chdir(folder)
+        sys.argv = argv

@@ -107,13 +107,18 @@ def no_such_key(path: str, at: str = "") -> str:
 
 def _wrong_type(found: re.Match[str], arguments: Sequence[str]) -> str:
     value, kind, key = found["value"], found["kind"], found["key"]
-    expected = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}.get(kind, kind)
+    expected = {
+        "Integer": "a whole number",
+        "Float": "a number",
+        "bool": "true or false",
+        "Union": "one number, or one word like auto",
+    }.get(kind, kind)
     return f"{key} must be {expected}, got {value!r}"
 
 
 def _typed(key: str, arguments: Sequence[str]) -> str | None:
-    """The value that the command line gives a key."""
-    pairs = (argument.lstrip("+").partition("=") for argument in arguments)
+    """The value that the command line gives a key: where it does so twice, the last one holds."""
+    pairs = (argument.lstrip("+").partition("=") for argument in reversed(arguments))
     return next((value for name, _, value in pairs if name == key), None)
 
 
@@ -128,7 +133,8 @@ def _misfit(found: re.Match[str], arguments: Sequence[str]) -> str:
     if isinstance(default, DictConfig):
         first = next(map(str, default), "NAME")
         return f"{key} is a group of keys{got}; type one of them, like {key}.{first}=..."
-    return f"{key} cannot be null or of another kind{got}; python -m search --cfg job shows what it holds"
+    wrong = value if value == "null" or (value and key != "storage") else f"null or of another kind{got}"
+    return f"{key} cannot be {wrong}; python -m search --cfg job shows what it holds"
 
 
 def _got(key: str, arguments: Sequence[str]) -> str:
@@ -208,6 +214,11 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], str]], 
     (r"Key '([^']+)' (?:is )?not in", _unknown_key),
     (
         r"Value '(?P<value>.*?)' of type '[^']+' could not be converted to (?P<kind>\w+)"
+        r".*?full_key: (?P<key>\S+)",
+        _wrong_type,
+    ),
+    (
+        r"Value '(?P<value>.*?)' of type '[^']+' is incompatible with type hint '(?P<kind>Union)"
         r".*?full_key: (?P<key>\S+)",
         _wrong_type,
     ),

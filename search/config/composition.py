@@ -22,6 +22,7 @@ from search.config.study_files import check_studies
 from search.console.leaving import end_with, raise_when_stopped
 from search.errors import ONE_LINE, USAGE_ERROR, UserError, say
 from search.files.paths import absolute, config_dir, current_folder, reports_dir
+from search.space.paths import ABSENT, side_by_side
 
 
 def register() -> None:
@@ -32,8 +33,8 @@ def register() -> None:
 
 def to_config(composed: DictConfig) -> StudyConfig:
     """The composed tree as dataclasses, which check themselves. Raises UserError or ConfigError."""
-    extra = _extra_keys(_plain(composed), _plain(OmegaConf.structured(StudyConfig)))
-    if extra:
+    extra = _extra_key(_plain(composed), _plain(OmegaConf.structured(StudyConfig)))
+    if extra is not None:
         raise UserError(no_such_key(extra))
     try:
         config = _to_object(composed)
@@ -125,15 +126,15 @@ def readable(argument: str, swept: bool) -> str:
     return quoted(argument) if override.is_sweep_override() and not swept else argument
 
 
-def _extra_keys(composed: Mapping[str, Any], schema: Mapping[str, Any], prefix: str = "") -> str:
-    """The first key that the schema does not have (a `+key=value` gets past Hydra), or nothing. A mapping
-    that is empty in the schema holds what it likes, and is checked where it is read."""
-    for key, value in composed.items():
-        path = f"{prefix}{key}"
-        if key not in schema:
-            return path
-        if isinstance(value, Mapping) and isinstance(schema[key], Mapping) and schema[key]:
-            below = _extra_keys(value, schema[key], f"{path}.")
-            if below:
-                return below
-    return ""
+def _extra_key(composed: Mapping[str, Any], schema: Mapping[str, Any]) -> str | None:
+    """The first key that the schema does not have (a `+key=value` gets past Hydra). A mapping that is empty
+    in the schema holds what it likes, and is checked where it is read."""
+    anything = tuple(f"{path}." for path, _, value in side_by_side(schema, schema) if value == {})
+    return next(
+        (
+            path
+            for path, _, expected in side_by_side(composed, schema)
+            if expected is ABSENT and not path.startswith(anything)
+        ),
+        None,
+    )

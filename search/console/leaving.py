@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -75,7 +75,16 @@ def end_with(program: Callable[[], int]) -> NoReturn:
         say(line)
     for number in _SIGNALS:  # what is left is the interpreter putting itself away
         signal.signal(number, signal.SIG_IGN)
+    if status > 128:  # a thread of a library that was amid its work may abort the interpreter at its end
+        _flush()
+        os._exit(status)
     sys.exit(status)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
 
 
 def _status(program: Callable[[], int]) -> int:

@@ -55,6 +55,10 @@ def read_records(path: Path) -> tuple[list[Record], int]:
                 raise RecordsError(f"{shown(path)}, line {number}: {_no_record(line)}") from None
             except ValueError as error:
                 raise RecordsError(f"{shown(path)}, line {number}: {error}") from error
+            if record.trial < 0:
+                raise RecordsError(
+                    f"{shown(path)}, line {number}: trial must be 0 or more, got {record.trial}"
+                )
             first = lines.setdefault(record.run_id, number)
             if first != number:
                 repeated = f"repeats line {first}, run {record.run_id}; drop one of them"

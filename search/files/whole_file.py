@@ -90,9 +90,12 @@ def check_folder(folder: Path) -> None:
             "type study.name=OTHER, or PYTHONUTF8=1 before the command"
         ) from error
     existing = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
+    if not existing.is_dir():
+        raise UserError(
+            f"{shown(existing)} is a file where the folder {shown(folder)} would be; move it away, or type "
+            "reports=FOLDER or study.name=OTHER"
+        )
     with naming(existing, "used as a folder" if existing == folder else "written into"):
-        if not existing.is_dir():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         if os.statvfs(existing).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         if not os.access(existing, os.W_OK | os.X_OK):

@@ -7,17 +7,18 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from search.config.checks import check_run
 from search.config.composition import start, to_config
-from search.config.schema import check_run
 from search.console import terminal
 from search.console.leaving import end_with, leaving_at_once
+from search.console.one_line_parser import OneLineParser
 from search.errors import MeterUnavailable
 from search.meter import METERS, Meter
 from search.meter.gpu.trace import DISAGREE
@@ -187,17 +188,13 @@ def _flags(load: Load) -> str:
     return escape(", ".join(load.flags)) or "none"
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; for example: {EXAMPLE}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(
+    parser = OneLineParser(
+        example=EXAMPLE,
         prog="python -m search.meter",
         description="What can be measured on this machine, of what kind and how well, and what stands in the "
         "way of the rest.",
-        epilog=f"Keys of a study may follow (device=cpu, meter.watts_per_core=5). Example: {EXAMPLE}",
+        epilog="Keys of a study may follow (device=cpu, meter.watts_per_core=5).",
         allow_abbrev=False,
     )
     parser.add_argument("--check", action="store_true", help="idle and load, read by all meters side by side")

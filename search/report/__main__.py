@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -14,6 +13,7 @@ from yaml import YAMLError
 
 from search.console import terminal
 from search.console.leaving import end_with
+from search.console.one_line_parser import OneLineParser
 from search.files.records import RecordsError, read_records
 from search.report import cost_line, front_table, study_view, summary, write_report
 from search.report.advice import what_next
@@ -71,20 +71,13 @@ def _group(config: DictConfig, key: Any) -> Any:
         return plain[key]
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line; argparse would put its usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; for example: {self.prog} reports/demo\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        example="python -m search.report reports/demo",
         prog="python -m search.report",
         description="Draw the report of a study again from its records: "
         "report.html, summary.json, trials.csv, best.yaml and best_without_lookup.yaml are replaced, nothing "
         "else is touched.",
-        epilog="example: python -m search.report reports/demo",
     )
     parser.add_argument("folder", type=Path, help="a study's report folder, the one with records.jsonl in it")
     return parser

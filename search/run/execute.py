@@ -22,7 +22,7 @@ from search.meter.base import Meter, WorkDone
 from search.record.limits import Limits, Rival
 from search.record.objective import Spent, loss_gap, objective_values
 from search.record.record import CurvePoint, Ledger, MeterInfo, Outcome, Record, SideReading, find_crossing
-from search.run.pauses import TOO_LONG, NoPauses, Pauses
+from search.run.pauses import STOOD_STILL_S, TOO_LONG, NoPauses, Pauses, Stillness
 from search.run.stopping import Ending, Standing, ending
 
 LOOK_EVERY_S = 0.5
@@ -124,7 +124,7 @@ class Seen:
     flags: tuple[str, ...] = ()
     flags_beside: tuple[tuple[str, ...], ...] = ()
     observed: Mapping[str, Any] = field(default_factory=dict)
-    paused_s: float = 0.0
+    stillness: Stillness = field(default_factory=Stillness)
 
     @property
     def counted(self) -> tuple[float | None, float]:
@@ -192,6 +192,13 @@ def execute(
         synchronize()
         return tuple(instrument.meter.read() for instrument in instruments)
 
+    def tell() -> float:
+        """Seconds for which nobody took what was told: the training waits, and the device draws power."""
+        began_s = clock()
+        report(seen)
+        waited_s = clock() - began_s
+        return waited_s if waited_s >= STOOD_STILL_S else 0.0
+
     def read_anyhow() -> tuple[Reading, ...]:
         """At both ends, where a device that fails for good must not take the record with it."""
         try:
@@ -218,6 +225,7 @@ def execute(
         idle_power_w=idle_power_w,
     )
     end: Ending | None = None
+    unheard_s = 0.0
     try:
         while end is None:
             try:
@@ -232,7 +240,7 @@ def execute(
                 seen = replace(seen, progress=progress)
                 continue
             seen = _look(seen, progress, read(), peak_memory())
-            report(seen)
+            unheard_s += tell()
             end = ending(
                 seen.standing(),
                 request.target_loss,
@@ -254,7 +262,8 @@ def execute(
         seen = _last_look(seen, readings)
     for instrument in instruments:
         instrument.meter.stop()
-    seen = replace(seen, paused_s=pauses.stop())
+    still = pauses.stop()  # a stop while it told something is in both
+    seen = replace(seen, stillness=replace(still, paused_s=max(still.paused_s, unheard_s)))
     short = short_window(seen.counted[1], meter.spec.update_period_s)
     waited, wait_flags = data_wait(seen)
     paused, pause_flags = pause(seen)
@@ -300,19 +309,26 @@ def data_wait(seen: Seen) -> tuple[dict[str, float], tuple[str, ...]]:
 
 
 def pause(seen: Seen) -> tuple[dict[str, float], tuple[str, ...]]:
-    """How long a run's process stood still, and its flag; nothing of one that did not."""
-    return ({"paused_s": seen.paused_s}, ("paused",)) if seen.paused_s else ({}, ())
+    """How long a run's process stood still and how often it was continued, and its flag; nothing of one that
+    did neither."""
+    still = seen.stillness
+    if not still.at_most_s:
+        return {}, ()
+    return {"paused_s": still.paused_s, "continued": still.continued}, ("paused",)
 
 
 def _paused_too_long(seen: Seen) -> str:
     """Why joules and seconds are not those of the work, where the process stood still for part of them."""
     whole_s = seen.account.last.time_s - seen.account.first.time_s
-    if seen.paused_s <= TOO_LONG * whole_s:
+    still = seen.stillness
+    if still.at_most_s <= TOO_LONG * whole_s:
         return ""
-    return (
-        f"the run's process stood still for {seen.paused_s:.1f} s of {whole_s:.1f} s (stopped, suspended or "
-        "asleep), and what was drawn meanwhile cannot be told from its work"
-    )
+    if still.paused_s > TOO_LONG * whole_s:
+        how_long = f"stood still for {still.paused_s:.1f} s of {whole_s:.1f} s (stopped, suspended or asleep)"
+    else:
+        times = counted(still.continued, "time")
+        how_long = f"was stopped and continued {times} in {whole_s:.1f} s, each for less than can be timed"
+    return f"the run's process {how_long}, and what was drawn meanwhile cannot be told from its work"
 
 
 def compile_counts(progress: Progress) -> dict[str, int]:

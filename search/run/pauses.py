@@ -10,22 +10,27 @@ still. While a machine sleeps the monotonic clock stops, and the clock since boo
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from types import FrameType
+from typing import Any, Protocol
 
 if sys.platform != "win32":
     import resource
 
 BEAT_EVERY_S = 0.25
-# What no scheduler lets a thread wait for; a stop that is shorter is not seen.
+# What no scheduler lets a thread wait for; how long a shorter stop was is not known.
 STOOD_STILL_S = 1.0
-# Of the gap: the process was at work if it used a core for more than this share.
+# Of the gap: the process was at work if it used a core for more than this share, over what all cores can do
+# until the next beat is due.
 WORKED = 0.5
+CORES = os.cpu_count() or 1
 # The share of a run's time beyond which its joules are not those of its work.
 TOO_LONG = 0.01
 SCHEDSTAT = Path("/proc/thread-self/schedstat")
@@ -74,15 +79,30 @@ class Beats:
         return replace(self, last=moment, paused_s=self.paused_s + stood_still_s(self.last, moment))
 
 
-def stood_still_s(before: Moment, after: Moment) -> float:
+def stood_still_s(before: Moment, after: Moment, cores: int = CORES) -> float:
     """Seconds between two beats in which the process stood still: 0 where they came in time."""
     gap_s = after.time_s - before.time_s
     explained_s = BEAT_EVERY_S + (after.queued_s - before.queued_s) + (after.asked_s - before.asked_s)
     still_s = gap_s - explained_s
-    if still_s < STOOD_STILL_S or after.cpu_s - before.cpu_s > WORKED * gap_s:
+    worked_s = after.cpu_s - before.cpu_s - cores * BEAT_EVERY_S
+    if still_s < STOOD_STILL_S or worked_s > WORKED * gap_s:
         still_s = 0.0
     slept_s = (after.since_boot_s - before.since_boot_s) - gap_s
     return still_s + (slept_s if slept_s >= STOOD_STILL_S else 0.0)
+
+
+@dataclass(frozen=True)
+class Stillness:
+    """Of a run's process: the seconds that it is known to have stood still, and how often it was continued
+    after a stop."""
+
+    paused_s: float = 0.0
+    continued: int = 0
+
+    @property
+    def at_most_s(self) -> float:
+        """Each stop may have been as long as one that no beat tells."""
+        return max(self.paused_s, self.continued * STOOD_STILL_S)
 
 
 class Pauses(Protocol):
@@ -90,8 +110,8 @@ class Pauses(Protocol):
 
     def start(self) -> None: ...
 
-    def stop(self) -> float:
-        """Seconds since `start` in which the process stood still."""
+    def stop(self) -> Stillness:
+        """What was seen since `start`."""
         ...
 
 
@@ -101,34 +121,49 @@ class NoPauses:
     def start(self) -> None:
         pass
 
-    def stop(self) -> float:
-        return 0.0
+    def stop(self) -> Stillness:
+        return Stillness()
 
 
 class Heartbeat:
-    """Watches this process from `start` to `stop`."""
+    """Watches this process from `start` to `stop`. Both in the main thread, or no SIGCONT is seen."""
 
     def __init__(self, moment: Callable[[], Moment] = now) -> None:
         self._moment = moment
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._paused_s = 0.0
+        self._continued = 0
+        self._handler: Any = None
 
     def start(self) -> None:
         self._ended = threading.Event()
-        self._paused_s = 0.0
+        self._paused_s, self._continued = 0.0, 0
+        if _may_handle_signals():
+            self._handler = signal.signal(signal.SIGCONT, self._count)
+            signal.siginterrupt(signal.SIGCONT, False)
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
 
-    def stop(self) -> float:
+    def stop(self) -> Stillness:
         """The thread takes the last beat: its waits are its own."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
-        return self._paused_s
+        if self._handler is not None:
+            signal.signal(signal.SIGCONT, self._handler)
+            self._handler = None
+        return Stillness(self._paused_s, self._continued)
+
+    def _count(self, number: int, frame: FrameType | None) -> None:
+        self._continued += 1
 
     def _loop(self) -> None:
         beats = Beats(self._moment())
         while not self._ended.wait(BEAT_EVERY_S):
             beats = beats.beat(self._moment())
         self._paused_s = beats.beat(self._moment()).paused_s
+
+
+def _may_handle_signals() -> bool:
+    return hasattr(signal, "SIGCONT") and threading.current_thread() is threading.main_thread()

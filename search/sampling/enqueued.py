@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution
 from model.config import ConfigError
 from search.sampling.proposal import Proposal
 from search.space.canonical import plain
-from search.space.space import Entry, Space, holds
+from search.space.model import Entry, Space, holds
 
 
 def asked_for(fixed: Mapping[str, Any], space: Space) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from search.record.objective import CONSTRAINT
 from search.record.record import Record
 from search.record.target import ROLE
 from search.space.canonical import config_key
-from search.space.space import Space
+from search.space.model import Space
 
 RUN_ID = "run_id"
 _CONSTRAINTS = "constraints"

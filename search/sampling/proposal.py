@@ -24,7 +24,7 @@ from model.config import ConfigError, RunConfig
 from model.variants import unrunnable
 from search.config.schema import SamplerSection
 from search.space.canonical import config_key, plain
-from search.space.space import Params, Space, holds
+from search.space.model import Params, Space, holds
 
 # How often a sampler that repeats itself is asked again; up to how many points a space is listed whole; how
 # often chance tries in a larger one before it counts as exhausted.

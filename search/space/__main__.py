@@ -13,16 +13,18 @@ from rich.table import Table
 
 from model.config import RunConfig
 from model.variants import Capabilities, unrunnable
+from search.config.checks import check_study
 from search.config.complaints import unnamed
 from search.config.composition import run, to_config
-from search.config.schema import check_study
 from search.console import terminal
 from search.console.leaving import leaving_at_once
 from search.console.plural import counted
 from search.errors import UserError
 from search.sampling.proposal import draw_at_random
 from search.space.levers import by_function, lever_of
-from search.space.space import Entry, Space, get_path, offered
+from search.space.model import Entry, Space
+from search.space.offer import offered
+from search.space.paths import get_path
 
 # Combinations are looked through where they can be listed, else by drawing so many.
 MOST_POINTS = 2_000

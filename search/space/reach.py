@@ -7,7 +7,8 @@ import copy
 from model.config import ConfigError, RunConfig
 from model.data import Corpus
 from model.fits import too_short
-from search.space.space import Entry, Space, set_path
+from search.space.model import Entry, Space
+from search.space.paths import set_path
 
 # What a text may be too short for.
 _SIZES = ("model.block_size", "train.batch_size")

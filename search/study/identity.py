@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from model.data import Corpus
-from search.config.schema import StudyConfig, differences
+from search.config.schema import StudyConfig
 from search.errors import UserError
 from search.files.paths import shown
 from search.record.record import Record
-from search.space.space import Space
+from search.space.model import Space
+from search.space.paths import differences
 from search.study.mirror import Mirror
 from search.study.recovery import begun_with, known_part
 from search.worker.handle import Hello
+
+# What a person reads in a glance of what changed.
+CHANGES_SHOWN = 4
+CHANGE_LENGTH = 120
 
 
 def identity(
@@ -57,7 +62,7 @@ def check_records(
     `written` is what was written down of it beside them. It may be lost, or of a version before; each record
     says enough by itself. `target_loss` is the number that it must have, which the study may have found.
     """
-    if records and isinstance(written, Mapping):
+    if records and written and isinstance(written, Mapping):
         _refuse_changes(f"study {records[-1].study!r}", ours, written)
     for record in records:
         theirs = json.loads(json.dumps(begun_with(record)))
@@ -81,7 +86,10 @@ def check_storage(mirror: Mirror, records: Sequence[Record], path: Path) -> None
 
 def _refuse_changes(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
     if ours != theirs:
+        changes = [change[:CHANGE_LENGTH] for change in differences(ours, theirs)]
+        if len(changes) > CHANGES_SHOWN:
+            changes[CHANGES_SHOWN:] = [f"{len(changes) - CHANGES_SHOWN} more"]
         raise UserError(
-            f"{what} was begun with other settings ({'; '.join(differences(ours, theirs))}); "
+            f"{what} was begun with other settings ({'; '.join(changes)}); "
             "type study.name=OTHER for a new one, or put them back"
         )

@@ -12,8 +12,8 @@ import os
 import signal
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from shlex import quote
@@ -29,10 +29,12 @@ from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
 from model.fits import scored_tokens, too_short, unfit
 from model.variants import absent
-from search.config.schema import StudyConfig, check_study
+from search.config.checks import check_study
+from search.config.schema import StudyConfig
 from search.console.signals import ending_signals
 from search.errors import INTERRUPTED, NO_RESULT, Stopped, UserError
 from search.files import provenance
+from search.files.own_folder import OwnFolder
 from search.files.paths import cache_dir, reports_dir, shown, study_dir
 from search.files.records import append_record, read_records
 from search.files.whole_file import FileError, check_folder, naming, read_json, write_atomically
@@ -46,8 +48,9 @@ from search.sampling.enqueued import asked_for, whole
 from search.sampling.history import sampler_history
 from search.sampling.proposal import Proposal, cannot_run, derived_seed, nothing_runs, propose
 from search.space.canonical import config_key
+from search.space.model import Space
+from search.space.offer import offered
 from search.space.reach import check_reach
-from search.space.space import Space, offered
 from search.study import storage
 from search.study.identity import check_records, check_storage, identity
 from search.study.mirror import Enqueued, Mirror
@@ -192,7 +195,7 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
     if config.storage != "auto":  # a wrong URL is found before anything is created
         _try_storage(config.storage, folder)
     with _scratch() as scratch:
-        log = Path(scratch) / "worker.log"
+        log = scratch / "worker.log"
         worker = Worker(_station_setup(config, problem), log, config.budget.hang_s)
         try:
             hello = worker.start()
@@ -224,9 +227,14 @@ def _try_storage(url: str, folder: Path) -> None:
         storage.open_storage(url, folder).engine.dispose()
 
 
-def _scratch() -> tempfile.TemporaryDirectory[str]:
+@contextmanager
+def _scratch() -> Iterator[Path]:
     with naming(Path(os.environ.get("TMPDIR", "/tmp")), "written into"):
-        return tempfile.TemporaryDirectory(prefix="joulesearch-", ignore_cleanup_errors=True)
+        folder = OwnFolder.make("joulesearch-scratch-")
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
 
 
 def _check_something_runs(space: Space, problem: Problem, hello: Hello) -> None:

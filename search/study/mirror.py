@@ -29,7 +29,7 @@ from search.run.execute import RunRequest
 from search.sampling.history import RUN_ID, state_of, stored, system_attrs, user_attrs, values_of
 from search.sampling.proposal import FIXED_PARAMS
 from search.space.canonical import plain
-from search.space.space import Space
+from search.space.model import Space
 from search.study import storage
 from search.study.recovery import Plan, cut_off, layout, plan, unrecorded
 

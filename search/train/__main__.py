@@ -15,8 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from model.variants import absent
+from search.config.checks import check_run
 from search.config.composition import run, to_config
-from search.config.schema import StudyConfig, check_run
+from search.config.schema import StudyConfig
 from search.console import terminal
 from search.console.leaving import leaving_at_once
 from search.console.signals import Interruption, ends_like_ctrl_c

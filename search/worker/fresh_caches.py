@@ -9,26 +9,21 @@ autotuning results, Triton's, CUDA's and ROCm's kernels. Compilers that remember
 
 What stays warm is the operating system's cache of files: the compiler's own program and headers.
 
-The variables must be set before torch is imported. The folder goes when its process ends; one whose owner was
-killed goes when the next is made.
+The variables must be set before torch is imported.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.files.own_folder import OwnFolder
+
 PREFIX = "joulesearch-caches-"
-LOCK = "owner.lock"
-# A folder without a lock was made just now, or by a process that died at that very moment.
-MAKING_S = 3600.0
 
 # Variable -> the place in the folder; the folder itself where that is empty.
 PLACES = {
@@ -62,20 +57,20 @@ SWITCHES = {
 
 @dataclass(frozen=True)
 class FreshCaches:
-    """One process' folder. Whoever made it holds its lock, and removes it."""
+    """Those of one process, in a folder of its own."""
 
-    folder: Path
-    lock: int
+    own: OwnFolder
 
     @staticmethod
     def make() -> FreshCaches:
-        _remove_abandoned(Path(tempfile.gettempdir()))
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        own = OwnFolder.make(PREFIX)
         for name in FOLDERS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        return FreshCaches(folder, lock)
+            (own.path / name).mkdir(parents=True, exist_ok=True)
+        return FreshCaches(own)
+
+    @property
+    def folder(self) -> Path:
+        return self.own.path
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -90,9 +85,7 @@ class FreshCaches:
 
     def remove(self) -> None:
         """May be called twice."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):
-            os.close(self.lock)
+        self.own.remove()
 
 
 @contextmanager
@@ -108,28 +101,3 @@ def fresh_caches_here() -> Iterator[None]:
         os.environ.update(before)
         tempfile.tempdir = None
         caches.remove()
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """The folders of processes that were killed: nobody holds their lock."""
-    for folder in parent.glob(f"{PREFIX}*"):
-        if _is_abandoned(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_abandoned(folder: Path) -> bool:
-    try:
-        lock = os.open(folder / LOCK, os.O_RDWR)
-    except FileNotFoundError:
-        with suppress(OSError):
-            return time.time() - folder.stat().st_mtime > MAKING_S
-        return False
-    except OSError:  # another user's
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(lock)
-    return True

@@ -163,6 +163,9 @@ class Worker:
                         child.kill()
             process.kill()
             process.wait()
+            assert process.stdin is not None
+            with suppress(OSError):  # what it never read
+                process.stdin.close()
         if caches is not None:
             caches.remove()
 
@@ -288,9 +291,10 @@ def check_device(section: DeviceSection) -> None:
 
 def _pump(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        try:
-            events.put(json.loads(line))
-        except ValueError:  # a line cut off by the process' death
-            break
+    with process.stdout:
+        for line in process.stdout:
+            try:
+                events.put(json.loads(line))
+            except ValueError:  # a line cut off by the process' death
+                break
     events.put(None)

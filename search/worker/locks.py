@@ -45,11 +45,21 @@ def exclusive(
         yield
 
 
+def check_usable(lock_names: Collection[str]) -> None:
+    """Raises UserError where one of these locks could not be taken by anybody, before a run would find it."""
+    for name in lock_names:
+        path = lock_folder() / f"{name}.lock"
+        with _in_words(path):
+            os.close(_open(path))
+
+
 def lock_folder(places: Collection[Path] = PLACES) -> Path:
     """Where the locks lie; made where it is missing. Raises UserError where there is no such place."""
     named = os.environ.get(VARIABLE)
     if named:
         folder = Path(named)
+        if not folder.is_absolute():  # each folder that somebody types in would have locks of its own
+            raise UserError(f"{VARIABLE}={named} must be a whole path; type {VARIABLE}={folder.absolute()}")
         with _in_words(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder

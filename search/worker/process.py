@@ -41,6 +41,7 @@ from search.run.stopping import Ending
 from search.run.temperature_band import Band, next_step
 from search.worker.device import Device, exclusive, locks, resolve
 from search.worker.handle import StationSetup
+from search.worker.locks import check_usable
 from search.worker.memory import PeakMemory
 
 # A progress event carries the whole record so far; it is sent at most so often.
@@ -70,9 +71,10 @@ class Station:
             Instrument(other, _info(other, section, "named in meter.also"))
             for other in (METERS[name].build(section, device) for name in section.also)
         )
+        held = locks(device, (meter.spec, *(one.meter.spec for one in beside)))
+        check_usable(held)
         if not setup.device["wait"]:
-            specs = (meter.spec, *(one.meter.spec for one in beside))
-            with exclusive(locks(device, specs), _holder(setup.study), wait=False):
+            with exclusive(held, _holder(setup.study), wait=False):
                 pass  # they are free now; each run holds them for itself
         corpus = load(DataConfig(**setup.data), Path(setup.cache_dir))
         if corpus.sha256 != setup.data_sha256:

@@ -27,6 +27,7 @@ from search.files.paths import cache_dir
 from search.meter.settings import MeterSection
 from search.record.record import Outcome
 from search.run.execute import RunRequest, Seen, execute, to_record
+from search.run.pauses import Heartbeat
 from search.run.stopping import Ending
 from search.worker.handle import StationSetup
 from search.worker.process import REPORT_EVERY_S, Station, next_evaluation
@@ -98,7 +99,7 @@ def metered_s(station: Station, steps: Generator[Progress, None, object], burn: 
             json.dumps(to_record(seen, Ending(Outcome.CRASHED, ""), interrupted=True).to_dict())
 
     began = time.process_time()
-    execute(request, steps, station.meter, station.info, report)
+    execute(request, steps, station.meter, station.info, report, pauses=Heartbeat())
     spent = time.process_time() - began
     until = time.process_time() + burn * spent
     while time.process_time() < until:

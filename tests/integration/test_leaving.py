@@ -57,9 +57,17 @@ def test_the_readme_shows_the_one_table_of_exit_statuses() -> None:
     assert {status for status, _ in statuses} == constants
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("after_s", [0.1, 0.3, 0.7])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+MOMENTS = [
+    pytest.param(
+        program, after_s, number, marks=() if program == "search" and after_s == 0.3 else pytest.mark.slow
+    )
+    for program in PROGRAMS
+    for after_s in (0.1, 0.3, 0.7)
+    for number in (signal.SIGINT, signal.SIGTERM)
+]
+
+
+@pytest.mark.parametrize(("program", "after_s", "number"), MOMENTS)
 def test_a_signal_in_the_first_moments_costs_one_line(
     program: str, after_s: float, number: signal.Signals
 ) -> None:
@@ -77,14 +85,19 @@ def test_a_signal_in_the_first_moments_costs_one_line(
     ("program", "arguments"),
     [
         ("search", ["--help"]),
-        ("search", ["--version"]),
         ("search", ["--cfg", "job"]),
-        ("search", ["+study=demo", "study.name=test-leaving"]),
-        ("search.train", []),
-        ("search.space", ["+study=demo", "device=cpu"]),
-        ("search.meter", ["--help"]),
-        ("search.meter", ["--idle", "0.1"]),
         ("search.report", ["--help"]),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (
+                ("search", ["--version"]),
+                ("search", ["+study=demo", "study.name=test-leaving"]),
+                ("search.train", []),
+                ("search.space", ["+study=demo", "device=cpu"]),
+                ("search.meter", ["--help"]),
+                ("search.meter", ["--idle", "0.1"]),
+            )
+        ),
     ],
     ids=str,
 )
@@ -100,6 +113,7 @@ def test_an_output_that_nobody_reads_ends_a_program_with_a_status_of_its_own(
     assert not study_dir("test-leaving").exists()
 
 
+@pytest.mark.slow
 def test_a_study_whose_output_closes_keeps_its_records_and_goes_on(
     tiny: Callable[..., list[str]], study_name: str
 ) -> None:
@@ -120,6 +134,7 @@ def test_a_study_whose_output_closes_keeps_its_records_and_goes_on(
     assert records.read_text(encoding="utf-8").startswith(kept)
 
 
+@pytest.mark.slow
 def test_a_study_that_is_terminated_says_so_and_keeps_what_its_run_had_spent(
     tiny: Callable[..., list[str]], study_name: str
 ) -> None:
@@ -150,12 +165,19 @@ def test_a_full_disk_behind_the_output_is_said_in_one_line() -> None:
     assert said == "joulesearch: standard output cannot be written: No space left on device\n"
 
 
-@pytest.mark.parametrize("arguments", [["search", "--help"], ["search.space", "+study=demo", "device=cpu"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search", "--help"],
+        pytest.param(["search.space", "+study=demo", "device=cpu"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_closed_output_stops_nobody(arguments: list[str]) -> None:
     done = run(["sh", "-c", f"{sys.executable} -m {' '.join(arguments)} >&-"])
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", NARROW)
 def test_printing_never_raises_for_a_character(
     terminal: str, tiny: Callable[..., list[str]], study_name: str

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CONF, run
+from conftest import CONF, run, run_here
 
 from search.files.paths import root, study_dir
 
@@ -70,7 +70,7 @@ def test_a_mistake_costs_one_line_and_creates_nothing(name: str, study_name: str
     if "+study=demo" in arguments and not any("study.name" in argument for argument in arguments):
         arguments = [*arguments, f"study.name={study_name}"]
     before = visible()
-    done = run([sys.executable, "-m", "search", *arguments], CUDA_VISIBLE_DEVICES="")
+    done = run_here([sys.executable, "-m", "search", *arguments], CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if line]
     assert len(lines) == 1, done.stderr
@@ -89,7 +89,7 @@ def test_a_mistake_costs_one_line_and_creates_nothing(name: str, study_name: str
     ],
 )
 def test_train_says_mistakes_in_one_line_too(arguments: list[str], said: str) -> None:
-    done = run([sys.executable, "-m", "search.train", *arguments])
+    done = run_here([sys.executable, "-m", "search.train", *arguments])
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert said in done.stderr
 
@@ -97,13 +97,13 @@ def test_train_says_mistakes_in_one_line_too(arguments: list[str], said: str) ->
 def test_a_recipe_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
     recipe = tmp_path / "best.yaml"
     recipe.write_text("optimiser: {lr: 1}\n")
-    done = run([sys.executable, "-m", "search.train", f"recipe={recipe}"])
+    done = run_here([sys.executable, "-m", "search.train", f"recipe={recipe}"])
     assert done.returncode == 2
     assert "unknown part 'optimiser'" in done.stderr
 
 
 def test_a_password_in_a_storage_url_is_never_printed(study_name: str) -> None:
-    done = run(
+    done = run_here(
         [
             *(sys.executable, "-m", "search", "+study=demo", f"study.name={study_name}"),
             "storage=postgresql+psycopg://someone:hunter2@127.0.0.1:1/none",
@@ -115,7 +115,7 @@ def test_a_password_in_a_storage_url_is_never_printed(study_name: str) -> None:
 
 
 def test_help_names_the_product_and_the_studies() -> None:
-    done = run([sys.executable, "-m", "search", "--help"])
+    done = run_here([sys.executable, "-m", "search", "--help"])
     assert done.returncode == 0
     assert "joulesearch" in done.stdout
     assert "study: demo" in done.stdout
@@ -141,11 +141,12 @@ def test_what_needs_no_work_imports_none_of_it(asked: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_several_studies_run_wherever_m_stands(text_file: Path, study_name: str) -> None:
     command = [sys.executable, "-m", "search", "--config-dir", str(CONF), "+study=tiny", "data=text"]
     keys = [f"data.path={text_file}", "budget.n_trials=1", f"study.name={study_name}-${{study.seed}}"]
     try:
-        done = run([*command, *keys, "-m", "study.seed=1,2"])
+        done = run_here([*command, *keys, "-m", "study.seed=1,2"])
         assert done.returncode == 0, done.stderr
         assert all((study_dir(f"{study_name}-{seed}") / "report.html").is_file() for seed in (1, 2))
     finally:
@@ -154,7 +155,7 @@ def test_several_studies_run_wherever_m_stands(text_file: Path, study_name: str)
 
 
 def test_cfg_job_prints_the_composed_configuration() -> None:
-    done = run([sys.executable, "-m", "search", "+study=demo", "study.seed=3", "--cfg", "job"])
+    done = run_here([sys.executable, "-m", "search", "+study=demo", "study.seed=3", "--cfg", "job"])
     assert done.returncode == 0
     assert "seed: 3" in done.stdout
     assert "target_loss: 2.45" in done.stdout

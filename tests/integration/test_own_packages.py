@@ -1,6 +1,7 @@
 """Whatever the current folder holds, the product and its worker import their own packages."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ NAMES = ("model", "yaml", "torch", "numpy", "random", "json", "typing", "optuna"
 TRAP = "import sys; print('imported from the current folder', __file__); sys.exit(99)\n"
 
 
-@pytest.fixture(params=["a module", "a package"])
+@pytest.fixture(params=["a module", pytest.param("a package", marks=pytest.mark.slow)])
 def trapped(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     for name in NAMES:
         if request.param == "a module":
@@ -36,10 +37,15 @@ def run_in(folder: Path, command: list[str], **environment: str) -> subprocess.C
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["search", "--cfg", "job", "+study=demo"],
         ["search.space", "+study=demo", "device=cpu"],
-        ["search.report", "--help"],
-        ["search.meter", "--idle", "0.1", "device=cpu"],
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in (
+                ["search", "--cfg", "job", "+study=demo"],
+                ["search.report", "--help"],
+                ["search.meter", "--idle", "0.1", "device=cpu"],
+            )
+        ),
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -49,6 +55,7 @@ def test_no_program_imports_what_the_current_folder_holds(trapped: Path, argumen
     assert "imported from" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_study_and_its_worker_run_where_the_folder_holds_the_like(
     trapped: Path, tiny: Callable[..., list[str]], study_name: str
 ) -> None:
@@ -57,8 +64,13 @@ def test_a_study_and_its_worker_run_where_the_folder_holds_the_like(
     assert (study_dir(study_name) / "records.jsonl").is_file()
 
 
-@pytest.mark.parametrize("path", [".", "", "here"])
+@pytest.mark.parametrize(
+    "path", [pytest.param(".", marks=pytest.mark.slow), "", pytest.param("here", marks=pytest.mark.slow)]
+)
 def test_the_current_folder_on_pythonpath_does_no_harm_either(trapped: Path, path: str) -> None:
+    for name in ("typing", "random", "signal", "json"):  # a package may import these as Python starts
+        shutil.rmtree(trapped / name, ignore_errors=True)
+        (trapped / f"{name}.py").unlink(missing_ok=True)
     named = {"here": str(trapped)}.get(path, path)
     done = run_in(trapped, [sys.executable, "-m", "search", "--cfg", "job"], PYTHONPATH=named)
     assert done.returncode == 0, done.stdout + done.stderr

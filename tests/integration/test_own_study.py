@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import run
+from conftest import run_here
 
 from search.files.paths import root
 
@@ -44,7 +44,7 @@ LACKING: dict[str, tuple[dict[str, str | bytes], str]] = {
     "a list": ({"study/mine.yaml": NAMED + "meter:\n  also: roofline\n"}, "meter.also must be a list"),
     "a number": (
         {"study/mine.yaml": NAMED + "target_loss: low\n"},
-        "target_loss must be a number, got 'low'",
+        "what the baseline ends at, got 'low'",
     ),
     "a space that there is": (
         {"study/mine.yaml": HEAD + "defaults:\n  - override /space: dmo\n"},
@@ -76,7 +76,7 @@ def test_what_a_study_of_ones_own_lacks_is_said_with_its_file(what: str, tmp_pat
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    done = run([sys.executable, "-m", "search", "--config-dir", str(tmp_path), "+study=mine"])
+    done = run_here([sys.executable, "-m", "search", "--config-dir", str(tmp_path), "+study=mine"])
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert said in done.stderr
 
@@ -89,7 +89,7 @@ def test_a_folder_of_configuration_that_is_none_is_said(name: str, said: str, tm
     (tmp_path / "file").write_text("")
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "mine.yaml").write_text(NAMED)
-    done = run([sys.executable, "-m", "search", "--config-dir", str(tmp_path / name), "+study=mine"])
+    done = run_here([sys.executable, "-m", "search", "--config-dir", str(tmp_path / name), "+study=mine"])
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert said in done.stderr
 
@@ -101,7 +101,7 @@ def test_the_example_of_the_readme_composes(tmp_path: Path) -> None:
     assert text.startswith(HEAD)
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "mine.yaml").write_text(text, encoding="utf-8")
-    done = run(
+    done = run_here(
         [sys.executable, "-m", "search.space", "--config-dir", str(tmp_path), "+study=mine", "device=cpu"]
     )
     assert done.returncode == 0, done.stderr
@@ -110,7 +110,7 @@ def test_the_example_of_the_readme_composes(tmp_path: Path) -> None:
 def test_reports_go_to_the_folder_that_is_named_and_its_commands_work_from_there(
     tiny: Callable[..., list[str]], study_name: str, tmp_path: Path
 ) -> None:
-    done = run(tiny("budget.n_trials=2", f"reports={tmp_path}/my reports"))
+    done = run_here(tiny("budget.n_trials=2", f"reports={tmp_path}/my reports"))
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "my reports" / study_name
     assert (folder / "records.jsonl").is_file()
@@ -118,10 +118,15 @@ def test_reports_go_to_the_folder_that_is_named_and_its_commands_work_from_there
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert f"recipe={folder}/best.yaml" in page.replace("&#39;", "'")
     assert yaml.safe_load((folder / "config.yaml").read_text())["reports"] == f"{tmp_path}/my reports"
-    again = run([sys.executable, "-m", "search.report", str(folder)])
+    again = run_here([sys.executable, "-m", "search.report", str(folder)])
     assert again.returncode == 0, again.stderr
     assert json.loads((folder / "summary.json").read_text())["study"] == study_name
-    more = run(tiny("budget.n_trials=3", f"reports={tmp_path}/my reports"))
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_in_the_folder_that_is_named(tiny: Callable[..., list[str]], tmp_path: Path) -> None:
+    assert run_here(tiny("budget.n_trials=2", f"reports={tmp_path}/my reports")).returncode == 0
+    more = run_here(tiny("budget.n_trials=3", f"reports={tmp_path}/my reports"))
     assert "going on after 2 finished trials" in more.stdout
 
 
@@ -136,7 +141,7 @@ def test_a_file_in_the_place_of_a_folder_is_said_before_anything_starts(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("")
     named = [f"study.name={study_name}", f"reports={reports}"]
-    done = run([sys.executable, "-m", "search", "+study=demo", *named])
+    done = run_here([sys.executable, "-m", "search", "+study=demo", *named])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"joulesearch: {file} is a file where")
     assert len(done.stderr.splitlines()) == 1

@@ -21,7 +21,7 @@ from search.record.record import Outcome, Record
 
 Tiny = Callable[..., list[str]]
 # Some seconds of training, and no evaluation that could end it earlier.
-SLOW = ("train.max_steps=400", "target_loss=0.1", "train.batch_size=64", "budget.n_trials=2")
+SLOW = ("train.max_steps=400", "target_loss=0.1", "train.batch_size=32", "budget.n_trials=2")
 
 
 def records_of(name: str) -> list[Record]:
@@ -54,7 +54,10 @@ def worker_of(process: subprocess.Popen[str]) -> psutil.Process:
     return worker
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGHUP, signal.SIGUSR1))],
+)
 def test_a_signal_that_reaches_the_worker_alone_interrupts_the_baseline_which_is_tried_again(
     tiny: Tiny, study_name: str, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -68,6 +71,7 @@ def test_a_signal_that_reaches_the_worker_alone_interrupts_the_baseline_which_is
     assert (second.role, second.outcome, second.retry_of) == ("baseline", Outcome.OUT_OF_BUDGET, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_scheduler_that_ends_the_worker_before_the_study_costs_one_attempt(
     tiny: Tiny, study_name: str, tmp_path: Path, number: signal.Signals, status: int
@@ -84,6 +88,7 @@ def test_a_scheduler_that_ends_the_worker_before_the_study_costs_one_attempt(
     assert record.reason == f"stopped by {number.name}"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_outright_leaves_no_folder_of_caches(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:
@@ -96,6 +101,7 @@ def test_a_worker_that_is_killed_outright_leaves_no_folder_of_caches(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_study_that_was_stopped_for_longer_than_a_hang_goes_on_and_tries_the_run_again(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:
@@ -111,6 +117,7 @@ def test_a_study_that_was_stopped_for_longer_than_a_hang_goes_on_and_tries_the_r
     assert (second.role, second.outcome) == ("baseline", Outcome.OUT_OF_BUDGET)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_is_waited_for_and_its_joules_do_not_rank(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:
@@ -127,7 +134,11 @@ def test_a_worker_that_is_stopped_is_waited_for_and_its_joules_do_not_rank(
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
+    ("number", "status"),
+    [
+        (signal.SIGTERM, 143),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((signal.SIGHUP, 129), (signal.SIGINT, 130))),
+    ],
 )
 def test_a_single_run_ends_for_every_signal_with_its_record_and_a_status_that_names_it(
     tiny: Tiny, tmp_path: Path, number: signal.Signals, status: int
@@ -158,12 +169,13 @@ def test_a_single_run_ends_for_every_signal_with_its_record_and_a_status_that_na
     assert list(tmp_path.iterdir()) == [output], "the caches are gone"
 
 
-def test_two_runs_leave_no_caches_and_sweep_those_of_a_process_that_was_killed(
+@pytest.mark.slow
+def test_a_study_leaves_no_temporary_folder_and_sweeps_those_of_a_process_that_was_killed(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:
     process = started(tiny(*SLOW), study_name, tmp_path)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert list(tmp_path.glob("joulesearch-caches-*"))
-    assert run(tiny(*SLOW, "budget.n_trials=2"), TMPDIR=str(tmp_path)).returncode == 0
-    assert not list(tmp_path.glob("joulesearch-caches-*"))
+    assert len(list(tmp_path.iterdir())) == 2, "caches, and what the worker printed"
+    assert run(tiny(*SLOW, "budget.n_trials=2"), TMPDIR=str(tmp_path)).returncode == 1, "the target is missed"
+    assert list(tmp_path.iterdir()) == []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from conftest import run
+from conftest import run, run_here
 
 SPACE = [sys.executable, "-m", "search.space"]
 
 
 def test_the_space_of_a_study_is_listed_with_its_baseline_and_conditions() -> None:
-    done = run([*SPACE, "+study=demo", "device=cpu"], COLUMNS="160")
+    done = run_here([*SPACE, "+study=demo", "device=cpu"], COLUMNS="160")
     assert done.returncode == 0, done.stderr
     rows = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if line.startswith("│")}
     assert "0.001 to 0.005, log" in rows["optimizer.lr"]
@@ -27,13 +27,13 @@ def test_what_this_machine_cannot_run_is_left_out_and_the_reason_is_said() -> No
 
 
 def test_combinations_that_never_run_are_named() -> None:
-    done = run([*SPACE, "+study=demo", "device=cpu", "model.dropout=0.1"], COLUMNS="160")
+    done = run_here([*SPACE, "+study=demo", "device=cpu", "model.dropout=0.1"], COLUMNS="160")
     assert "never proposed" in done.stdout
     assert "sdpa_flash has no dropout on a CPU" in done.stdout
 
 
 def test_a_missing_study_costs_one_line() -> None:
-    done = run(SPACE)
+    done = run_here(SPACE)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == [
         line for line in done.stderr.strip().splitlines() if "python -m search.space +study=" in line

@@ -9,14 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
 import optuna
 import psutil
 import pytest
-from conftest import run
+from conftest import run, run_here, tiny_study
 from optuna.trial import TrialState
 
 from search.files.paths import root, study_dir
@@ -44,26 +46,40 @@ def summary_of(name: str) -> dict[str, object]:
     return found
 
 
-def test_what_scripts_read_of_a_study_is_as_documented(tiny: Tiny, study_name: str) -> None:
-    assert run(tiny("budget.n_trials=2")).returncode == 0
-    content = summary_of(study_name)
+@dataclass(frozen=True)
+class Finished:
+    name: str
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def finished(text_file: Path) -> Iterator[Finished]:
+    """One study for all tests that read a study and leave it as it was."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    yield Finished(name, run(tiny_study(text_file, name)))
+    shutil.rmtree(study_dir(name), ignore_errors=True)
+
+
+def test_what_scripts_read_of_a_study_is_as_documented(finished: Finished) -> None:
+    content = summary_of(finished.name)
     jsonschema.validate(content, summary_schema(closed=True))
     assert isinstance(content["device"], dict)
     assert None not in content["device"].values()
-    heads = (study_dir(study_name) / "trials.csv").read_text().splitlines()[0].split(",")
+    heads = (study_dir(finished.name) / "trials.csv").read_text().splitlines()[0].split(",")
     names = {column.name for column in documented()}
     assert [head for head in heads if head not in names and not head.startswith("params.")] == []
 
 
-def test_a_study_leaves_what_it_promises(tiny: Tiny, study_name: str) -> None:
-    done = run(tiny())
+def test_a_study_leaves_what_it_promises(finished: Finished) -> None:
+    done = finished.done
     assert done.returncode == 0, done.stdout + done.stderr
     assert "n-gram" in done.stdout or "-grams reaches" in done.stdout
-    names = {path.name for path in study_dir(study_name).iterdir() if not path.name.startswith(".")}
-    assert {"report.html", "summary.json", "trials.csv", "records.jsonl", "config.yaml", "best.yaml"} <= names
+    names = {path.name for path in study_dir(finished.name).iterdir() if not path.name.startswith(".")}
+    assert {"report.html", "summary.json", "trials.csv", "records.jsonl", "config.yaml"} <= names
     assert "running.json" not in names
 
-    records, trials = records_of(study_name), trials_of(study_name)
+    records, trials = records_of(finished.name), trials_of(finished.name)
+    assert ("best.yaml" in names) is any(record.feasible for record in records[1:])
     assert [record.trial for record in records] == [trial.number for trial in trials] == list(range(6))
     assert [record.role for record in records] == ["baseline", *["search"] * 5]
     assert records[0].outcome is Outcome.REACHED
@@ -75,54 +91,60 @@ def test_a_study_leaves_what_it_promises(tiny: Tiny, study_name: str) -> None:
         assert record.ledger is not None
         assert sum(record.ledger.energy_j.values()) == pytest.approx(record.gross_energy_j)
 
-    cost = summary_of(study_name)["search_cost"]
+    cost = summary_of(finished.name)["search_cost"]
     assert cost["energy_j"] == pytest.approx(sum(record.gross_energy_j for record in records))
     assert len({json.dumps(record.config, sort_keys=True) for record in records}) == 6
 
 
 def test_going_on_repeats_nothing_and_adds_what_is_asked(tiny: Tiny, study_name: str) -> None:
-    assert run(tiny("budget.n_trials=3")).returncode == 0
+    assert run_here(tiny("budget.n_trials=2")).returncode == 0
     first = (study_dir(study_name) / "records.jsonl").read_bytes()
-    assert run(tiny("budget.n_trials=3")).returncode == 0
+    assert run_here(tiny("budget.n_trials=2")).returncode == 0
     assert (study_dir(study_name) / "records.jsonl").read_bytes() == first
-    assert run(tiny("budget.n_trials=5")).returncode == 0
+    assert run_here(tiny("budget.n_trials=3")).returncode == 0
     now = (study_dir(study_name) / "records.jsonl").read_bytes()
     assert now.startswith(first)
-    assert [record.trial for record in records_of(study_name)] == list(range(5))
+    assert [record.trial for record in records_of(study_name)] == list(range(3))
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ("target_loss=2.9", "target_loss: 3.25 -> 2.9"),
-        ("space.optimizer.lr.high=0.02", "space.optimizer.lr.high: 0.01 -> 0.02"),
-        ("meter.watts_per_core=4.5", "meter.settings.watts_per_core: 3.75 -> 4.5"),
+        *(
+            pytest.param(change, said, marks=pytest.mark.slow)
+            for change, said in (
+                ("space.optimizer.lr.high=0.02", "space.optimizer.lr.high: 0.01 -> 0.02"),
+                ("meter.watts_per_core=4.5", "meter.settings.watts_per_core: 3.75 -> 4.5"),
+            )
+        ),
     ],
 )
 def test_going_on_with_other_settings_is_refused_with_a_diff(
-    tiny: Tiny, study_name: str, change: str, said: str
+    text_file: Path, finished: Finished, change: str, said: str
 ) -> None:
-    assert run(tiny("budget.n_trials=1")).returncode == 0
-    before = (study_dir(study_name) / "config.yaml").read_bytes()
-    done = run(tiny("budget.n_trials=2", change))
+    before = (study_dir(finished.name) / "config.yaml").read_bytes()
+    done = run_here(tiny_study(text_file, finished.name, change))
     assert done.returncode == 2
     assert said in done.stderr
-    assert (study_dir(study_name) / "config.yaml").read_bytes() == before
-    assert len(records_of(study_name)) == 1
+    assert (study_dir(finished.name) / "config.yaml").read_bytes() == before
+    assert len(records_of(finished.name)) == 6
 
 
+@pytest.mark.slow
 def test_the_same_seed_proposes_the_same_configurations_interrupted_or_not(
     tiny: Tiny, study_name: str
 ) -> None:
     whole = [*tiny("sampler=random", "budget.n_trials=5")]
-    assert run(whole).returncode == 0
+    assert run_here(whole).returncode == 0
     uninterrupted = [record.config for record in records_of(study_name)]
     shutil.rmtree(study_dir(study_name))
-    assert run([*whole, "budget.n_trials=2"]).returncode == 0
-    assert run(whole).returncode == 0
+    assert run_here([*whole, "budget.n_trials=2"]).returncode == 0
+    assert run_here(whole).returncode == 0
     assert [record.config for record in records_of(study_name)] == uninterrupted
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_whole_group_loses_nothing(tiny: Tiny, study_name: str) -> None:
     """Killed four times at random moments: what was on the disk stays, and no trial stays RUNNING."""
     generator = random.Random(7)
@@ -144,7 +166,7 @@ def test_kill_9_of_the_whole_group_loses_nothing(tiny: Tiny, study_name: str) ->
         now = path.read_bytes() if path.exists() else b""
         assert now.startswith(kept)
         kept = now[: now.rfind(b"\n") + 1]
-    done = run(command)
+    done = run_here(command)
     assert done.returncode == 0, done.stdout + done.stderr
     records, trials = records_of(study_name), trials_of(study_name)
     assert path.read_bytes().startswith(kept)
@@ -161,6 +183,7 @@ def test_kill_9_of_the_whole_group_loses_nothing(tiny: Tiny, study_name: str) ->
     assert summary_of(study_name)["search_cost"]["energy_j"] == pytest.approx(known)
 
 
+@pytest.mark.slow
 def test_ctrl_c_once_finishes_the_trial_and_reports(tiny: Tiny, study_name: str) -> None:
     process = _started(tiny("budget.n_trials=50", "train.max_steps=400", "target_loss=2.6"), study_name)
     process.send_signal(signal.SIGINT)
@@ -210,7 +233,7 @@ def _started(command: list[str], name: str) -> subprocess.Popen[str]:
 
 
 def test_a_worker_that_is_killed_costs_one_trial_and_is_replaced(tiny: Tiny, study_name: str) -> None:
-    slow = ("train.max_steps=2000", "target_loss=0.1")
+    slow = ("train.max_steps=600", "target_loss=0.1")
     process = _started(tiny("budget.n_trials=3", *slow), study_name)
     (worker,) = [p for p in psutil.Process(process.pid).children() if "search.worker.process" in p.cmdline()]
     worker.kill()
@@ -221,21 +244,21 @@ def test_a_worker_that_is_killed_costs_one_trial_and_is_replaced(tiny: Tiny, stu
     assert records[0].gross_energy_j is not None
     assert process.returncode == 1  # the baseline has no result
     assert trials_of(study_name)[0].state is TrialState.FAIL
-    assert run(tiny("budget.n_trials=2", *slow)).returncode == 0
+    assert run_here(tiny("budget.n_trials=2", *slow)).returncode == 1  # nothing reached the target
     assert [record.role for record in records_of(study_name)] == ["baseline", "baseline"]
     assert records_of(study_name)[1].outcome is Outcome.OUT_OF_BUDGET
 
 
 def test_a_worker_that_hangs_is_ended(tiny: Tiny, study_name: str) -> None:
     """A limit that no step can keep stands in for a hang."""
-    done = run(tiny("budget.hang_s=0.0001", "budget.n_trials=2"))
+    done = run_here(tiny("budget.hang_s=0.0001", "budget.n_trials=2"))
     (record, *_) = records_of(study_name)
     assert record.outcome is Outcome.CRASHED, done.stdout
     assert "said nothing for 0.0001 s" in record.reason
 
 
 def test_the_energy_budget_ends_the_study(tiny: Tiny, study_name: str) -> None:
-    done = run(tiny("budget.study_energy_j=0.001", "budget.n_trials=50"))
+    done = run_here(tiny("budget.study_energy_j=0.001", "budget.n_trials=50"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "energy budget is spent" in done.stdout
     assert [record.role for record in records_of(study_name)] == ["baseline"]
@@ -244,7 +267,7 @@ def test_the_energy_budget_ends_the_study(tiny: Tiny, study_name: str) -> None:
 def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: str) -> None:
     process = _started(tiny("train.max_steps=100000", "target_loss=0.1"), study_name)
     try:
-        done = run(tiny("train.max_steps=100000", "target_loss=0.1"))
+        done = run_here(tiny("train.max_steps=100000", "target_loss=0.1"))
         assert done.returncode == 2
         assert "is running in another process" in done.stderr
     finally:
@@ -254,7 +277,7 @@ def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: s
 
 def test_a_device_that_another_study_holds_is_waited_for_or_refused(tiny: Tiny, study_name: str) -> None:
     with exclusive(["cpu"], "study 'other'", wait=True):
-        refused = run(tiny("device.wait=false"))
+        refused = run_here(tiny("device.wait=false"))
         assert refused.returncode == 2
         assert "cpu is held by study 'other'" in refused.stderr
         assert not study_dir(study_name).exists()
@@ -270,10 +293,22 @@ def test_a_device_that_another_study_holds_is_waited_for_or_refused(tiny: Tiny, 
     assert records_of(study_name)[0].outcome is Outcome.REACHED
 
 
+def test_a_lock_that_cannot_be_used_is_found_before_anything_is_made(
+    tiny: Tiny, study_name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "cpu.lock").symlink_to(tmp_path / "nowhere")
+    done = run(tiny(), JOULESEARCH_LOCK_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert "cpu.lock, cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not study_dir(study_name).exists()
+
+
+@pytest.mark.slow
 def test_a_markup_name_is_text_everywhere(tiny: Tiny) -> None:
     name = f"<script>alert({random.randrange(10**9)})</script>"
     try:
-        done = run(tiny(f'study.name="{name}"', "budget.n_trials=2"))
+        done = run_here(tiny(f'study.name="{name}"', "budget.n_trials=2"))
         assert done.returncode == 0, done.stdout + done.stderr
         page = (study_dir(name) / "report.html").read_text()
         assert name not in page
@@ -283,15 +318,14 @@ def test_a_markup_name_is_text_everywhere(tiny: Tiny) -> None:
         shutil.rmtree(study_dir(name), ignore_errors=True)
 
 
-def test_the_winner_repeats_its_recorded_curve_to_the_last_digit(
-    tiny: Tiny, study_name: str, tmp_path: Path
-) -> None:
-    assert run(tiny("budget.n_trials=4")).returncode == 0
-    folder = study_dir(study_name)
-    best = summary_of(study_name)["best"]
-    recorded = next(record for record in records_of(study_name) if record.trial == best)
+def test_the_winner_repeats_its_recorded_curve_to_the_last_digit(finished: Finished, tmp_path: Path) -> None:
+    folder = study_dir(finished.name)
+    best = summary_of(finished.name)["best"]
+    recorded = next(record for record in records_of(finished.name) if record.trial == best)
     output = tmp_path / "again.jsonl"
-    done = run([sys.executable, "-m", "search.train", f"recipe={folder / 'best.yaml'}", f"output={output}"])
+    done = run_here(
+        [sys.executable, "-m", "search.train", f"recipe={folder / 'best.yaml'}", f"output={output}"]
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     ((again,), _) = read_records(output)
     assert curve(again) == curve(recorded)
@@ -299,7 +333,7 @@ def test_the_winner_repeats_its_recorded_curve_to_the_last_digit(
     assert re.search(r"loss \d\.\d{4} ", done.stdout)
 
     other = tmp_path / "other.jsonl"
-    done = run(
+    done = run_here(
         [sys.executable, "-m", "search.train", f"recipe={folder / 'best.yaml'}", "seed=7", f"output={other}"]
     )
     ((fresh,), _) = read_records(other)
@@ -312,15 +346,14 @@ def curve(record: Record) -> list[tuple[int, int, float]]:
     return [(point.step, point.tokens, point.loss) for point in record.curve]
 
 
-def test_optuna_dashboard_shows_the_study_with_its_metric_names(tiny: Tiny, study_name: str) -> None:
+def test_optuna_dashboard_shows_the_study_with_its_metric_names(finished: Finished) -> None:
     dashboard = pytest.importorskip("optuna_dashboard")
-    assert run(tiny("budget.n_trials=2")).returncode == 0
-    app = dashboard.wsgi(f"sqlite:///{study_dir(study_name) / 'study.db'}")
+    app = dashboard.wsgi(f"sqlite:///{study_dir(finished.name) / 'study.db'}")
     studies = _get(app, "/api/studies")["study_summaries"]
-    (found,) = [study for study in studies if study["study_name"] == study_name]
+    (found,) = [study for study in studies if study["study_name"] == finished.name]
     detail = _get(app, f"/api/studies/{found['study_id']}")
     assert detail["objective_names"] == ["energy_to_target_j", "time_to_target_s"]
-    assert len(detail["trials"]) == 2
+    assert len(detail["trials"]) == 6
 
 
 def _get(app: Callable[..., object], path: str) -> dict[str, object]:
@@ -334,13 +367,12 @@ def _get(app: Callable[..., object], path: str) -> dict[str, object]:
     return found
 
 
-def test_report_is_drawn_again_from_the_records(tiny: Tiny, study_name: str) -> None:
-    assert run(tiny("budget.n_trials=2")).returncode == 0
-    folder = study_dir(study_name)
+def test_report_is_drawn_again_from_the_records(finished: Finished) -> None:
+    folder = study_dir(finished.name)
     before = re.sub(r"\s", "", (folder / "summary.json").read_text())
     for name in ("report.html", "summary.json", "trials.csv"):
         (folder / name).unlink()
-    done = run([sys.executable, "-m", "search.report", str(folder)])
+    done = run_here([sys.executable, "-m", "search.report", str(folder)])
     assert done.returncode == 0, done.stderr
     assert re.sub(r"\s", "", (folder / "summary.json").read_text()) == before
     assert (folder / "report.html").exists()
@@ -351,8 +383,11 @@ def test_the_parent_never_imports_torch() -> None:
     assert run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.slow
 def test_simulated_meter_runs_a_study_whose_joules_are_modelled(tiny: Tiny, study_name: str) -> None:
-    assert run(tiny("meter=simulated", "meter.simulated.tick_s=0.0", "budget.n_trials=2")).returncode == 0
+    assert (
+        run_here(tiny("meter=simulated", "meter.simulated.tick_s=0.0", "budget.n_trials=2")).returncode == 0
+    )
     assert summary_of(study_name)["meter"]["kind"] == "modelled"
     for record in records_of(study_name):
         assert record.gross_energy_j == pytest.approx(50.0 * record.ledger.gross_time_s, rel=0.01, abs=0.1)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from conftest import run
+from conftest import run_here
 
 from search.files.paths import study_dir
 from search.files.records import read_records
@@ -26,7 +26,7 @@ def summary_of(name: str) -> dict[str, object]:
 def test_the_baseline_runs_at_both_ends_and_the_study_says_how_far_its_runs_differ(
     tiny: Tiny, study_name: str
 ) -> None:
-    done = run(tiny("noise.runs=2", "noise.max_runs=2", "budget.n_trials=3"))
+    done = run_here(tiny("noise.runs=2", "noise.max_runs=2", "budget.n_trials=3"))
     assert done.returncode == 0, done.stderr
     records = records_of(study_name)
     assert [record.role for record in records] == ["baseline", "search", "search", "baseline"]
@@ -35,27 +35,28 @@ def test_the_baseline_runs_at_both_ends_and_the_study_says_how_far_its_runs_diff
     assert noise["trials"] == [0, 3]
     assert noise["floor"]["energy_to_target_j"] > 0
     assert "oise floor" in done.stdout
-    again = run(tiny("noise.runs=2", "noise.max_runs=2", "budget.n_trials=3"))
+    again = run_here(tiny("noise.runs=2", "noise.max_runs=2", "budget.n_trials=3"))
     assert again.returncode == 0
     assert len(records_of(study_name)) == 4
 
 
+@pytest.mark.slow
 def test_more_trials_are_the_same_as_if_they_had_been_asked_for_at_once(tiny: Tiny, study_name: str) -> None:
     """The baseline's further runs teach the sampler nothing and shift nothing."""
     many = tiny("noise.runs=2", "noise.enough=1e9", "budget.n_trials=5", "sampler=random")
-    assert run([*many, "budget.n_trials=3"]).returncode == 0
-    assert run(many).returncode == 0
+    assert run_here([*many, "budget.n_trials=3"]).returncode == 0
+    assert run_here(many).returncode == 0
     roles = [record.role for record in records_of(study_name)]
     assert roles == ["baseline", "search", "search", "baseline", "search", "search", "baseline"]
     tried = [record.config for record in records_of(study_name) if record.role == "search"]
     shutil.rmtree(study_dir(study_name))
-    assert run(many).returncode == 0
+    assert run_here(many).returncode == 0
     assert [record.config for record in records_of(study_name) if record.role == "search"] == tried
 
 
 def test_a_target_is_found_by_the_baseline_kept_and_gone_on_with(tiny: Tiny, study_name: str) -> None:
     command = tiny("target_loss=auto", "target_margin=0.02", "budget.n_trials=2")
-    done = run(command)
+    done = run_here(command)
     assert done.returncode == 0, done.stdout + done.stderr
     first, baseline, *trials = records_of(study_name)
     assert [first.role, baseline.role] == ["target", "baseline"]
@@ -68,9 +69,9 @@ def test_a_target_is_found_by_the_baseline_kept_and_gone_on_with(tiny: Tiny, stu
     assert summary_of(study_name)["problem"]["target_loss"] == baseline.target_loss
     assert summary_of(study_name)["baseline"]["trial"] == baseline.trial
     before = (study_dir(study_name) / "records.jsonl").read_bytes()
-    assert run([*command, "budget.n_trials=3"]).returncode == 0
+    assert run_here([*command, "budget.n_trials=3"]).returncode == 0
     assert (study_dir(study_name) / "records.jsonl").read_bytes().startswith(before)
-    other = run([*command, "target_margin=0.1"])
+    other = run_here([*command, "target_margin=0.1"])
     assert other.returncode == 2
     assert "target_loss: 'auto + 0.02' -> 'auto + 0.1'" in other.stderr
 
@@ -78,7 +79,7 @@ def test_a_target_is_found_by_the_baseline_kept_and_gone_on_with(tiny: Tiny, stu
 def test_a_target_that_nothing_reaches_is_answered_with_the_closest_and_what_to_type(
     tiny: Tiny, study_name: str
 ) -> None:
-    done = run(tiny("target_loss=0.5", "budget.n_trials=2"))
+    done = run_here(tiny("target_loss=0.5", "budget.n_trials=2"))
     assert done.returncode == 1
     closest = summary_of(study_name)["closest"]
     assert f"the closest, trial {closest['trial']}, came to {closest['best_loss']:.4f}" in done.stdout
@@ -88,7 +89,7 @@ def test_a_target_that_nothing_reaches_is_answered_with_the_closest_and_what_to_
 
 
 def test_a_target_of_words_is_one_line(tiny: Tiny) -> None:
-    done = run(tiny("target_loss=low"))
+    done = run_here(tiny("target_loss=low"))
     assert done.returncode == 2
     assert done.stderr.strip() == (
         "joulesearch: target_loss must be a number in nats per token, or auto for what the baseline ends at, "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import run
+from conftest import run_here
 
 from search.errors import NO_RESULT
 
@@ -20,7 +20,7 @@ SMALL = [
 
 def train(text_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     data = ["data=text", f"data.path={text_file}"]
-    return run([sys.executable, "-m", "search.train", *SMALL, *data, *arguments])
+    return run_here([sys.executable, "-m", "search.train", *SMALL, *data, *arguments])
 
 
 def test_a_run_names_its_data_its_target_and_what_counting_reaches(text_file: Path) -> None:
@@ -84,4 +84,4 @@ def test_a_text_named_from_one_folder_is_found_from_another(text_file: Path, tmp
     recipe = tmp_path / "here" / "best.yaml"
     recipe.write_text(yaml.safe_dump({"data": {"name": "text", "path": "my.txt"}}))
     command = [sys.executable, "-m", "search.train", *SMALL, "target_loss=9.5", f"recipe={recipe}"]
-    assert run(command).returncode == 0
+    assert run_here(command).returncode == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import run
+from conftest import run_here
 from optuna.trial import TrialState
 
 from search.files.paths import root, study_dir
@@ -101,7 +101,7 @@ def _of_another_study(path: Path) -> None:
 def test_a_records_file_that_is_not_the_studys_is_one_line(tiny: Tiny, study_name: str) -> None:
     """One study, broken again and again; put back, it goes on."""
     command = tiny("budget.n_trials=1")
-    assert run(command).returncode == 0
+    assert run_here(command).returncode == 0
     path = study_dir(study_name) / "records.jsonl"
     whole = path.read_bytes()
     for spoil, words in (
@@ -116,12 +116,12 @@ def test_a_records_file_that_is_not_the_studys_is_one_line(tiny: Tiny, study_nam
     ):
         spoil(path)
         spoilt = path.read_bytes() if path.is_file() else None
-        assert words in one_line(run(command))
+        assert words in one_line(run_here(command))
         assert (path.read_bytes() if path.is_file() else None) == spoilt
         if path.is_dir():
             path.rmdir()
         path.write_bytes(whole)
-    done = run(tiny("budget.n_trials=2"))
+    done = run_here(tiny("budget.n_trials=2"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert path.read_bytes().startswith(whole)
     assert len(records_of(study_name)) == 2
@@ -130,23 +130,24 @@ def test_a_records_file_that_is_not_the_studys_is_one_line(tiny: Tiny, study_nam
 # ---- the storage
 
 
+@pytest.mark.slow
 def test_a_study_whose_storage_is_lost_broken_or_renamed_goes_on_from_its_records(
     tiny: Tiny, study_name: str
 ) -> None:
     folder = study_dir(study_name)
-    assert run(tiny("budget.n_trials=3")).returncode == 0
+    assert run_here(tiny("budget.n_trials=3")).returncode == 0
     told = [(trial.number, trial.state, trial.values, trial.params) for trial in trials_of(study_name)]
 
     for path in folder.glob("study.db*"):
         path.unlink()
-    done = run(tiny("budget.n_trials=3"))
+    done = run_here(tiny("budget.n_trials=3"))
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = [line for line in done.stdout.splitlines() if "built again" in line]
     assert "study.db: it holds nothing of the study; built again from the 3 runs" in line
     assert [(t.number, t.state, t.values, t.params) for t in trials_of(study_name)] == told
 
     (folder / "study.db").write_bytes(b"garbage" * 999)
-    done = run(tiny("budget.n_trials=4"))
+    done = run_here(tiny("budget.n_trials=4"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "study.db is damaged (file is not a database); it was set aside as" in done.stdout
     assert (folder / "study.db.corrupt-1").read_bytes() == b"garbage" * 999
@@ -155,9 +156,9 @@ def test_a_study_whose_storage_is_lost_broken_or_renamed_goes_on_from_its_record
     other = f"{study_name}-renamed"
     folder.rename(study_dir(other))
     try:
-        refused = one_line(run(tiny("budget.n_trials=5", f"study.name={other}", "target_loss=3.2")))
+        refused = one_line(run_here(tiny("budget.n_trials=5", f"study.name={other}", "target_loss=3.2")))
         assert "target_loss: 3.25 -> 3.2" in refused
-        done = run(tiny("budget.n_trials=5", f"study.name={other}"))
+        done = run_here(tiny("budget.n_trials=5", f"study.name={other}"))
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"begun as study '{study_name}'; it goes on as '{other}'" in done.stdout
         assert len(trials_of(other)) == len(records_of(other)) == 5
@@ -165,21 +166,23 @@ def test_a_study_whose_storage_is_lost_broken_or_renamed_goes_on_from_its_record
         shutil.rmtree(study_dir(other), ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_study_whatever_becomes_of_its_storage(
     tiny: Tiny, study_name: str
 ) -> None:
     tpe = ("sampler=tpe", "sampler.n_startup_trials=2", "meter=simulated", "meter.simulated.tick_s=0.0")
     modelled = ("objective.names=[tokens_to_target,parameters]",)
-    assert run(tiny("budget.n_trials=6", *tpe, *modelled)).returncode == 0
+    assert run_here(tiny("budget.n_trials=6", *tpe, *modelled)).returncode == 0
     whole = [record.config for record in records_of(study_name)]
     shutil.rmtree(study_dir(study_name))
-    assert run(tiny("budget.n_trials=3", *tpe, *modelled)).returncode == 0
+    assert run_here(tiny("budget.n_trials=3", *tpe, *modelled)).returncode == 0
     for path in study_dir(study_name).glob("study.db*"):
         path.unlink()
-    assert run(tiny("budget.n_trials=6", *tpe, *modelled)).returncode == 0
+    assert run_here(tiny("budget.n_trials=6", *tpe, *modelled)).returncode == 0
     assert [record.config for record in records_of(study_name)] == whole
 
 
+@pytest.mark.slow
 def test_a_storage_that_is_deleted_and_a_trial_that_is_failed_in_mid_run_cost_nothing(
     tiny: Tiny, study_name: str
 ) -> None:
@@ -193,7 +196,7 @@ def test_a_storage_that_is_deleted_and_a_trial_that_is_failed_in_mid_run_cost_no
     for path in study_dir(study_name).glob("study.db*"):
         path.unlink()
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    assert process.returncode == 1, output  # nothing reached the target
     assert "Traceback" not in output
     assert "built again from" in output
     records, trials = records_of(study_name), trials_of(study_name)
@@ -207,8 +210,8 @@ def test_a_run_that_was_killed_is_recorded_although_its_storage_is_gone(tiny: Ti
     process.communicate()
     for path in study_dir(study_name).glob("study.db*"):
         path.unlink()
-    done = run(tiny("budget.n_trials=2", *SLOW))
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run_here(tiny("budget.n_trials=2", *SLOW))
+    assert done.returncode == 1, done.stdout + done.stderr
     cut, baseline = records_of(study_name)
     assert cut.interrupted
     assert cut.gross_energy_j is not None
@@ -219,14 +222,15 @@ def test_a_run_that_was_killed_is_recorded_although_its_storage_is_gone(tiny: Ti
 # ---- enqueued trials
 
 
+@pytest.mark.slow
 def test_enqueued_trials_run_as_they_ask_or_are_refused_with_a_reason(tiny: Tiny, study_name: str) -> None:
-    assert run(tiny("budget.n_trials=1")).returncode == 0
+    assert run_here(tiny("budget.n_trials=1")).returncode == 0
     study = optuna.load_study(study_name=study_name, storage=url(study_name))
     study.enqueue_trial({"optimizer.lr": 0.004, "model.n_embd": 48, "train.batch_size": 8})
     study.enqueue_trial({"optimizer.lr": 3.0})
     study.enqueue_trial({"optimizer.learning_rate": 0.004})
     study.enqueue_trial({"model.n_embd": 64})
-    done = run(tiny("budget.n_trials=3"))
+    done = run_here(tiny("budget.n_trials=3"))
     assert done.returncode == 0, done.stdout + done.stderr
     _, asked, completed = records_of(study_name)
     assert asked.params == {"optimizer.lr": 0.004, "model.n_embd": 48, "train.batch_size": 8}
@@ -247,11 +251,11 @@ def test_enqueued_trials_run_as_they_ask_or_are_refused_with_a_reason(tiny: Tiny
 def test_a_space_in_which_nothing_runs_is_known_before_anything_starts(tiny: Tiny, study_name: str) -> None:
     nothing = ("~space.model", "~space.optimizer", "~space.train")
     only = "+space.model.n_kv_head={type: categorical, choices: [3]}"
-    line = one_line(run(tiny(*nothing, only)))
+    line = one_line(run_here(tiny(*nothing, only)))
     assert "no configuration of the space runs here: model.n_kv_head=3 must divide model.n_head=2" in line
     assert not study_dir(study_name).exists()
     baseline = "+space.model.n_kv_head={type: categorical, choices: [2]}"
-    line = one_line(run(tiny(*nothing, baseline)))
+    line = one_line(run_here(tiny(*nothing, baseline)))
     assert "the only configuration of the space that runs here is the baseline; widen the space" in line
     assert not study_dir(study_name).exists()
 
@@ -278,6 +282,7 @@ def disk(study_name: str) -> Iterator[Callable[..., None]]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_no_run(
     tiny: Tiny, study_name: str, disk: Callable[..., None]
 ) -> None:
@@ -298,8 +303,8 @@ def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_no_run(
     command = said.partition("type ")[2].partition(";")[0]
     filler.unlink()
     subprocess.run(command, shell=True, check=True, cwd=root())
-    done = run(tiny("budget.n_trials=2", *SLOW))
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run_here(tiny("budget.n_trials=2", *SLOW))
+    assert done.returncode == 1, done.stdout + done.stderr
     first, second = records_of(study_name)
     assert (first.outcome, first.interrupted) == (Outcome.OUT_OF_BUDGET, False)
     assert second.trial == 1
@@ -310,7 +315,7 @@ def test_a_disk_that_is_full_at_the_start_is_one_line_before_anything_runs(
     tiny: Tiny, study_name: str, disk: Callable[..., None]
 ) -> None:
     disk("-t", "tmpfs", "-o", "size=64k", "tmpfs")
-    line = one_line(run(tiny("budget.n_trials=1")))
+    line = one_line(run_here(tiny("budget.n_trials=1")))
     assert "study.db cannot be" in line or "cannot be written: the disk is full" in line
     assert not (study_dir(study_name) / "records.jsonl").exists()
 
@@ -319,7 +324,7 @@ def test_a_folder_that_cannot_be_written_is_one_line_before_anything_runs(
     tiny: Tiny, study_name: str, disk: Callable[..., None]
 ) -> None:
     disk("-t", "tmpfs", "-o", "ro", "tmpfs")
-    line = one_line(run(tiny("budget.n_trials=1")))
+    line = one_line(run_here(tiny("budget.n_trials=1")))
     assert line.endswith("cannot be used as a folder: the file system is read-only")
 
 
@@ -327,8 +332,8 @@ def test_a_file_in_the_folders_place_is_one_line(tiny: Tiny, study_name: str) ->
     study_dir(study_name).parent.mkdir(exist_ok=True)
     study_dir(study_name).write_text("a file")
     try:
-        line = one_line(run(tiny("budget.n_trials=1")))
-        assert line.endswith(f"{study_name} cannot be used as a folder: it is a file, not a folder")
+        line = one_line(run_here(tiny("budget.n_trials=1")))
+        assert f"{study_name} is a file where the folder" in line
     finally:
         study_dir(study_name).unlink()
 

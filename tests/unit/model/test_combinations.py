@@ -95,7 +95,7 @@ def test_a_combination_that_is_offered_trains_ten_steps(seed: int, corpus: Corpu
 
 @compiles
 @pytest.mark.parametrize(
-    "seed", [pytest.param(n, marks=[pytest.mark.slow] if n >= 8 else []) for n in range(COMBINATIONS)]
+    "seed", [pytest.param(n, marks=[pytest.mark.slow] if n >= 2 else []) for n in range(COMBINATIONS)]
 )
 def test_a_compiled_combination_trains_like_the_eager_one_and_never_compiles_again(
     seed: int, corpus: Corpus

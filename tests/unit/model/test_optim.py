@@ -581,6 +581,7 @@ def test_muon_trains_a_model_that_has_only_one_kind_of_parameter(module):
 # --- compiled
 
 
+@pytest.mark.slow  # generates code for each kind of update
 @compiles
 @needs_compiler
 def test_a_compiled_step_warms_up_without_a_trace_and_then_never_recompiles():

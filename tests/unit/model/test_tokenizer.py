@@ -220,7 +220,7 @@ def test_of_words_that_all_differ_fewer_are_learnt_from(tmp_path, monkeypatch):
 
 def test_learning_pairs_can_be_interrupted_and_says_that_it_goes_on(tmp_path):
     code = """if True:
-        import random, signal, sys, time
+        import os, random, signal, sys, time
         from pathlib import Path
         from model.data.tokenizer.bpe import learnt_bpe
         text = "".join(random.Random(0).choices("ACGT", k=4_000_000))
@@ -230,6 +230,7 @@ def test_learning_pairs_can_be_interrupted_and_says_that_it_goes_on(tmp_path):
             learnt_bpe(lambda: iter([text]), 4096, Path(sys.argv[1]), told)
         except KeyboardInterrupt:
             print("interrupted", flush=True)
+            os._exit(0)  # as every program of the product ends: the library's thread goes on
     """
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True

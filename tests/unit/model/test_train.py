@@ -477,6 +477,7 @@ def recompiles_freely():
         return False
 
 
+@pytest.mark.slow  # generates code; `test_combinations.py` compiles without
 @compiles
 @needs_compiler
 def test_a_compiled_run_compiles_first_then_trains_like_an_eager_one_and_never_recompiles():
@@ -505,6 +506,7 @@ def test_a_compiled_run_compiles_first_then_trains_like_an_eager_one_and_never_r
     )
 
 
+@pytest.mark.slow
 @compiles
 @needs_compiler
 @pytest.mark.parametrize("scope", ["block", "mlp"])
@@ -515,6 +517,7 @@ def test_a_part_that_is_compiled_is_one_graph_for_all_blocks_and_trains_like_an_
     assert train_losses(run) == pytest.approx(train_losses(eager), rel=1e-4)
 
 
+@pytest.mark.slow
 @compiles
 def test_a_compiled_run_knows_every_shape_of_two_ramps_beforehand():
     ramps = {"batch_ramp_from": 0.0625, "context_ramp_from": 0.0625}

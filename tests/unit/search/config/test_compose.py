@@ -10,9 +10,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from search.config.checks import check_run, check_study
 from search.config.complaints import explain, missing_study, studies
 from search.config.composition import readable, register, to_config
-from search.config.schema import StudyConfig, check_run, check_study
+from search.config.schema import StudyConfig
 from search.errors import UserError, say
 from search.files.paths import absolute, config_dir, root
 
@@ -114,7 +115,6 @@ MISTAKES = {
     "+model.deep.er=1": "there is no key 'model.deep'",
     "budget.n_trials=many": "budget.n_trials must be a whole number, got 'many'",
     "budget.n_trials=2.5": "budget.n_trials must be a whole number, got '2.5'",
-    "target_loss=low": "target_loss must be a number, got 'low'",
     "model.n_layer=[1,2]": "model.n_layer",
     "a#b": "see python -m search --help",
     "meter.also=roofline": "meter.also must be a list, got roofline; type meter.also=[roofline]",
@@ -132,6 +132,8 @@ MISTAKES = {
     "~model.n_layer": "cannot be taken away; type model.n_layer=VALUE",
     "study.name=${nope}": "refers to ${nope}, and there is no such key",
     "space.model.n_layer=[1,2,3]": "an entry like {type: categorical, choices: [1,2,3]}, got [1,2,3]",
+    "target_loss=[1,2]": "target_loss must be one number, or one word like auto, got '[1, 2]'",
+    "target_loss=true": "target_loss must be one number, or one word like auto, got 'True'",
     "+study=": "there is no study ''",
     "+study=sub/x": "there is no study 'sub/x'",
 }
@@ -143,6 +145,10 @@ def test_a_mistake_is_one_line_that_says_what_to_type(override: str) -> None:
     line = mistake(*study, override)
     assert "\n" not in line
     assert MISTAKES[override] in line
+
+
+def test_of_a_key_that_is_typed_twice_the_last_value_is_named() -> None:
+    assert "study.name cannot be null;" in mistake("+study=demo", "study.name=mine", "study.name=null")
 
 
 def test_a_value_that_is_no_bool_is_told_so() -> None:

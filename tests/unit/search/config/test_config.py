@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.config import ConfigError
-from search.config.schema import NAME_LENGTH, StudyConfig, check_name, check_run, check_study, differences
+from search.config.checks import NAME_LENGTH, check_name, check_run, check_study
+from search.config.schema import StudyConfig
 from search.errors import ONE_LINE
 from search.files.paths import folder_name
 from search.record.record import CountedPhases
@@ -53,6 +54,7 @@ RUN_MISTAKES: list[tuple[str, Any]] = [
     ("target_loss", -1.0),
     ("target_loss", math.nan),
     ("target_loss", math.inf),
+    ("target_loss", "low"),
     ("data__name", "shakespear"),
     ("meter__name", "nvlm"),
     ("meter__name", "ampere"),
@@ -78,6 +80,11 @@ RUN_MISTAKES: list[tuple[str, Any]] = [
     ("budget__run_tokens", 0),
     ("budget__study_energy_j", 0.0),
     ("seed", -1),
+    ("reports", ""),
+    ("storage", " "),
+    ("recipe", ""),
+    ("output", ""),
+    ("optimizer__lr", math.inf),
     ("model__n_layer", 0),
     ("model__attention", "flsh"),
     ("optimizer__lr", -0.1),
@@ -211,34 +218,11 @@ def test_a_plain_name_is_its_own_folder(name: str) -> None:
     assert folder_name(name) == name
 
 
-# ---- differences
-
-leaves = st.integers(0, 2) | st.text(max_size=1) | st.lists(st.integers(0, 1), max_size=2)
-trees = st.recursive(
-    st.dictionaries(st.sampled_from("abc"), leaves, max_size=3),
-    lambda children: st.dictionaries(st.sampled_from("abc"), leaves | children, max_size=3),
-    max_leaves=8,
-)
+def test_more_runs_of_the_baseline_than_there_may_be_name_both_keys() -> None:
+    with pytest.raises(ConfigError, match=r"noise\.runs=9 is more than noise\.max_runs=4; raise that too"):
+        check_study(config_with(noise__runs=9))
 
 
-def test_a_difference_names_its_path_and_both_values() -> None:
-    theirs = {"optimizer": {"lr": 0.1, "name": "adamw"}, "target_loss": 2.0, "gone": 1}
-    ours = {"optimizer": {"lr": 0.2, "name": "adamw"}, "target_loss": 2.0, "new": [1]}
-    assert differences(ours, theirs) == ["gone: 1 -> None", "new: None -> [1]", "optimizer.lr: 0.1 -> 0.2"]
-
-
-def test_a_section_that_became_a_value_is_one_difference() -> None:
-    assert differences({"space": 1}, {"space": {"lr": 2}}) == ["space: {'lr': 2} -> 1"]
-
-
-@given(trees)
-def test_nothing_differs_from_itself(tree: dict[str, Any]) -> None:
-    assert differences(tree, copy.deepcopy(tree)) == []
-
-
-@given(trees, trees)
-def test_whatever_is_unequal_differs_and_the_other_way_round_as_often(
-    ours: dict[str, Any], theirs: dict[str, Any]
-) -> None:
-    assert bool(differences(ours, theirs)) == (ours != theirs)
-    assert len(differences(ours, theirs)) == len(differences(theirs, ours))
+def test_a_number_without_end_is_not_told_to_be_larger() -> None:
+    with pytest.raises(ConfigError, match=r"optimizer\.lr must be a finite number, more than 0, got inf"):
+        check_run(config_with(optimizer__lr=math.inf))

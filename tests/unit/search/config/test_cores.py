@@ -10,8 +10,9 @@ import pytest
 from conftest import run
 
 from model.config import ConfigError
+from search.config.checks import check_run
 from search.config.cores import Cores, usable_cores
-from search.config.schema import DeviceSection, StudyConfig, check_run
+from search.config.schema import DeviceSection, StudyConfig
 
 
 def of(tmp_path: Path, cgroup: str, **files: str) -> Cores:

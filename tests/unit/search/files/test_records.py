@@ -264,3 +264,10 @@ def test_a_full_disk_names_the_file_and_leaves_it_as_it_was(path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == before
     assert [one.name for one in path.parent.iterdir()] == ["records.jsonl"]
+
+
+def test_a_trial_below_zero_is_an_error_that_names_its_line(path: Path) -> None:
+    append_record(path, make_record(0))
+    append_record(path, make_record(-7))
+    with pytest.raises(RecordsError, match=r"line 2: trial must be 0 or more, got -7"):
+        read_records(path)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from search.run.pauses import Beats, Heartbeat, Moment, stood_still_s
+from search.run.pauses import Beats, Heartbeat, Moment, Stillness, stood_still_s
 
 
 def at(time_s: float, cpu_s: float = 0.0, slept_s: float = 0.0) -> Moment:
@@ -32,6 +32,11 @@ def test_a_late_beat_of_an_idle_process_is_a_pause_of_all_but_the_beat() -> None
 
 def test_a_late_beat_of_a_busy_process_is_work_that_held_the_interpreter() -> None:
     assert stood_still_s(at(0.0), at(10.25, cpu_s=9.0)) == 0.0
+
+
+def test_what_many_cores_did_before_a_stop_does_not_hide_it() -> None:
+    assert stood_still_s(at(0.0), at(5.25, cpu_s=4.0), cores=16) == pytest.approx(5.0)
+    assert stood_still_s(at(0.0), at(10.25, cpu_s=14.0), cores=16) == 0.0, "one thread worked all the time"
 
 
 def test_a_late_beat_of_a_thread_that_waited_for_a_core_or_the_interpreter_is_none() -> None:
@@ -59,7 +64,7 @@ def test_a_process_that_works_or_sleeps_is_not_paused() -> None:
     while time.monotonic() < until:
         sum(range(1000))
     time.sleep(1.5)
-    assert heartbeat.stop() == 0.0
+    assert heartbeat.stop() == Stillness()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the thread's own account")
@@ -70,7 +75,7 @@ def test_something_that_holds_the_interpreter_without_work_is_no_pause() -> None
     time.sleep(0.3)
     ctypes.PyDLL(None).usleep(2_500_000)
     time.sleep(0.3)
-    assert heartbeat.stop() == 0.0
+    assert heartbeat.stop() == Stillness()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the state of a process from /proc")
@@ -82,7 +87,7 @@ def test_a_process_that_is_stopped_and_continued_knows_how_long() -> None:
         "heartbeat.start()\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
-        "print(heartbeat.stop())\n"
+        "print(heartbeat.stop().paused_s)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -96,3 +101,14 @@ def test_a_process_that_is_stopped_and_continued_knows_how_long() -> None:
     os.kill(process.pid, signal.SIGCONT)
     output, _ = process.communicate("\n", timeout=30)
     assert float(output) == pytest.approx(2.5, abs=0.6)
+
+
+def test_stops_too_short_for_a_beat_are_counted() -> None:
+    before = signal.getsignal(signal.SIGCONT)
+    heartbeat = Heartbeat()
+    heartbeat.start()
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGCONT)
+        time.sleep(0.01)
+    assert heartbeat.stop() == Stillness(0.0, continued=3)
+    assert signal.getsignal(signal.SIGCONT) == before

@@ -30,6 +30,7 @@ from search.run.execute import (
     to_record,
     unmetered_record,
 )
+from search.run.pauses import Stillness
 from search.run.stopping import Ending
 
 WATTS = 100.0
@@ -794,14 +795,14 @@ def test_what_torch_compiled_is_kept_and_nothing_is_said_of_a_run_that_did_not()
 class Paused:
     """Stood still for so many seconds."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, continued: int = 0) -> None:
+        self._still = Stillness(seconds, continued)
 
     def start(self) -> None:
         pass
 
-    def stop(self) -> float:
-        return self._seconds
+    def stop(self) -> Stillness:
+        return self._still
 
 
 def test_a_run_that_stood_still_for_part_of_its_time_has_no_joules_that_count_and_is_tried_again() -> None:
@@ -820,6 +821,27 @@ def test_a_pause_that_is_short_beside_the_run_is_flagged() -> None:
     assert record.outcome is Outcome.REACHED
     assert "paused" in record.flags
     assert not record.interrupted
+
+
+def test_a_run_that_is_stopped_and_continued_all_the_time_has_no_joules_that_count() -> None:
+    record = ran(TO_THE_TARGET, pauses=Paused(0.0, continued=60))
+    assert record.outcome is Outcome.UNMEASURED
+    assert "was stopped and continued 60 times in 12.5 s" in record.reason
+    assert "paused" in record.flags
+
+
+def test_a_run_that_waits_for_whoever_hears_of_it_stood_still_meanwhile() -> None:
+    """A stopped parent whose pipe is full, a terminal that was told to wait."""
+    clock = FakeClock()
+    meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
+    taken_s = iter([0.0, 4.0])
+
+    def report(seen: Seen) -> None:
+        clock.advance(next(taken_s, 0.0))
+
+    record = execute(REQUEST, Script(clock, TO_THE_TARGET, None)(), meter, INFO, report, clock=clock)
+    assert record.outcome is Outcome.UNMEASURED
+    assert "stood still for 4.0 s" in record.reason
 
 
 def test_a_run_that_did_not_stand_still_says_nothing_of_it() -> None:

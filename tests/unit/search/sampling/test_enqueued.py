@@ -12,7 +12,8 @@ from search.config.schema import SAMPLERS, SamplerSection, StudyConfig
 from search.sampling.enqueued import asked_for, whole
 from search.sampling.proposal import agrees, cannot_run, nothing_runs, propose
 from search.space.canonical import config_key
-from search.space.space import Space, parse_space
+from search.space.model import Space
+from search.space.parse import parse_space
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 

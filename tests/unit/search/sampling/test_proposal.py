@@ -14,7 +14,8 @@ from search.config.schema import SAMPLERS as SAMPLER_NAMES
 from search.config.schema import SamplerSection, StudyConfig
 from search.sampling.proposal import SAMPLERS, derived_seed, propose
 from search.space.canonical import config_key
-from search.space.space import Params, Space, parse_space
+from search.space.model import Params, Space
+from search.space.parse import parse_space
 
 # TPE's `group` is experimental; the command line mutes the same warning.
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

@@ -15,7 +15,8 @@ from model.data.corpus import Corpus
 from model.train import train
 from search.config.schema import StudyConfig
 from search.space.canonical import config_key
-from search.space.space import parse_space, set_path
+from search.space.parse import parse_space
+from search.space.paths import set_path
 
 VOCAB = 11
 SMALL: dict[str, Any] = {
@@ -197,7 +198,7 @@ choices: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(first=st.fixed_dictionaries(choices), data=st.data())
 def test_whatever_is_set_one_key_means_one_training(first: dict[str, Any], data: st.DataObject) -> None:
     """Two configurations that differ in up to three settings."""
@@ -209,7 +210,7 @@ def test_whatever_is_set_one_key_means_one_training(first: dict[str, Any], data:
         assert trained(one) == trained(other)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(first=st.fixed_dictionaries(choices), data=st.data())
 def test_whatever_is_set_two_keys_mean_two_trainings(first: dict[str, Any], data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(choices)))

@@ -7,8 +7,8 @@ import pytest
 from model.config import ConfigError
 from model.data import Corpus
 from search.config.schema import StudyConfig
+from search.space.parse import parse_space
 from search.space.reach import check_reach
-from search.space.space import parse_space
 
 TEXT = Corpus.from_text("tale", "so it goes on and on " * 100)  # 1,890 training tokens
 

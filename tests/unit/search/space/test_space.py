@@ -22,7 +22,10 @@ from model.config import ConfigError, RunConfig
 from model.variants import Capabilities
 from search.config.schema import StudyConfig
 from search.space.canonical import SEARCHABLE, config_key
-from search.space.space import Space, Suggest, get_path, never_varies, offered, parse_space, set_path
+from search.space.model import Space, Suggest
+from search.space.offer import never_varies, offered
+from search.space.parse import parse_space
+from search.space.paths import get_path, set_path
 
 BASE: Mapping[str, Any] = StudyConfig().run_values()
 HERE = Capabilities("cpu", "a processor", "2.11.0", bf16=True, compiler="/usr/bin/g++")

@@ -3,7 +3,7 @@
 import pytest
 
 from search.space.__main__ import values_of
-from search.space.space import Entry
+from search.space.model import Entry
 
 
 @pytest.mark.parametrize(

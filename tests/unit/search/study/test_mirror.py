@@ -26,7 +26,7 @@ from search.errors import UserError
 from search.record.record import Outcome, Record
 from search.run.execute import RunRequest
 from search.sampling.history import state_of
-from search.space.space import parse_space
+from search.space.parse import parse_space
 from search.study.mirror import Mirror
 from search.study.recovery import NO_NUMBER, disagreement
 from search.study.storage import open_storage, owner
@@ -362,7 +362,15 @@ PRESSED: list[Press] = [
 ]
 
 
-@pytest.mark.parametrize("press", PRESSED)
+# What is tried in `make test`; the others take most of a second each.
+FAST = (complete_the_running_trial, delete_the_study, delete_a_finished_trial, put_garbage_in_its_place)
+
+
+def slow_unless_fast(presses: list[Press]) -> list[Any]:
+    return [pytest.param(one, marks=() if one in FAST else pytest.mark.slow) for one in presses]
+
+
+@pytest.mark.parametrize("press", slow_unless_fast(PRESSED))
 def test_whatever_is_pressed_while_a_run_goes_on_the_records_win(study: Study, press: Press) -> None:
     study.run(Outcome.REACHED, Outcome.OUT_OF_BUDGET, Outcome.CRASHED)
     run = study.begin()
@@ -377,7 +385,7 @@ def test_whatever_is_pressed_while_a_run_goes_on_the_records_win(study: Study, p
     assert all("\n" not in line for line in study.said)
 
 
-@pytest.mark.parametrize("press", [one for one in PRESSED if "running" not in one.__name__])
+@pytest.mark.parametrize("press", slow_unless_fast([one for one in PRESSED if "running" not in one.__name__]))
 def test_whatever_is_pressed_between_two_sittings_a_resume_puts_it_right(study: Study, press: Press) -> None:
     study.run(Outcome.REACHED, Outcome.OUT_OF_BUDGET, Outcome.CRASHED)
     study.mirror.close()
@@ -489,7 +497,7 @@ def test_a_storage_that_cannot_be_written_is_one_line_that_names_it(study: Study
 steps = st.lists(st.sampled_from([*PRESSED, "run", "missed", "crashed", "resume"]), min_size=1, max_size=7)
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(steps=steps)
 def test_in_whatever_order_things_happen_the_last_word_is_the_records(
     tmp_path_factory: pytest.TempPathFactory, blank: Path, steps: list[Any]

@@ -12,7 +12,7 @@ from records_factory import make_record
 from search.config.schema import StudyConfig
 from search.record.record import Outcome, Record
 from search.sampling.history import RUN_ID, sampler_history, state_of, stored, user_attrs
-from search.space.space import parse_space
+from search.space.parse import parse_space
 from search.study.recovery import (
     NO_NUMBER,
     begun_with,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.worker.locks import VARIABLE, DeviceBusy, exclusive, lock_folder
+from search.worker.locks import VARIABLE, DeviceBusy, check_usable, exclusive, lock_folder
 
 HOLD = """
 import os, sys
@@ -30,8 +30,16 @@ except Exception as error:
 """
 
 
+@pytest.fixture(autouse=True)
+def _as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks where they lie when nothing is set, whatever the caller's environment says."""
+    for variable in (VARIABLE, "TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
 @pytest.fixture
-def name() -> Iterator[str]:
+def name(_as_shipped: None) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex}"
     yield name
     for path in lock_folder().glob(f"{name}*"):
@@ -47,6 +55,11 @@ def for_all(tmp_path: Path) -> Callable[[str, int], Path]:
         return path
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def no_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 def hold(name: str, *more: str, **environment: str) -> subprocess.Popen[str]:
@@ -127,6 +140,12 @@ def test_tests_and_containers_name_a_folder_of_their_own(
     holder.communicate("\n")
 
 
+def test_a_folder_that_depends_on_where_one_stands_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "locks")
+    with pytest.raises(UserError, match=f"type {VARIABLE}=/"):
+        lock_folder()
+
+
 def test_the_default_place_is_not_the_temporary_folder_of_a_job(tmp_path: Path) -> None:
     before = lock_folder()
     script = "from search.worker.locks import lock_folder; print(lock_folder())"
@@ -138,3 +157,21 @@ def test_the_default_place_is_not_the_temporary_folder_of_a_job(tmp_path: Path) 
     )
     assert done.stdout.strip() == str(before)
     assert tempfile.gettempdir() not in str(before) or tempfile.gettempdir() == "/tmp"
+
+
+def test_a_lock_that_nobody_could_take_is_found_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / "cpu.lock").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=f"cpu.lock, cannot be used .*set {VARIABLE}"):
+        check_usable(["cpu"])
+
+
+def test_looking_whether_a_lock_can_be_taken_takes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    check_usable(["cpu"])
+    with exclusive(["cpu"], "a run", wait=False):
+        check_usable(["cpu"])

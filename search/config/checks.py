@@ -1,0 +1,152 @@
+"""What a study's configuration must hold before anything starts: each check raises ConfigError, in one line
+that names the key, the value and what to type."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+from model.config import ConfigError, check_seed
+from model.data import DATASETS
+from search.config.cores import Cores, usable_cores
+from search.config.schema import SAMPLERS, StudyConfig
+from search.files.paths import folder_name
+from search.meter import METERS
+from search.meter.gpu.source import GPU_ENERGY
+from search.meter.settings import MeterSection
+from search.meter.simulated.program import Program
+from search.record.objective import OBJECTIVES
+from search.record.record import CountedPhases
+from search.record.target import AUTO
+from search.space.model import Space
+from search.space.offer import never_varies
+
+DEVICES = ("auto", "cpu", "cuda")
+NAME_LENGTH = 120
+
+
+def check_run(config: StudyConfig) -> None:
+    """Raises ConfigError for whatever one run needs and is not so."""
+    _check_target(config.target_loss)
+    _number("target_margin", config.target_margin, at_least=0)
+    _choice("data", config.data.name, DATASETS)
+    check_meter(config.meter)
+    _choice("device.name", config.device.name, DEVICES)
+    _number("device.threads", config.device.threads, at_least=1)
+    _check_threads(config.device.threads, usable_cores())
+    _number("device.band_limit_s", config.device.band_limit_s, at_least=0)
+    band = config.device.temperature_band_c
+    if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
+        raise ConfigError(f"device.temperature_band_c must be [low, high] in degrees Celsius, got {band}")
+    _number("budget.hang_s", config.budget.hang_s, above=0)
+    for name in ("run_energy_j", "run_time_s", "run_tokens", "study_energy_j"):
+        value = getattr(config.budget, name)
+        if value is not None:
+            _number(f"budget.{name}", value, above=0)
+    check_seed("seed", config.seed)
+    for name in ("reports", "storage", "recipe", "output"):
+        if (place := getattr(config, name)) is not None and not place.strip():
+            raise ConfigError(f"{name} must say where, got {place!r}; type {name}=PLACE, or leave it out")
+    config.run_config()
+
+
+def _check_target(target_loss: float | str) -> None:
+    if isinstance(target_loss, str) and target_loss != AUTO:
+        raise ConfigError(
+            f"target_loss must be a number in nats per token, or auto for what the baseline ends at, got "
+            f"{target_loss!r}"
+        )
+    if not isinstance(target_loss, str):
+        _number("target_loss", target_loss, above=0)
+
+
+def _check_threads(threads: int, cores: Cores) -> None:
+    """Threads that share a core wait for each other, mostly spinning: 64 on two cores cost 100 times one's
+    joules."""
+    if threads > cores.threads:
+        raise ConfigError(
+            f"device.threads={threads} is more than this process may use ({cores.describe()}); "
+            f"type device.threads={cores.threads} or fewer"
+        )
+
+
+def check_meter(meter: MeterSection) -> None:
+    """Raises ConfigError."""
+    _choice("meter.name", meter.name, ("auto", *METERS))
+    for name in meter.also:
+        _choice("meter.also", name, METERS)
+    for name in (name for name in meter.also if meter.also.count(name) > 1 or name == meter.name):
+        raise ConfigError(f"meter.also names {name}, which is read already; name each meter once")
+    _choice("meter.counted_phases", meter.counted_phases, [policy.value for policy in CountedPhases])
+    _number("meter.watts_per_core", meter.watts_per_core, above=0)
+    _number("meter.static_w", meter.static_w, at_least=0)
+    _number("meter.idle_s", meter.idle_s, at_least=0)
+    _choice("meter.gpu_energy", meter.gpu_energy, GPU_ENERGY)
+    if meter.gpus is not None and not meter.gpus:
+        raise ConfigError("meter.gpus must name a GPU or more, or be null for the one that trains")
+    if meter.gpus is not None and meter.name == "zeus":
+        raise ConfigError("meter.gpus is for NVIDIA GPUs; meter=zeus reads the device that trains")
+    if "roofline" in (meter.name, *meter.also):
+        _number("meter.roofline.pj_per_byte", meter.roofline.pj_per_byte, above=0)
+        for precision, value in meter.roofline.pj_per_flop.items():
+            _choice("meter.roofline.pj_per_flop", precision, ("fp32", "tf32", "bf16", "fp8"))
+            _number(f"meter.roofline.pj_per_flop.{precision}", value, above=0)
+        if meter.roofline.compile_j is not None:
+            _number("meter.roofline.compile_j", meter.roofline.compile_j, above=0)
+    if "simulated" in (meter.name, *meter.also):
+        Program.from_mapping(meter.simulated)
+
+
+def check_study(config: StudyConfig) -> Space:
+    """`check_run`, and everything that a study adds; returns its space. Raises ConfigError."""
+    check_run(config)
+    check_name(config.study.name)
+    check_seed("study.seed", config.study.seed)
+    _number("budget.n_trials", config.budget.n_trials, at_least=1)
+    _choice("sampler.name", config.sampler.name, SAMPLERS)
+    _number("sampler.n_startup_trials", config.sampler.n_startup_trials, at_least=1)
+    _number("noise.runs", config.noise.runs, at_least=1)
+    _number("noise.max_runs", config.noise.max_runs, at_least=1)
+    if config.noise.runs > config.noise.max_runs:
+        raise ConfigError(
+            f"noise.runs={config.noise.runs} is more than noise.max_runs={config.noise.max_runs}; raise that "
+            "too"
+        )
+    _number("noise.enough", config.noise.enough, above=0)
+    if not config.objective.names:
+        raise ConfigError(f"objective.names must name one objective or more of {', '.join(OBJECTIVES)}")
+    for name in config.objective.names:
+        _choice("objective.names", name, OBJECTIVES)
+    if len(set(config.objective.names)) < len(config.objective.names):
+        raise ConfigError(f"objective.names names one twice: {', '.join(config.objective.names)}")
+    if not config.space:
+        raise ConfigError("the study has no space: nothing varies; see conf/space/demo.yaml for one")
+    space = config.parsed_space()
+    idle = never_varies(space)
+    if len(idle) == len(space.entries):
+        raise ConfigError(f"nothing in the space varies: {'; '.join(idle)}")
+    return space
+
+
+def check_name(name: str) -> None:
+    """A study's name may hold any text that can be read on one line."""
+    if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
+        raise ConfigError(f"study.name must be 1 to {NAME_LENGTH} printable characters, got {name!r}")
+    if len(folder_name(name).encode()) > 240:
+        raise ConfigError("study.name is too long for a folder's name; use fewer than 240 bytes")
+
+
+def _number(path: str, value: float, above: float | None = None, at_least: float | None = None) -> None:
+    expected = f"above {above:g}" if above is not None else f"{at_least:g} or more"
+    holds = value > above if above is not None else at_least is None or value >= at_least
+    if not math.isfinite(value) or not holds:
+        raise ConfigError(f"{path} must be a finite number {expected}, got {value}")
+
+
+def _choice(path: str, value: str, choices: Iterable[str]) -> None:
+    choices = tuple(choices)
+    if value not in choices:
+        near = difflib.get_close_matches(value, choices, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{path} must be one of {', '.join(choices)}, got {value!r}{hint}")

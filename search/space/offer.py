@@ -1,0 +1,47 @@
+"""What of a space a device can run, and which entries can never vary."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from model.config import ConfigError
+from model.variants import Capabilities, missing
+from search.space.model import Entry, Space, fields_of, possible_values
+
+
+def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]:
+    """The space without choices that this device cannot run, and a line for each that was left out.
+
+    An entry left with a single choice stays, as a constant. Raises ConfigError where nothing is left.
+    """
+    kept, left_out = [], []
+    for entry in space.entries:
+        reasons = {choice: missing(entry.path, choice, capabilities) for choice in entry.choices}
+        left_out += [reason for reason in reasons.values() if reason]
+        choices = tuple(choice for choice in entry.choices if not reasons[choice])
+        if entry.choices and not choices:
+            why = "; ".join(reason for reason in reasons.values() if reason)
+            raise ConfigError(f"space.{entry.path} has no choice that runs here: {why}")
+        kept.append(Entry(**(fields_of(entry) | {"choices": choices})))
+    space = Space(tuple(kept), space.base)
+    return space, [*left_out, *never_varies(space)]
+
+
+def never_varies(space: Space) -> list[str]:
+    """A line for each entry whose `when` no combination of the others can meet."""
+    entries = {entry.path: entry for entry in space.entries}
+    lines = []
+    for entry in space.entries:
+        for path, allowed in entry.when.items():
+            possible = possible_values(path, entries, space.base)
+            if possible is not None and not set(map(repr, possible)) & set(map(repr, allowed)):
+                others = ", ".join(_words(value) for value in possible)
+                wanted = " or ".join(_words(value) for value in allowed)
+                lines.append(f"{entry.path} never varies: {path} is never {wanted}, only {others}")
+                break
+    return lines
+
+
+def _words(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) or value is None else str(value)
