@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 
 from search.config.command_line import config_dirs
-from search.files.paths import config_dir, root
+from search.files.paths import config_dir
+from search.files.version import version
 
 _HELP = """\
 joulesearch: search how to train a nanoGPT with the least energy, ranked by joules to target loss.
@@ -68,17 +68,6 @@ def answer(arguments: Sequence[str]) -> str | None:
     if "--hydra-help" in arguments:
         return _HYDRA_HELP
     return f"joulesearch {version()}\n" if "--version" in arguments else None
-
-
-def version() -> str:
-    """Of the installed package, or of the repository that runs without being installed."""
-    try:
-        return metadata.version("joulesearch")
-    except metadata.PackageNotFoundError:
-        import tomllib
-
-        project = tomllib.loads((root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        return str(project["version"])
 
 
 def _groups(folders: Iterable[Path]) -> list[str]:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import tomllib
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from model.data.corpus import Corpus, unseen_share
 from model.data.ngram import NgramLoss
+from search.files.version import AROUND, package_version, version
 
-PROJECT = "joulesearch"
-# Above this file: the repository's root, or where packages are installed.
-_AROUND = Path(__file__).resolve().parents[2]
 # What a commit must hold to be one of this product, and not of a repository that it was unpacked into.
 _OURS = ("search/__init__.py", "search/files/provenance.py", "model/__init__.py")
 _GIT_LIMIT_S = 10.0
 
 
-def code(around: Path = _AROUND) -> dict[str, Any]:
+def code(around: Path = AROUND) -> dict[str, Any]:
     """Version, commit and whether files differ from it, of the code in `around`.
 
     The commit is None unless `around` is the top of a git checkout whose commit holds this product: not for
@@ -30,7 +26,7 @@ def code(around: Path = _AROUND) -> dict[str, Any]:
     commit = _git(around, "rev-parse", "HEAD") if _is_ours(around) else None
     status = _git(around, "status", "--porcelain", "--untracked-files=no") if commit else None
     return {
-        "version": _source_version(around) or _version(PROJECT),
+        "version": version(around),
         "git_commit": commit,
         "git_dirty": None if status is None else bool(status),
     }
@@ -44,19 +40,10 @@ def _is_ours(around: Path) -> bool:
     return held is not None and set(held.splitlines()) == set(_OURS)
 
 
-def _source_version(around: Path) -> str | None:
-    """What the source tree says, which another installed copy may not be."""
-    try:
-        project = tomllib.loads((around / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        return str(project["version"]) if project["name"] == PROJECT else None
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-
-
 def software() -> dict[str, Any]:
     """Of this process. Torch is asked by the process that imports it."""
     packages = ("optuna", "numpy", "nvidia-ml-py", "hydra-core")
-    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+    return {"python": platform.python_version()} | {name: package_version(name) for name in packages}
 
 
 def data(corpus: Corpus, ngram: NgramLoss, validation_tokens: int) -> dict[str, Any]:
@@ -73,13 +60,6 @@ def data(corpus: Corpus, ngram: NgramLoss, validation_tokens: int) -> dict[str, 
         "ngram_order": ngram.order,
         "ngram_counted_tokens": ngram.counted_tokens,
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from search.config.command_line import checked, config_dirs, quoted
-from search.config.help import answer, version
+from search.config.help import answer
 from search.errors import UserError
 from search.files.paths import root
+from search.files.version import version
 
 REFUSED = {
     "--resolve": "type: --cfg job --resolve",

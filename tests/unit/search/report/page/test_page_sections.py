@@ -224,6 +224,7 @@ def test_what_a_side_meter_says_is_text_wherever_it_stands(tmp_path: Path) -> No
     hostile = dataclasses.replace(ROOFLINE, name=ATTACK, settings={"devices": [ATTACK], ATTACK: ATTACK})
     bad = dataclasses.replace(side(hostile, None), meter="other", reason=ATTACK)
     record = read_beside(CHEAP, hostile, 0.5, flags=(ATTACK,))
-    attacked = page_of(tmp_path, BASELINE, dataclasses.replace(record, second_meters=(*record.second_meters, bad)))
+    record = dataclasses.replace(record, second_meters=(*record.second_meters, bad))
+    attacked = page_of(tmp_path, BASELINE, record)
     assert len(attacked.scripts) == len(plain.scripts)
     assert ATTACK in attacked.text
