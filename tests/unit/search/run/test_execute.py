@@ -838,7 +838,9 @@ def test_a_run_that_waits_for_whoever_hears_of_it_stood_still_meanwhile() -> Non
     def report(state: RunState) -> None:
         clock.advance(next(taken_s, 0.0))
 
-    record = execute(REQUEST, Script(clock, TO_THE_TARGET, None)(), meter, INFO, report, clock=clock)
+    record = execute(
+        REQUEST, Script(clock, TO_THE_TARGET, None)(), [ChosenMeter(meter, INFO)], report, clock=clock
+    )
     assert record.outcome is Outcome.UNMEASURED
     assert "stood still for 4.0 s" in record.reason
 

@@ -113,7 +113,7 @@ def test_caveats_say_flags_in_words() -> None:
     assert "something_new" in caveats
 
 
-def counted_first(trial: int, parameters: int, energy_j: float, role: str = "search") -> Record:
+def counted_first(trial: int, parameters: int, energy_j: float, role: Role = Role.SEARCH) -> Record:
     """A run of a study that ranks by parameters, then by energy."""
     values = {"parameters": float(parameters), "energy_to_target_j": energy_j}
     return make_record(trial, energy_j=energy_j, role=role, values=values, spent=values)
@@ -124,7 +124,9 @@ def by_parameters(*records: Record) -> StudyView:
 
 
 def test_where_the_first_objective_is_equal_the_next_decides() -> None:
-    runs = [counted_first(n, 16_480, joules, "baseline") for n, joules in ((0, 42.0), (4, 27.0), (5, 28.0))]
+    runs = [
+        counted_first(n, 16_480, joules, Role.BASELINE) for n, joules in ((0, 42.0), (4, 27.0), (5, 28.0))
+    ]
     view = by_parameters(*runs, counted_first(1, 16_480, 30.0), counted_first(2, 16_480, 26.0))
     assert view.baseline is runs[2]
     assert view.best is not None
@@ -137,7 +139,7 @@ def test_where_the_first_objective_is_equal_the_next_decides() -> None:
 
 
 def test_a_trial_equal_to_the_baseline_in_everything_saved_nothing() -> None:
-    runs = [counted_first(n, 16_480, 30.0, "baseline") for n in (0, 2)]
+    runs = [counted_first(n, 16_480, 30.0, Role.BASELINE) for n in (0, 2)]
     view = by_parameters(*runs, counted_first(1, 16_480, 30.0))
     assert view.saving is Saving.NOTHING
     assert any("Noise floor: none" in caveat for caveat in headline(view).caveats)
@@ -145,7 +147,7 @@ def test_a_trial_equal_to_the_baseline_in_everything_saved_nothing() -> None:
 
 def test_counts_are_named_and_have_no_meter() -> None:
     only = ("parameters",)
-    alone = headline(view_of(counted_first(0, 16_480, 30.0, "baseline"), names=only)).text
+    alone = headline(view_of(counted_first(0, 16_480, 30.0, Role.BASELINE), names=only)).text
     assert alone.startswith("Only the baseline reached 2.30 nats (16,480 parameters): nothing was saved.")
     without = headline(view_of(counted_first(1, 16_480, 30.0), names=only)).text
     assert "for 16,480 parameters; there is no baseline" in without
