@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from model.config import with_current_keys
+from model.config import RunConfig, with_current_keys
 from model.data import Corpus
 from search.config.schema import StudyConfig
 from search.errors import UserError
@@ -64,9 +64,9 @@ def check_records(
     says enough by itself. `target_loss` is the number that it must have, which the study may have found.
     """
     if records and written and isinstance(written, Mapping):
-        _refuse_changes(f"study {records[-1].study!r}", ours, written)
+        _refuse_changes(f"study {records[-1].study!r}", ours, of_this_version(written))
     for record in records:
-        theirs = json.loads(json.dumps(begun_with(record)))
+        theirs = of_this_version(json.loads(json.dumps(begun_with(record))))
         part = known_part({**ours, "target_loss": target_loss}, theirs)
         _refuse_changes(f"trial {record.trial} of {shown(path)}", part, theirs)
 
@@ -75,7 +75,8 @@ def check_storage(mirror: Mirror, records: Sequence[Record], path: Path) -> None
     """Raises UserError where the study there is not this one, or its records are lost."""
     theirs = mirror.known_identity()
     if theirs is not None:
-        _refuse_changes(f"study {mirror.name!r} in {mirror.place}", mirror.identity, theirs)
+        place = f"study {mirror.name!r} in {mirror.place}"
+        _refuse_changes(place, mirror.identity, of_this_version(theirs))
     finished = 0 if records else mirror.finished()
     if finished:
         trials = "a finished trial" if finished == 1 else f"{finished} finished trials"
@@ -123,9 +124,20 @@ def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, 
     }
 
 
+def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity that any version wrote, with the keys of this one. A setting of the baseline that this version
+    added has its default."""
+    if not isinstance(theirs.get("baseline"), Mapping):
+        return dict(theirs)
+    defaults = asdict(RunConfig())
+    baseline = {
+        part: {**defaults[part], **value} if isinstance(value, Mapping) and part in defaults else value
+        for part, value in with_current_keys(theirs["baseline"]).items()
+    }
+    return {**theirs, "baseline": baseline}
+
+
 def _refuse_changes(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-    if isinstance(theirs.get("baseline"), Mapping):
-        theirs = {**theirs, "baseline": with_current_keys(theirs["baseline"])}
     if ours != theirs:
         changes = [change[:CHANGE_LENGTH] for change in differences(ours, theirs)]
         if len(changes) > CHANGES_SHOWN:

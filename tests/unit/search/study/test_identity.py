@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from records_factory import make_record
 
+from model.config import RunConfig
 from search.errors import UserError
 from search.record.outcome import Role
-from search.study.identity import begun_with, check_records, known_part
+from search.study.identity import begun_with, check_records, known_part, of_this_version
 
 PATH = Path("records.jsonl")
 RECORD = make_record(0)
@@ -44,3 +45,13 @@ def test_what_a_record_of_another_version_lacks_is_not_held_against_it() -> None
     ours = begun_with(RECORD) | {"baseline": begun_with(replace(RECORD, role=Role.BASELINE))["baseline"]}
     ours["baseline"]["model"] = ours["baseline"]["model"] | {"new": 1}
     assert known_part(ours, theirs) == theirs
+
+
+def test_a_setting_that_the_version_before_did_not_have_has_its_default() -> None:
+    now = of_this_version({"baseline": {"model": {"n_layer": 2}, "train": {}}})["baseline"]
+    assert now["model"]["n_layer"] == 2
+    assert now["model"]["attention_window"] == RunConfig().model.attention_window
+    check_records({"baseline": now}, {"baseline": {"model": {"n_layer": 2}, "train": {}}}, [], PATH, None)
+    changed = {"baseline": {**now, "model": now["model"] | {"attention_window": 7}}}
+    with pytest.raises(UserError, match=r"baseline\.model\.attention_window: 32 -> 7"):
+        check_records(changed, {"baseline": {"model": {"n_layer": 2}, "train": {}}}, [RECORD], PATH, None)
