@@ -125,8 +125,8 @@ def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, 
 
 
 def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """An identity that any version wrote, with the keys of this one. A setting of the baseline that this version
-    added has its default."""
+    """An identity that any version wrote, with the keys of this one. A setting of the baseline that is new in
+    this version has its default."""
     if not isinstance(theirs.get("baseline"), Mapping):
         return dict(theirs)
     defaults = asdict(RunConfig())
