@@ -11,8 +11,14 @@ class Role(StrEnum):
     TARGET = "target"  # trained to its end, to find the loss that target_loss=auto stands for
     BASELINE = "baseline"
     SEARCH = "search"
-    REPLICATE = "replicate"  # a trial's configuration once more, with another seed
+    FIT = "fit"  # a recipe at some length, to find the smallest that reaches the target
+    CONFIRM = "confirm"  # a recipe of one fixed length, with a fresh seed, beside the baseline
     SINGLE = "single"  # by search.train, of no study
+
+    @property
+    def confirms(self) -> bool:
+        """Whether such a run belongs to the confirmation and not to the search."""
+        return self in (Role.FIT, Role.CONFIRM)
 
 
 class Outcome(StrEnum):

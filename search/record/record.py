@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from model.config import renamed, with_current_keys
+from search.record.confirmation import Confirmation
 from search.record.crossing import Crossing, CurvePoint
 from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.meter_info import Kind, MeterInfo, SecondMeter
@@ -80,6 +81,7 @@ class Record:
     energy_error_j: float | None = None
     second_meters: tuple[SecondMeter, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=dict)
+    confirmation: Confirmation | None = None
     spent: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -105,6 +107,7 @@ class Record:
         whole["ledger"] = None if self.ledger is None else vars(self.ledger)
         whole["curve"] = [vars(point) for point in self.curve]
         whole["crossing"] = None if self.crossing is None else vars(self.crossing)
+        whole["confirmation"] = None if self.confirmation is None else vars(self.confirmation)
         whole["also"] = [vars(one) for one in self.second_meters]
         return whole
 
@@ -131,6 +134,7 @@ class Record:
             rest["curve"] = tuple(CurvePoint(**point) for point in rest["curve"])
             rest["crossing"] = Crossing(**rest["crossing"]) if rest["crossing"] else None
             rest["flags"] = tuple(rest["flags"])
+            rest["confirmation"] = _confirmation(rest.get("confirmation"))
             rest["second_meters"] = tuple(_second_meter(one) for one in rest.pop("also", ()))
             return Record(**rest)
         except (KeyError, TypeError, AttributeError) as error:
@@ -143,6 +147,10 @@ def _with_current_paths(params: Mapping[str, Any], config: Mapping[str, Any]) ->
     if len(kept) == len(params):
         return dict(params)
     return kept | {"model.lookup_table": config["model"]["lookup_table"]}
+
+
+def _confirmation(data: Mapping[str, Any] | None) -> Confirmation | None:
+    return None if data is None else Confirmation(**data)
 
 
 def _second_meter(data: Mapping[str, Any]) -> SecondMeter:

@@ -77,6 +77,7 @@ def to_record(state: RunState, end: Ending, interrupted: bool = False) -> Record
         energy_error_j=None if unmeasured else account.error_j(policy.phases),
         second_meters=tuple(_second(one, policy, crossing is not None) for one in state.meters[1:]),
         observed=state.temperatures.observed() | dict(state.observed),
+        confirmation=request.confirmation,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model.config import RunConfig
+from search.record.confirmation import Confirmation
 from search.record.ledger import CountedPhases
 from search.record.limits import Limits, Rival
 from search.record.outcome import Role
@@ -37,6 +38,7 @@ class RunRequest:
     rivals: tuple[Rival, ...] = ()
     retry_of: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    confirmation: Confirmation | None = None
 
     def run_config(self) -> RunConfig:
         return RunConfig.from_mapping(self.config)
@@ -48,6 +50,7 @@ class RunRequest:
             "objectives": tuple(data["objectives"]),
             "counted_phases": CountedPhases(data["counted_phases"]),
             "limits": Limits(**data["limits"]),
+            "confirmation": data["confirmation"] and Confirmation(**data["confirmation"]),
             "rivals": tuple(Rival(rival["trial"], tuple(rival["values"])) for rival in data["rivals"]),
         }
         return RunRequest(**{**data, **own_types})

@@ -91,6 +91,16 @@ class NextRun:
 
 def next_run(records: Sequence[Record], waiting: Sequence[Enqueued], settings: SearchSettings) -> NextRun:
     """`waiting`: the enqueued trials, in their order. Those before the one that runs are refused."""
+    searched = [record for record in records if not record.role.confirms]
+    found = _next_of_search(searched, waiting, settings)
+    if found.request is not None:
+        return found
+    return replace(found, request=next_confirmation(records, settings))
+
+
+def _next_of_search(
+    records: Sequence[Record], waiting: Sequence[Enqueued], settings: SearchSettings
+) -> NextRun:
     if settings.target_loss(records) is None:
         return NextRun(_baseline_request(Role.TARGET, records, settings, _last_of(Role.TARGET, records)))
     if not baseline_done(records):

@@ -31,7 +31,7 @@ class TwoReadings:
 
 @dataclass(frozen=True)
 class MetersInfo:
-    """Runs by group (`baseline`, `ranks`, `replicate`, `short` of the target), and the median ratio."""
+    """Runs by group (`baseline`, `ranks`, `again`, `short` of the target), and the median ratio."""
 
     groups: Mapping[str, tuple[TwoReadings, ...]]
     scale: float
@@ -67,7 +67,7 @@ def _group(view: StudyView, record: Record, pair: Pair) -> str:
         return "baseline" if pair.ranks else "short"
     if pair.ranks:
         return "ranks"
-    return "replicate" if record.feasible else "short"
+    return "again" if record.feasible else "short"
 
 
 def _lines(
@@ -84,7 +84,7 @@ def _lines(
 # Group -> (legend, symbol, colour, size). Filled or starred: ranks.
 _MARKERS = {
     "short": ("target not reached: joules spent", "triangle-up-open", style.VERMILLION, 10),
-    "replicate": ("replicate, not ranked", "circle-open-dot", style.GREY, 9),
+    "again": ("baseline again, not ranked", "circle-open-dot", style.GREY, 9),
     "ranks": ("reached the target", "circle", style.BLUE, 9),
     "baseline": ("baseline", "star", style.GREEN, 15),
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.report.figures import panels, style
 from search.report.findings import numbers
@@ -33,8 +33,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class ParetoInfo:
-    """Runs by what they are: `front`, `feasible` (each `lookup_` where the run is lookup-like), `replicate`
-    and `baseline` in `reached`; `baseline` or an outcome in `missed`.
+    """Runs by what they are: `front`, `feasible` (each `lookup_` where the run is lookup-like) and
+    `baseline` in `reached`; `baseline` or an outcome in `missed`.
 
     `axes` are the objectives; with a single one, seconds (or joules) stand beside it and rank nothing.
     `staircases` are the corners of the fronts: `without_lookup` and, where that is another one,
@@ -113,7 +113,7 @@ def group_of(view: StudyView, record: Record) -> str:
     if view.is_lookup(record):
         return f"lookup_{ranked}"
     if record.feasible:
-        return {"replicate": "replicate", "baseline": "baseline_again"}.get(record.role, ranked)
+        return "baseline_again" if record.role is Role.BASELINE else ranked
     return record.outcome.value
 
 
@@ -156,7 +156,6 @@ _REACHED_MARKERS = {
     "baseline_again": ("baseline again: the noise", "star-open", style.GREEN, 12),
     "feasible": ("reached the target, beaten", "circle-open", style.GREY, 9),
     "lookup_feasible": ("lookup-like, beaten", "diamond-open", style.ORANGE, 10),
-    "replicate": ("replicate, not ranked", "circle-open-dot", style.GREY, 9),
 }
 _MISSED_MARKERS = {
     "baseline": ("did not reach: the baseline", "star-open", style.GREEN, 15),

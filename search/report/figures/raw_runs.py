@@ -9,7 +9,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search.record.outcome import Role
 from search.record.record import Record
 from search.report.figures import panels, style
 from search.report.findings import numbers
@@ -54,12 +53,8 @@ class RawRunsInfo:
 
 
 def raw_runs_info(view: StudyView) -> RawRunsInfo:
-    """Every run that ended by itself, replicates aside."""
-    records = [
-        record
-        for record in view.records
-        if record.outcome.completes and not record.interrupted and record.role is not Role.REPLICATE
-    ]
+    """Every run that ended by itself."""
+    records = [record for record in view.records if record.outcome.completes and not record.interrupted]
     paths = differing_params([view.params(record) for record in records])
     names = brief_names(paths)
     return RawRunsInfo(

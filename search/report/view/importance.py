@@ -7,7 +7,7 @@ of how parameters act together.
 
 - Only ranks matter to it. A trial that did not reach the target has lower bounds for values, so it counts as
   worse than every trial that reached it, all of them alike.
-- Baseline and replicates are left out: no sampler proposed them. So are trials without values.
+- The baseline is left out: no sampler proposed it. So are trials without values.
 - Only parameters that all of these trials have count, and only those that vary among them.
 - The distributions are rebuilt from the values seen (the records are all that a report has): numbers span
   their observed range, on a log scale from a factor of ten; anything else is a category.

@@ -156,4 +156,4 @@ def _run_name(record: Record, records: Sequence[Record]) -> str:
     if record.role is Role.BASELINE:
         several = sum(other.role is Role.BASELINE for other in records) > 1
         return f"the baseline (trial {record.trial})" if several else "the baseline"
-    return f"trial {record.trial}{' (replicate)' if record.role is Role.REPLICATE else ''}"
+    return f"trial {record.trial}"

@@ -26,11 +26,10 @@ def test_the_parameter_that_decides_the_energy_is_the_most_important() -> None:
     assert sum(found.shares.values()) == pytest.approx(1.0)
 
 
-def test_importance_leaves_out_the_baseline_replicates_and_trials_without_values() -> None:
+def test_importance_leaves_out_the_baseline_and_trials_without_values() -> None:
     reached = [make_record(n, energy_j=5.0 + n, params={"lr": n * 1e-3}) for n in range(1, MIN_TRIALS)]
     others = [
         BASELINE,
-        make_record(51, energy_j=99.0, role=Role.REPLICATE, params={"lr": 0.5}),
         unmeasured(52, "frozen"),
     ]
     found = parameter_importance(view_of(*reached, *others))
