@@ -18,6 +18,10 @@ class RunRequest:
 
     `index` is the configuration's place in the study's sequence, `system_attrs` what the sampler noted with
     it; a configuration tried again keeps both.
+
+    `to_the_end` makes a run of fixed length: trained to the last step of its schedule, evaluated there, once
+    and whole, and scored there on the test part. It ends before only where it diverges or a limit is spent,
+    and so has no rivals.
     """
 
     study: str
@@ -37,6 +41,10 @@ class RunRequest:
     rivals: tuple[Rival, ...] = ()
     retry_of: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    to_the_end: bool = False
+
+    def __post_init__(self) -> None:
+        assert not (self.to_the_end and self.rivals), "a run of fixed length is ended by no rival"
 
     def run_config(self) -> RunConfig:
         return RunConfig.from_mapping(self.config)
