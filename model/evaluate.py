@@ -54,7 +54,20 @@ def validation_windows(validation: Tensor, config: EvaluationConfig) -> Tensor:
             f"the validation part has {len(validation)} tokens; evaluation.tokens={wanted} in windows "
             f"of evaluation.context={config.context} needs {max(windows, 2) * config.context + 1}"
         )
-    return validation[: windows * config.context + 1].unfold(0, config.context + 1, config.context)
+    return _windows(validation, windows, config.context)
+
+
+def windows_of_test_part(test: Tensor, config: EvaluationConfig) -> Tensor | None:
+    """As `validation_windows`, and as many as there are where `config.tokens` asks for more; None where there
+    are not two."""
+    windows = (len(test) - 1) // config.context
+    if config.tokens is not None:
+        windows = min(windows, config.tokens // config.context)
+    return _windows(test, windows, config.context) if windows >= 2 else None
+
+
+def _windows(tokens: Tensor, windows: int, context: int) -> Tensor:
+    return tokens[: windows * context + 1].unfold(0, context + 1, context)
 
 
 def evaluate(model: GPT, windows: Tensor) -> Evaluation:

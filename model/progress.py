@@ -19,6 +19,8 @@ class Progress:
     `train_loss` is the last step's loss where it was read. `loss` and `loss_stderr` are set right after
     an evaluation, in nats per token, and with them `evaluated_tokens`, how many tokens it predicted. `whole`
     is False where it ended early, plainly above the target: `loss` is then an estimate, never at or below it.
+    `test_loss` and `test_loss_stderr` are the same of the test part, with the last evaluation of a run that
+    is to score it; `evaluated_tokens` counts those tokens too.
     `waited_s`: seconds that training has waited for data so far. `compiled`: what was compiled, once it was.
     """
 
@@ -30,6 +32,8 @@ class Progress:
     loss_stderr: float | None = None
     evaluated_tokens: int | None = None
     whole: bool = True
+    test_loss: float | None = None
+    test_loss_stderr: float | None = None
     waited_s: float = 0.0
     compiled: Compiled | None = None
 

@@ -6,10 +6,13 @@ for progress in train(config, corpus, torch.device("cpu")):
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,7 +20,7 @@ from model.compiling import DEFAULT, Scope, begin_pass, passes_to_warm_up
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
 from model.data.loader import Batches, open_batches
-from model.evaluate import Evaluator, validation_windows
+from model.evaluate import Evaluation, Evaluator, evaluate, validation_windows, windows_of_test_part
 from model.fits import no_window
 from model.gpt import GPT
 from model.optim.stepping import OptimizerSet
@@ -45,12 +48,14 @@ def train(
     next_evaluation: NextEvaluation | None = None,
     target_loss: float | None = None,
     compile_backend: str = "inductor",
+    score_test: bool = False,
 ) -> Generator[Progress, None, GPT]:
     """Train for `config.train.max_steps`, evaluating where `next_evaluation` says and at the end; return the
     model.
 
     An evaluation that finds itself plainly above `target_loss` ends early; without a target, and at the last
-    step, it is whole. The work before the first value is the setup phase. `compile_backend` is
+    step, it is whole. `score_test` evaluates the test part too, once, with the evaluation of the last step;
+    otherwise nothing looks at it. The work before the first value is the setup phase. `compile_backend` is
     torch.compile's; one that generates no code is enough to see whether anything recompiles. Raises
     ConfigError for a combination that cannot run.
     """
@@ -59,9 +64,7 @@ def train(
         raise ConfigError(problem)
     next_evaluation = next_evaluation or (lambda results: config.evaluation.interval)
     torch.manual_seed(config.seed)
-    windows = validation_windows(torch.from_numpy(corpus.validation.astype("int32")), config.evaluation).to(
-        device
-    )
+    windows = validation_windows(_tensor(corpus.validation), config.evaluation).to(device)
     evaluator = Evaluator(windows, target_loss)
     model = GPT(config.model, corpus.vocab_size).to(device)
     precision: Precision = PRECISIONS[config.train.precision].load()
@@ -100,11 +103,14 @@ def train(
 
             is_read = step % _LOSS_EVERY.get(device.type, 10) == 0
             train_loss = float(mean_loss) if is_read else None
-            is_due = step >= due or step == config.train.max_steps
+            is_last = step == config.train.max_steps
+            is_due = step >= due or is_last
             upcoming = "eval" if is_due else "train"
             yield Progress(step, seen, upcoming, train_loss, waited_s=batches.waited_s, compiled=compiled)
             if is_due:
-                result = evaluator.evaluate(evaluable(model), whole=step == config.train.max_steps)
+                result = evaluator.evaluate(evaluable(model), whole=is_last)
+                scores = score_test and is_last and math.isfinite(result.loss)
+                on_test = _evaluate_on_test(evaluable(model), corpus, config, device) if scores else None
                 share = result.tokens / windows[:, 1:].numel()
                 results.append(EvaluationResult(step, result.loss, result.stderr, share))
                 due = step + max(1, next_evaluation(results))
@@ -114,8 +120,10 @@ def train(
                     "train",
                     loss=result.loss,
                     loss_stderr=result.stderr,
-                    evaluated_tokens=result.tokens,
+                    evaluated_tokens=result.tokens + (on_test.tokens if on_test else 0),
                     whole=result.whole,
+                    test_loss=on_test.loss if on_test else None,
+                    test_loss_stderr=on_test.stderr if on_test else None,
                     waited_s=batches.waited_s,
                     compiled=compiled,
                 )
@@ -131,6 +139,18 @@ def check_runnable(config: RunConfig, device: torch.device) -> None:
     problem = unrunnable(config, device.type)
     if problem:
         raise ConfigError(problem)
+
+
+def _tensor(ids: npt.NDArray[np.uint16]) -> Tensor:
+    return torch.from_numpy(ids.astype("int32"))
+
+
+def _evaluate_on_test(
+    model: GPT, corpus: Corpus, config: RunConfig, device: torch.device
+) -> Evaluation | None:
+    """None where the corpus has no test part, or one too short for two windows."""
+    windows = windows_of_test_part(_tensor(corpus.test), config.evaluation)
+    return None if windows is None else evaluate(model, windows.to(device))
 
 
 def _loss_function(

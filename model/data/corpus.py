@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache as remembered
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ class Corpus:
     the tokens and `vocabulary[i]` is how token i reads. `train` and `validation` are token ids, uint16, shape
     (tokens,), mapped from a file where they are many. `validation_bytes_per_token` turns nats per token into
     bits per byte. Windows begin at multiples of `record_tokens`, in training and in evaluation, where tokens
-    come in records of so many.
+    come in records of so many. `test` are token ids that no run is stopped, ranked or chosen by; there may be
+    none.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Corpus:
     validation: npt.NDArray[np.uint16]
     validation_bytes_per_token: float
     record_tokens: int = 1
+    test: npt.NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, dtype=np.uint16))
 
     @property
     def vocab_size(self) -> int:

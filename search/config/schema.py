@@ -90,8 +90,9 @@ class NoiseSection:
 
 @dataclass
 class ConfirmSection:
-    """What follows the search, for its best `candidates` (0: nothing): each recipe's length is fitted, and it
-    runs at that length beside the baseline with `seeds` fresh seeds, up to `max_seeds` while the verdict is open.
+    """What follows the search, for its best `candidates` (0: nothing): each recipe's length is fitted, and
+    it runs at that length beside the baseline with `seeds` fresh seeds, and with up to `max_seeds` while the
+    verdict is open.
 
     `share`: of the seeds that must reach the target. `fit_runs`: the most that fitting one length takes.
     `repeats`: how often a round whose sides saw different load is run again. `time_margin` and `loss_margin`

@@ -29,7 +29,8 @@ class Crossing:
     bound).
 
     `energy_low_j` / `time_low_s` belong to the last evaluation above the target, so the true crossing lies
-    between the two; `energy_interpolated_j` is linear in the loss and a diagnostic only.
+    between the two; `energy_interpolated_j` is linear in the loss and a diagnostic only. A run of fixed
+    length has no interval: it is meant to cost what all its steps cost.
     """
 
     step: int
@@ -56,6 +57,13 @@ def find_crossing(curve: Sequence[CurvePoint], target_loss: float) -> Crossing |
             return _crossing(before, point, target_loss)
         before = point
     return None
+
+
+def crossing_at_the_end(curve: Sequence[CurvePoint], target_loss: float) -> Crossing | None:
+    """Of a run of fixed length: its one evaluation, where that is at or below `target_loss`. None as of
+    `find_crossing`."""
+    end = curve[-1] if curve else None
+    return None if end is None or end.loss > target_loss else _crossing(end, end, target_loss)
 
 
 def _crossing(before: CurvePoint | None, at: CurvePoint, target_loss: float) -> Crossing | None:

@@ -96,6 +96,25 @@ class Flag(StrEnum):
     )
 
 
+# What else kept the device busy, or held it back. Two runs of which only one saw this do not compare.
+LOAD_FLAGS = frozenset(
+    (
+        Flag.STARTED_HOT,
+        Flag.STARTED_COLD,
+        Flag.FOREIGN_CPU_LOAD,
+        Flag.CPU_CONTENDED,
+        Flag.CPU_STOLEN,
+        Flag.CPU_THROTTLED,
+        Flag.THREADS_SPINNING,
+        Flag.CPU_WAITING,
+        Flag.FOREIGN_PROCESS,
+        Flag.THROTTLED_THERMAL,
+        Flag.THROTTLED_POWER_BRAKE,
+        Flag.THROTTLED_HARDWARE,
+        Flag.POWER_CAPPED,
+    )
+)
+
 _MEANINGS: Mapping[str, str] = {flag: flag.meaning for flag in Flag}
 
 

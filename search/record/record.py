@@ -39,6 +39,9 @@ class Record:
     that were read beside the one that ranks, `observed` what
     the meter saw beside joules (temperatures in `temperature_start_c`, `_end_c` and `_max_c`, clocks, ...).
 
+    `test_loss` is that of the test part at the last step, of a run of fixed length (`RunRequest.to_the_end`);
+    None of every other run.
+
     `index` is the configuration's place in the study's sequence, `system_attrs` what Optuna's sampler noted
     with it. In a line they are in `extra`, with `max_steps`.
     """
@@ -83,6 +86,8 @@ class Record:
     observed: Mapping[str, Any] = field(default_factory=dict)
     confirmation: Confirmation | None = None
     spent: Mapping[str, float] = field(default_factory=dict)
+    test_loss: float | None = None
+    test_loss_stderr: float | None = None
 
     @property
     def feasible(self) -> bool:
@@ -150,7 +155,7 @@ def _with_current_paths(params: Mapping[str, Any], config: Mapping[str, Any]) ->
 
 
 def _confirmation(data: Mapping[str, Any] | None) -> Confirmation | None:
-    return None if data is None else Confirmation(**data)
+    return None if data is None else Confirmation.from_dict(data)
 
 
 def _second_meter(data: Mapping[str, Any]) -> SecondMeter:

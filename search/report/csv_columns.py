@@ -149,6 +149,14 @@ _WORK = (
     ),
     CsvColumn("best_loss", "nats per token", "the lowest validation loss of the run", lambda r: r.best_loss),
     CsvColumn(
+        "test_loss",
+        "nats per token",
+        "the loss on the test part at the last step, of a run of fixed length: no run is stopped, ranked or "
+        "chosen by it",
+        lambda r: r.test_loss,
+        optional=True,
+    ),
+    CsvColumn(
         "loss_gap",
         "nats per token",
         "best loss minus target: 0 or less reached it",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from model.progress import Progress
 from search.energy.account import Reading
 from search.energy.counter_check import Counter
-from search.record.crossing import Crossing, CurvePoint, find_crossing
+from search.record.crossing import Crossing, CurvePoint, crossing_at_the_end, find_crossing
 from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.meter_info import MeterInfo, SecondMeter
 from search.record.objective import Spent, loss_gap, objective_values
@@ -30,7 +30,8 @@ def to_record(state: RunState, end: Ending, interrupted: bool = False) -> Record
     if unmeasured and end.outcome is not Outcome.CRASHED:
         end = Ending(Outcome.UNMEASURED, unmeasured)
     best = best_loss(state.curve)
-    crossing = None if unmeasured else find_crossing(state.curve, request.target_loss)
+    find = crossing_at_the_end if request.to_the_end else find_crossing
+    crossing = None if unmeasured else find(state.curve, request.target_loss)
     energy_j, time_s = (None, state.counted[1]) if unmeasured else state.counted
     spent = _spent_until(crossing, state)
     known = objective_values(request.objectives, spent) if end.outcome.completes else {}
@@ -78,6 +79,8 @@ def to_record(state: RunState, end: Ending, interrupted: bool = False) -> Record
         second_meters=tuple(_second(one, policy, crossing is not None) for one in state.meters[1:]),
         observed=state.temperatures.observed() | dict(state.observed),
         confirmation=request.confirmation,
+        test_loss=state.test_loss,
+        test_loss_stderr=state.test_loss_stderr,
     )
 
 

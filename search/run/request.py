@@ -19,6 +19,10 @@ class RunRequest:
 
     `index` is the configuration's place in the study's sequence, `system_attrs` what the sampler noted with
     it; a configuration tried again keeps both.
+
+    `to_the_end` makes a run of fixed length: trained to the last step of its schedule, evaluated there, once
+    and whole, and scored there on the test part. It ends before only where it diverges or a limit is spent,
+    and so has no rivals.
     """
 
     study: str
@@ -39,6 +43,10 @@ class RunRequest:
     retry_of: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     confirmation: Confirmation | None = None
+    to_the_end: bool = False
+
+    def __post_init__(self) -> None:
+        assert not (self.to_the_end and self.rivals), "a run of fixed length is ended by no rival"
 
     def run_config(self) -> RunConfig:
         return RunConfig.from_mapping(self.config)
@@ -50,7 +58,7 @@ class RunRequest:
             "objectives": tuple(data["objectives"]),
             "counted_phases": CountedPhases(data["counted_phases"]),
             "limits": Limits(**data["limits"]),
-            "confirmation": data["confirmation"] and Confirmation(**data["confirmation"]),
+            "confirmation": data["confirmation"] and Confirmation.from_dict(data["confirmation"]),
             "rivals": tuple(Rival(rival["trial"], tuple(rival["values"])) for rival in data["rivals"]),
         }
         return RunRequest(**{**data, **own_types})

@@ -63,7 +63,8 @@ class Temperatures:
 class RunState:
     """`meters` are the one that ranks, first, and those that are read at the same moments and rank nothing.
 
-    `flags` are the run's own and those of the meter that ranks.
+    `flags` are the run's own and those of the meter that ranks. `test_loss` is None until the test part is
+    scored, which most runs never do.
     """
 
     request: RunRequest
@@ -71,6 +72,8 @@ class RunState:
     meters: tuple[MeterState, ...]
     progress: Progress
     curve: tuple[CurvePoint, ...] = ()
+    test_loss: float | None = None
+    test_loss_stderr: float | None = None
     temperatures: Temperatures = Temperatures()
     idle_power_w: float | None = None
     peak_memory_bytes: int | None = None
@@ -142,4 +145,10 @@ class RunState:
         stderr = done.loss_stderr or 0.0
         point = CurvePoint(done.step, done.tokens, done.loss, stderr, energy_j, time_s, done.whole)
         meters = tuple(replace(one, at_evaluation_j=one.counted_j(policy)) for one in self.meters)
-        return replace(self, meters=meters, curve=(*self.curve, point))
+        return replace(
+            self,
+            meters=meters,
+            curve=(*self.curve, point),
+            test_loss=done.test_loss,
+            test_loss_stderr=done.test_loss_stderr,
+        )

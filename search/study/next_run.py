@@ -1,8 +1,9 @@
 """What a study runs next: a pure function of its records, of the trials that wait, and of its settings.
 
 First the run that looks for the target, where `target_loss=auto`, and the baseline. Then the trials: an
-interrupted configuration once more, one that somebody enqueued, or what the sampler proposes. At the end the
-baseline again, until the study can say how far two runs of one configuration differ.
+interrupted configuration once more, one that somebody enqueued, or what the sampler proposes. Then the
+baseline again, until the study can say how far two runs of one configuration differ. At the end the
+confirmation of the best (`next_confirmation`).
 
 A killed study continues as it would have, because nothing but these values decides.
 """
@@ -10,7 +11,7 @@ A killed study continues as it would have, because nothing but these values deci
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -20,45 +21,23 @@ from search.record.lookup import rivals_of
 from search.record.noise import NoiseSettings, another_baseline
 from search.record.outcome import Role
 from search.record.record import Record
-from search.record.target import TO_THE_END, target_of
 from search.run.request import RunRequest
 from search.sampling.enqueued import Enqueued, checked_params, complete_proposal
 from search.sampling.history import sampler_history
-from search.sampling.proposal import Proposal, WhyNot, cannot_run, derived_seed, propose
-from search.space.canonical import config_key
-from search.space.model import Space
+from search.sampling.proposal import Proposal, derived_seed, propose
 from search.study.budget import counted_trials, search_limit_j, spent_j
-from search.study.recovery import NO_NUMBER
+from search.study.next_confirmation import next_confirmation
+from search.study.search_settings import MAX_ATTEMPTS, SearchSettings
 
-# A configuration whose run was interrupted is tried this often in all.
-MAX_ATTEMPTS = 3
 # The part of a seed that sets runs apart from proposals.
 SEED_OF_RUN = 1_000_000
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """What decides, apart from what has run. `why_not` says why a configuration cannot be trained here, on
-    this text, or None; `provenance` goes into every record."""
-
-    config: StudyConfig
-    space: Space
-    vocab_size: int
-    why_not: WhyNot = cannot_run
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-
-    def key_of(self, config: Mapping[str, Any]) -> str:
-        return config_key(config, self.vocab_size)
-
-    def target_loss(self, records: Sequence[Record]) -> float | None:
-        """The loss to reach, None until it is found."""
-        return target_of(self.config.target_loss, self.config.target_margin, records)
 
 
 class NoMoreTrials(Enum):
     """Why a study tries no further configuration."""
 
     ALL_RUN = auto()
+    ONLY_CONFIRM = auto()
     BUDGET_SPENT = auto()
     SPACE_EXHAUSTED = auto()
 
@@ -106,7 +85,8 @@ def _next_of_search(
     if not baseline_done(records):
         return NextRun(_baseline_request(Role.BASELINE, records, settings, _last_of(Role.BASELINE, records)))
     trial = _next_trial(records, waiting, settings)
-    if trial.request is None and _baseline_runs_again(records, settings.config):
+    may_repeat = trial.request is None and not settings.only_confirm
+    if may_repeat and _baseline_runs_again(records, settings.config):
         return replace(trial, request=_baseline_request(Role.BASELINE, records, settings, None))
     return trial
 
@@ -116,9 +96,10 @@ def why_it_ends(
 ) -> NoResult | None:
     """Why nothing may follow the run that has just ended, or None. `records` hold it already; the first
     `found_before` of them are of processes before this one, whose failures another attempt may mend."""
-    if record.role is Role.SEARCH:
+    before_trials = (Role.TARGET, Role.BASELINE)
+    if record.role not in before_trials:
         return None
-    of_baseline = [one for one in records[found_before:] if one.role is not Role.SEARCH]
+    of_baseline = [one for one in records[found_before:] if one.role in before_trials]
     too_often = sum(one.interrupted for one in of_baseline) >= MAX_ATTEMPTS
     lost = not record.outcome.completes and (not record.interrupted or too_often)
     if lost and not baseline_done(records):
@@ -158,6 +139,8 @@ def _baseline_runs_again(records: Sequence[Record], config: StudyConfig) -> bool
 
 
 def _next_trial(records: Sequence[Record], waiting: Sequence[Enqueued], settings: SearchSettings) -> NextRun:
+    if settings.only_confirm:
+        return NextRun(None, no_more_trials=NoMoreTrials.ONLY_CONFIRM)
     limit_j = search_limit_j(records, settings.config)
     if limit_j is not None and spent_j(records) >= limit_j:
         return NextRun(None, no_more_trials=NoMoreTrials.BUDGET_SPENT)
@@ -247,7 +230,7 @@ def _trial_request(
         left_j = limit_j - spent_j(records)
         limits = replace(limits, energy_j=min(left_j, limits.energy_j or left_j))
     return replace(
-        _request(Role.SEARCH, proposal, values, records, settings, again),
+        settings.request(Role.SEARCH, proposal, values, records, again),
         index=index,
         limits=limits,
         rivals=rivals_of(values, records),
@@ -259,31 +242,4 @@ def _baseline_request(
 ) -> RunRequest:
     proposal = Proposal(settings.space.base_params() or {})
     values = settings.space.config({}) | {"seed": settings.config.seed}
-    return _request(role, proposal, values, records, settings, again)
-
-
-def _request(
-    role: Role,
-    proposal: Proposal,
-    values: Mapping[str, Any],
-    records: Sequence[Record],
-    settings: SearchSettings,
-    again: Record | None,
-) -> RunRequest:
-    target_loss = settings.target_loss(records)
-    return RunRequest(
-        study=settings.config.study.name,
-        trial=NO_NUMBER,
-        run_id="",
-        role=role,
-        params=proposal.params,
-        config=values,
-        target_loss=TO_THE_END if role is Role.TARGET or target_loss is None else target_loss,
-        objectives=tuple(settings.config.objective.names),
-        counted_phases=settings.config.counted_phases,
-        vocab_size=settings.vocab_size,
-        system_attrs=proposal.system_attrs,
-        limits=settings.config.limits(),
-        retry_of=again.trial if again is not None else None,
-        provenance=settings.provenance,
-    )
+    return settings.request(role, proposal, values, records, again)

@@ -74,7 +74,9 @@ class Device:
 
     def memory(self, corpus: Corpus) -> PeakMemory:
         """Counts the peak of each run from now on. On a CPU, of the whole process."""
-        return CudaPeak(self.index) if self.type == "cuda" else CpuPeak((corpus.train, corpus.validation))
+        if self.type == "cuda":
+            return CudaPeak(self.index)
+        return CpuPeak((corpus.train, corpus.validation, corpus.test))
 
     def describe(self) -> dict[str, Any]:
         """For provenance: what makes two numbers comparable."""

@@ -117,12 +117,15 @@ class DeviceWorker:
         if config.compiles:
             import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
+        waits_for_the_end = only_at_the_end(config)
+        as_it_learns = next_evaluation(config, request.target_loss, self.corpus)
         training = train(
             config,
             self.corpus,
             self.device.torch_device,
-            next_evaluation(config, request.target_loss, self.corpus),
+            waits_for_the_end if request.to_the_end else as_it_learns,
             request.target_loss,
+            score_test=request.to_the_end,
         )
         wait = self.setup.device.wait
         specs = [one.meter.spec for one in self.meters]
@@ -170,6 +173,11 @@ def next_evaluation(config: RunConfig, target_loss: float, corpus: Corpus) -> Ne
     tokens = (config.evaluation.tokens or len(corpus.validation) - 1) // context * context
     cost = evaluation_cost_steps(config, tokens)
     return lambda looks: steps_until_evaluation(looks, target_loss, config.evaluation.interval, cost)
+
+
+def only_at_the_end(config: RunConfig) -> NextEvaluation:
+    """The cadence of a run of fixed length: no evaluation before the one of its last step."""
+    return lambda looks: config.train.max_steps
 
 
 def _warm_up(device: Device, corpus: Corpus) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.config import ConfigError, EvaluationConfig, ModelConfig
-from model.evaluate import Evaluator, evaluate, validation_windows
+from model.evaluate import Evaluator, evaluate, validation_windows, windows_of_test_part
 from model.gpt import GPT
 
 V = 13
@@ -88,6 +88,19 @@ def test_a_split_shorter_than_the_stated_part_is_refused_with_the_length_that_is
     assert "has 50 tokens" in line
     assert "evaluation.tokens=50" in line
     assert line.endswith("needs 51")
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [(None, 9), (40, 4), (99, 9), (10_000, 9)])
+def test_windows_of_the_test_part_are_those_of_validation_as_many_as_there_are(tokens, expected):
+    part = torch.arange(100)
+    windows = windows_of_test_part(part, EvaluationConfig(tokens=tokens, context=10))
+    assert len(windows) == expected
+    assert torch.equal(windows, validation_windows(part, EvaluationConfig(context=10))[:expected])
+
+
+@pytest.mark.parametrize("n", [0, 1, 11, 20])
+def test_a_test_part_of_less_than_two_windows_is_none(n):
+    assert windows_of_test_part(torch.arange(n), EvaluationConfig(context=10)) is None
 
 
 @pytest.mark.parametrize("context", [8, 24])

@@ -2,6 +2,7 @@ import contextlib
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch._dynamo.utils import counters
 
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
-from model.evaluate import evaluate, validation_windows
+from model.evaluate import evaluate, validation_windows, windows_of_test_part
 from model.progress import Compiled, EvaluationResult
 from model.schedule import plateaus
 from model.tables import ATTENTION, COMPILE_SCOPES, KERNELS, SCHEDULES
@@ -56,9 +57,9 @@ def small_run(seed=1337, **parts):
     return RunConfig.from_mapping({**merged, "seed": seed})
 
 
-def drain(config, next_evaluation=None, corpus=CORPUS, target_loss=None):
+def drain(config, next_evaluation=None, corpus=CORPUS, target_loss=None, score_test=False):
     """(everything that training yields, the model that it returns)."""
-    generator = train(config, corpus, CPU, next_evaluation, target_loss)
+    generator = train(config, corpus, CPU, next_evaluation, target_loss, score_test=score_test)
     seen = []
     try:
         while True:
@@ -264,6 +265,65 @@ def test_the_generator_returns_the_trained_model_whose_loss_it_yielded_last():
     assert model.training
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert evaluate(model, windows).loss == progress[-1].loss
+
+
+# --- the test part
+
+WITH_TEST = replace(CORPUS, test=CORPUS.validation[::-1].copy())
+
+
+class Untouched:
+    """Stands for token ids that nothing may look at."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"{name} of the test part was asked for")
+
+    def __len__(self):
+        raise AssertionError("the length of the test part was asked for")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_test_part_is_scored_once_with_the_last_evaluation(precision):
+    config = small_run(train={"max_steps": 7, "precision": precision})
+    progress, model = drain(config, lambda results: 3, WITH_TEST, score_test=True)
+    assert [p.step for p in progress if p.loss is not None] == [3, 6, 7]
+    assert [p.step for p in progress if p.test_loss is not None] == [7]
+    windows = windows_of_test_part(torch.from_numpy(WITH_TEST.test.astype("int32")), config.evaluation)
+    scored = evaluate(model, windows)
+    last = progress[-1]
+    assert (last.test_loss, last.test_loss_stderr) == (scored.loss, scored.stderr)
+    assert last.test_loss != last.loss
+    assert last.evaluated_tokens == 160 + scored.tokens
+    assert progress[-2].phase == "eval"
+
+
+def test_scoring_the_test_part_changes_neither_weights_nor_mode_nor_random_state():
+    config = small_run(model={"dropout": 0.2})
+    ends = []
+    for scores in (False, True):
+        progress, model = drain(config, corpus=WITH_TEST, score_test=scores)
+        ends.append((train_losses(progress), evaluations(progress), torch.get_rng_state(), model))
+    (losses, found, state, model), (losses_too, found_too, state_too, model_too) = ends
+    assert (losses, found) == (losses_too, found_too)
+    assert torch.equal(state, state_too)
+    assert model.training
+    assert model_too.training
+    for one, other in zip(model.parameters(), model_too.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_run_that_is_not_to_score_the_test_part_never_looks_at_it():
+    progress, _ = drain(small_run(), corpus=replace(CORPUS, test=Untouched()))
+    assert progress[-1].step == 10
+    assert all(p.test_loss is None and p.test_loss_stderr is None for p in progress)
+
+
+@pytest.mark.parametrize("n", [0, 32])
+def test_a_test_part_without_two_windows_gives_no_loss(n):
+    progress, _ = drain(small_run(), corpus=replace(CORPUS, test=CORPUS.validation[:n]), score_test=True)
+    assert progress[-1].loss is not None
+    assert progress[-1].test_loss is None
+    assert progress[-1].evaluated_tokens == 160
 
 
 # --- it learns

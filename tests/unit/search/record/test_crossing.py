@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.record.crossing import CurvePoint, find_crossing
+from search.record.crossing import CurvePoint, crossing_at_the_end, find_crossing
 
 amounts = st.floats(min_value=0, max_value=1e9)
 losses = st.floats(min_value=0.1, max_value=12)
@@ -58,6 +58,22 @@ def test_where_the_first_evaluation_reaches_the_target_the_interval_starts_at_no
     assert crossing is not None
     assert (crossing.energy_low_j, crossing.time_low_s) == (0.0, 0.0)
     assert crossing.relative_interval == 1.0
+
+
+def test_a_run_of_fixed_length_crosses_at_its_end_without_an_interval() -> None:
+    crossing = crossing_at_the_end([point(2.0, 50.0, 7.0, 3)], 2.0)
+    assert crossing is not None
+    assert (crossing.step, crossing.loss, crossing.energy_j, crossing.time_s) == (3, 2.0, 50.0, 7.0)
+    assert (crossing.energy_low_j, crossing.energy_interpolated_j) == (50.0, 50.0)
+    assert (crossing.time_low_s, crossing.time_interpolated_s) == (7.0, 7.0)
+    assert crossing.relative_interval == 0.0
+
+
+@pytest.mark.parametrize("curve", [[], [point(2.1, 50.0)], [point(2.0, None)]])
+def test_a_run_of_fixed_length_has_no_crossing_above_the_target_or_without_joules(
+    curve: list[CurvePoint],
+) -> None:
+    assert crossing_at_the_end(curve, 2.0) is None
 
 
 def test_the_interpolated_estimate_is_linear_in_the_loss() -> None:

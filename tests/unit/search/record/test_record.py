@@ -93,6 +93,8 @@ records = st.builds(
     provenance=mappings,
     index=st.integers(0, 10**6),
     system_attrs=mappings,
+    test_loss=st.none() | losses,
+    test_loss_stderr=st.none() | losses,
 )
 
 
@@ -142,6 +144,14 @@ def test_a_record_of_before_that_missed_the_target_has_spent_its_values_and_cost
     reached = make_record().to_dict()
     del reached["spent"]
     assert Record.from_dict(reached).values == Record.from_dict(reached).spent == make_record().values
+
+
+def test_a_record_of_before_was_not_scored_on_the_test_part() -> None:
+    line = make_record(test_loss=2.0, test_loss_stderr=0.01).to_dict()
+    assert Record.from_dict(line).test_loss == 2.0
+    del line["test_loss"], line["test_loss_stderr"]
+    of_before = Record.from_dict(line)
+    assert (of_before.test_loss, of_before.test_loss_stderr) == (None, None)
 
 
 def test_a_line_holds_in_extra_what_the_version_before_looks_for_there() -> None:

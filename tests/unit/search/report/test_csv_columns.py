@@ -100,6 +100,13 @@ def test_the_csv_has_side_readings_with_their_kind_errors_and_temperatures() -> 
     assert pd.isna(rows["run-0009"]["temperature_rise_k"])
 
 
+def test_only_where_a_run_was_scored_on_the_test_part_is_there_a_column_of_it() -> None:
+    assert "test_loss" not in trials_frame(view_of(CHEAP))
+    frame = trials_frame(view_of(CHEAP, make_record(2, test_loss=2.25)))
+    assert frame["test_loss"].tolist()[1] == 2.25
+    assert pd.isna(frame["test_loss"][0])
+
+
 def test_the_row_of_the_run_that_finds_the_target_has_no_target_and_no_gap() -> None:
     finds = make_record(0, role=Role.TARGET, outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
     view = view_of(finds, make_record(1, energy_j=60.0, role=Role.BASELINE))

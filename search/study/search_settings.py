@@ -1,0 +1,69 @@
+"""What decides a study's next run, apart from what has run; and the request for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.config.schema import StudyConfig
+from search.record.outcome import Role
+from search.record.record import Record
+from search.record.target import TO_THE_END, target_of
+from search.run.request import RunRequest
+from search.sampling.proposal import Proposal, WhyNot, cannot_run
+from search.space.canonical import config_key
+from search.space.model import Space
+from search.study.recovery import NO_NUMBER
+
+# A configuration whose run was interrupted is tried this often in all.
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """`why_not` says why a configuration cannot be trained here, on this text, or None; `provenance` goes
+    into every record. `only_confirm`: no trial is begun any more, and of the budgets of joules only that of
+    the confirmation counts."""
+
+    config: StudyConfig
+    space: Space
+    vocab_size: int
+    why_not: WhyNot = cannot_run
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    only_confirm: bool = False
+
+    def key_of(self, config: Mapping[str, Any]) -> str:
+        return config_key(config, self.vocab_size)
+
+    def target_loss(self, records: Sequence[Record]) -> float | None:
+        """The loss to reach, None until it is found."""
+        return target_of(self.config.target_loss, self.config.target_margin, records)
+
+    def request(
+        self,
+        role: Role,
+        proposal: Proposal,
+        values: Mapping[str, Any],
+        records: Sequence[Record],
+        again: Record | None,
+    ) -> RunRequest:
+        """A run of the configuration `values`, which has no name and no trial's number yet. `again`: the run
+        that was interrupted, where this is another attempt."""
+        target_loss = self.target_loss(records)
+        return RunRequest(
+            study=self.config.study.name,
+            trial=NO_NUMBER,
+            run_id="",
+            role=role,
+            params=proposal.params,
+            config=values,
+            target_loss=TO_THE_END if role is Role.TARGET or target_loss is None else target_loss,
+            objectives=tuple(self.config.objective.names),
+            counted_phases=self.config.counted_phases,
+            vocab_size=self.vocab_size,
+            system_attrs=proposal.system_attrs,
+            limits=self.config.limits(),
+            retry_of=again.trial if again is not None else None,
+            provenance=self.provenance,
+        )
