@@ -2,9 +2,12 @@
 
 | status | meaning |
 |---|---|
-| 0 | done |
+| 0 | done; of `search.confirm`: SAVES |
 | 1 | ran, and has no result: nothing reached the target, the baseline failed, or meters disagree |
 | 2 | a mistake to put right: one line says what was expected, what came, and what to type |
+| 10 | of `search.confirm`: TIE, the best takes as much energy as the baseline |
+| 11 | of `search.confirm`: COSTS, it takes more |
+| 12 | of `search.confirm`: UNPROVEN, or there was nothing to confirm; the report says why |
 | 129 | stopped by SIGHUP: the terminal was closed |
 | 130 | stopped by Ctrl-C |
 | 141 | stopped because nobody reads its output any more, as `head` does not after its lines |
@@ -24,6 +27,9 @@ from model.errors import DataError
 
 NO_RESULT = 1
 USAGE_ERROR = 2
+TIE = 10
+COSTS = 11
+UNPROVEN = 12
 HUNG_UP = 129
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141

@@ -1,5 +1,5 @@
-"""What a study's records say to its confirmation: the recipes, the losses that fit their lengths, and the runs
-of fixed length beside the baseline."""
+"""What a study's records say to its confirmation: the recipes, the losses that fit their lengths, and the
+runs of fixed length beside the baseline."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from search.confirm.from_records import (
 )
 from search.confirm.race import Race, race
 from search.confirm.settings import ConfirmSettings
+from search.confirm.verdict import Verdict
 from search.record.confirmation import DOCUMENTED, FITTED, Confirmation
 from search.record.outcome import Role
 from search.record.record import Record
@@ -58,6 +59,13 @@ class ConfirmationState:
     why: str
     spent_j: float
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """Of the candidate that leads; None before the first round."""
+        if self.race is None or self.race.leader is None:
+            return None
+        return self.race.verdicts[self.race.leader]
+
     def recipe(self, arm: str) -> Recipe:
         """The one that `arm` trains."""
         return next((one for one in self.candidates if one.arm == arm), self.baseline)
@@ -89,9 +97,7 @@ def confirmation_state(
         if one.arm in steps
     }
     spent_j = math.fsum(record.gross_energy_j or 0.0 for record in records if record.role.confirms)
-    state = ConfirmationState(
-        baseline, found, number, fits, steps, facts, None, None, "", spent_j
-    )
+    state = ConfirmationState(baseline, found, number, fits, steps, facts, None, None, "", spent_j)
     fit_next = _next_fit(records, recipes, fits, together)
     if fit_next is not None and not runs:
         over = settings.energy_j is not None and spent_j >= settings.energy_j

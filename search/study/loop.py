@@ -17,7 +17,9 @@ from model.data.ngram import NgramLoss
 from model.runnable import absent
 from search.config.checks import check_study
 from search.config.schema import StudyConfig
-from search.errors import INTERRUPTED, NO_RESULT, Stopped, UserError
+from search.confirm.state import ConfirmationState
+from search.confirm.verdict import VerdictKind
+from search.errors import COSTS, INTERRUPTED, NO_RESULT, TIE, UNPROVEN, Stopped, UserError
 from search.files.own_folder import OwnFolder
 from search.files.paths import cache_dir, reports_dir, study_dir
 from search.files.whole_file import FileError, check_folder, naming
@@ -38,20 +40,20 @@ from search.study.next_run import (
     NextRun,
     NoMoreTrials,
     NoResult,
-    SearchSettings,
     next_run,
     why_it_ends,
 )
 from search.study.problem import Problem, load_problem
 from search.study.progress import Watcher
 from search.study.runner import TrialRunner
+from search.study.search_settings import SearchSettings
 from search.study.signals import StopRequest
 from search.worker.handle import Worker, check_device
 from search.worker.protocol import WorkerInfo, WorkerSetup
 
 
-def run_study(config: StudyConfig, watcher: Watcher) -> int:
-    """Run a study, or continue it; returns the exit status.
+def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False) -> int:
+    """Run a study, or continue it; returns the exit status. `only_confirm`: it tries nothing new.
 
     Raises what `errors.ONE_LINE` lists, before anything is created where the settings are at fault.
     """
@@ -77,7 +79,7 @@ def run_study(config: StudyConfig, watcher: Watcher) -> int:
                 raise UserError(missing)
             space, left_out = offered(space, info.capabilities)
             watcher.ready(info, left_out)
-            settings = _search_settings(config, space, problem, info)
+            settings = _search_settings(config, space, problem, info, only_confirm)
             if reason := nothing_runs(space, settings.why_not, settings.key_of):
                 raise UserError(reason)
             folder.make()
@@ -104,7 +106,9 @@ def _temporary_folder() -> Iterator[Path]:
         folder.remove()
 
 
-def _search_settings(config: StudyConfig, space: Space, problem: Problem, info: WorkerInfo) -> SearchSettings:
+def _search_settings(
+    config: StudyConfig, space: Space, problem: Problem, info: WorkerInfo, only_confirm: bool
+) -> SearchSettings:
     device_type = info.capabilities.device_type
     return SearchSettings(
         config=config,
@@ -112,6 +116,7 @@ def _search_settings(config: StudyConfig, space: Space, problem: Problem, info: 
         vocab_size=problem.corpus.vocab_size,
         why_not=lambda values: problem.why_not(values, device_type),
         provenance=problem.provenance(info.hardware, info.software),
+        only_confirm=only_confirm,
     )
 
 
@@ -169,7 +174,17 @@ def _run_and_report(
         runner.mirror.close()
     if stop.requested:
         return INTERRUPTED
+    if settings.only_confirm:
+        return verdict_status(view.confirmation)
     return 0 if any(record.feasible for record in records) else NO_RESULT
+
+
+def verdict_status(state: ConfirmationState | None) -> int:
+    """The exit status of a confirmation: 0 only where the leading candidate saves."""
+    verdict = None if state is None else state.verdict
+    if verdict is None:
+        return UNPROVEN
+    return {VerdictKind.SAVES: 0, VerdictKind.TIE: TIE, VerdictKind.COSTS: COSTS}.get(verdict.kind, UNPROVEN)
 
 
 def _run_all(

@@ -67,7 +67,5 @@ def _request(
 ) -> RunRequest:
     values = at_length(upcoming.recipe.config, upcoming.steps) | {"seed": seed}
     cut_off = [r for r in records if r.interrupted and r.confirmation == upcoming.place]
-    request = settings.request(
-        upcoming.role, Proposal({}), values, records, cut_off[-1] if cut_off else None
-    )
+    request = settings.request(upcoming.role, Proposal({}), values, records, cut_off[-1] if cut_off else None)
     return replace(request, confirmation=upcoming.place, to_the_end=True)

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from model.data import Corpus, unseen_share
 from model.data.ngram import NgramLoss
+from search.confirm.from_records import end_loss
 from search.console.plural import counted
 from search.files.paths import shown
 from search.record.meter_info import Kind
@@ -130,6 +131,8 @@ class Watcher:
 
     def begin(self, run: RunRequest) -> None:
         self._trial = f"trial {run.trial}" + (f" ({run.role})" if run.role is not Role.SEARCH else "")
+        if run.confirmation is not None:
+            self._trial = f"{run.role} {run.confirmation.arm}"
         self._show(self._trial)
 
     def progress(self, partial: Record) -> None:
@@ -154,6 +157,9 @@ class Watcher:
     def finished(self, record: Record) -> None:
         self._remember(record)
         self._done.append(time.monotonic())
+        if record.confirmation is not None:
+            self.note(confirmation_line(record))
+            return
         told = _what_it_took(record)
         flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""
         self.say(
@@ -205,7 +211,9 @@ class Watcher:
 
     def _remember(self, record: Record) -> None:
         again = record.role is Role.BASELINE and self._baseline is not None and self._baseline.feasible
-        self._counted += record.role is not Role.TARGET and not again
+        self._counted += record.role is not Role.TARGET and not again and not record.role.confirms
+        if record.role.confirms:
+            return
         if record.role is Role.BASELINE and not record.interrupted:
             self._baseline = record
         if record.feasible and (self._best is None or _first(record) < _first(self._best)):
@@ -234,6 +242,21 @@ def _what_it_took(record: Record) -> str:
         return f"{record.reason}{kind if record.outcome is Outcome.DOMINATED else ''}"
     spent = f"spent {shown_values(record.spent)}{kind}"
     return f"{record.reason}; best loss {numbers.nats(record.best_loss)}, {spent}"
+
+
+def confirmation_line(record: Record) -> str:
+    """One run of the confirmation: whose recipe, how long, with which seed, what it ended at and cost."""
+    place, loss = record.confirmation, end_loss(record)
+    assert place is not None
+    what = f"fit {place.arm}" if record.role is Role.FIT else f"confirm {place.arm}, round {place.round + 1}"
+    what += f" (again, {place.attempt})" if place.attempt else ""
+    ended = record.reason if loss is None else f"loss {numbers.nats(loss)} at the end"
+    energy = "? J" if record.counted_energy_j is None else numbers.quantity(record.counted_energy_j, "J")
+    flags = f", {', '.join(record.flags)}" if record.flags else ""
+    return (
+        f"{what}: {record.max_steps} steps, seed {record.seed}: {ended}, {energy} "
+        f"({record.meter.kind.value}){flags}"
+    )
 
 
 def _first(record: Record) -> float:

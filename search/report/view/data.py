@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from search.confirm.settings import ConfirmSettings
+from search.confirm.state import ConfirmationState, confirmation_state
 from search.record.front import pareto_front
 from search.record.ledger import CountedPhases
 from search.record.lookup import is_lookup_like
@@ -61,13 +63,17 @@ class StudyView:
     """Everything that the report, the summary and the console say about a study.
 
     `feasible` are the runs that can rank (target reached, every objective known), `front` those of them that
-    no other dominates, by the first objective. Replicates rank nowhere: the luckiest of several seeds would
-    win. `best` is the feasible run with the least of the first objective (of the next, where runs are equal),
-    the baseline aside; it need not save anything. `baseline` is the run that stands for the baseline where it
+    no other dominates, by the first objective. `best` is
+    the feasible run with the least of the first objective (of the next, where runs are equal), the baseline
+    aside; it need not save anything. `baseline` is the run that stands for the baseline where it
     ran several times (the median), and `noise` says how far its runs differ.
 
     `lookup` are the feasible runs that are lookup-like: a class of their own. The front and the best among
     the others are `front_without_lookup` and `best_without_lookup`.
+
+    `records` are the runs of the search, `confirming` those that fitted and confirmed its best: they rank
+    nowhere, or the luckiest of several seeds would win. `confirmation` is what they say, None where there is
+    nothing to confirm.
     """
 
     study: str
@@ -88,6 +94,8 @@ class StudyView:
     meters: SideBySide
     noise: NoiseFloor
     origin: Origin
+    confirming: tuple[Record, ...] = ()
+    confirmation: ConfirmationState | None = None
 
     @property
     def shown(self) -> tuple[Record, ...]:
@@ -178,6 +186,7 @@ class StudyView:
 def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyView:
     """Raises ReportError where records cannot share a front: see `refuse_mixed`."""
     refuse_mixed(records)
+    every, records = records, [record for record in records if not record.role.confirms]
     objectives = _objectives(records, config)
     baseline = _baseline(records, objectives)
     feasible = tuple(
@@ -204,11 +213,26 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
         front_without_lookup=front_without_lookup,
         best_without_lookup=_cheapest([r for r in others if r is not baseline], objectives),
         outcomes=_outcomes(records),
-        cost=search_cost(records, reached_baseline, challengers),
+        cost=search_cost(every, reached_baseline, challengers),
         accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
         meters=side_by_side(records, feasible),
         noise=noise_floor(records, objectives),
-        origin=origin(records, baseline),
+        origin=origin(every, baseline),
+        confirming=tuple(record for record in every if record.role.confirms),
+        confirmation=_confirmation(every, objectives, config),
+    )
+
+
+def _confirmation(
+    records: Sequence[Record], objectives: Sequence[str], config: Mapping[str, Any]
+) -> ConfirmationState | None:
+    """As far as the runs have come; None also of a study of a version that confirmed nothing."""
+    target_loss = next((record.target_loss for record in to_the_target(records)), None)
+    study, section = config.get("study"), config.get("confirm")
+    if target_loss is None or not isinstance(study, Mapping) or not isinstance(section, Mapping):
+        return None
+    return confirmation_state(
+        records, objectives, target_loss, ConfirmSettings(**section), int(study.get("seed", 0))
     )
 
 
