@@ -13,6 +13,7 @@ A trial's way through the rooms:
     energy     from readings to joules by phase, or why there are none               pure
     record     what is kept of a run, as frozen values                               pure
     files      records.jsonl, and every other file of ours
+    confirm    fitting lengths, racing on fresh seeds, the verdict                   pure
     report     what the study found: values, sentences, figures, the page
     train      one configuration alone
     console    how every program prints, is interrupted and ends

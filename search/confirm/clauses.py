@@ -1,0 +1,170 @@
+"""The clauses of a verdict: each holds, fails or is not known yet, and says so in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from search.confirm.intervals import Interval, MeanBelow
+from search.confirm.rounds import ConfirmedRun
+from search.confirm.settings import ConfirmSettings
+from search.record.flags import Flag, meaning
+from search.record.meter_info import Kind
+
+# Flags by which the joules themselves are in doubt. A flag of load fails no verdict: both sides saw it.
+INTEGRITY_FLAGS = frozenset(
+    {
+        Flag.SHORT_WINDOW,
+        Flag.PAUSED,
+        Flag.COUNTER_POWER_DISAGREE,
+        Flag.SAMPLING_GAP,
+        Flag.POWER_IMPLAUSIBLE,
+        Flag.ENERGY_UNTIL_LAST_REPORT,
+    }
+)
+
+
+class FittedBaseline(StrEnum):
+    """What became of fitting the baseline's own length."""
+
+    MEASURED = "measured"  # it runs as an arm of its own
+    DOCUMENTED = "documented"  # its fitted length is the documented one
+    NEVER_REACHES = "never_reaches"  # no length that was tried reaches the target on enough seeds
+    NOT_FITTED = "not_fitted"  # nobody knows: its runs failed, or the budget was spent
+
+
+@dataclass(frozen=True)
+class VerdictFacts:
+    """What decides a candidate's verdict beside its runs. `ngram_loss` is what counting n-grams reaches, None
+    where that is not known; `looks_up` whether the candidate is lookup-like; `meter_kind` measured, estimated
+    or modelled; `n_candidates` how many were to be confirmed, those that left early included."""
+
+    target_loss: float
+    ngram_loss: float | None
+    looks_up: bool
+    meter_kind: str
+    n_candidates: int
+    fitted_baseline: FittedBaseline = FittedBaseline.MEASURED
+
+
+@dataclass(frozen=True)
+class Clause:
+    """`holds` is None where that is not known yet. `final`: it does not hold, and more seeds change nothing.
+    `mend` says what would decide it, empty where it holds."""
+
+    name: str
+    holds: bool | None
+    words: str
+    final: bool = False
+    mend: str = ""
+
+
+def reach_clause(test: MeanBelow, misses: int, seeds: int, target_loss: float) -> Clause:
+    """`test` at the level of this look."""
+    missed = f"{misses} of {seeds} seeds missed it"
+    if test.upper is None:
+        words = f"whether the mean end loss lies below {target_loss:g} is not known yet; {missed}"
+        return Clause("reach", None, words, mend="more seeds")
+    words = f"mean end loss {test.mean:.4f} against a target of {target_loss:g}, at most {test.upper:.4f}"
+    holds = test.upper < target_loss
+    above = test.lower is not None and test.lower > target_loss
+    mend = "" if holds else "a longer recipe" if above or test.mean >= target_loss else "more seeds"
+    return Clause("reach", holds, f"{words}; {missed}", above, mend)
+
+
+def energy_clause(name: str, ratio: Interval | None, baseline: str, pairs: int, needed: int) -> Clause:
+    """`pairs`: in how many both sides have joules; `needed`: how many a claim takes."""
+    if ratio is None or pairs < needed:
+        words = f"joules against the {baseline} baseline are not known: {pairs} pairs of {needed} have them"
+        if ratio is None and pairs >= needed:
+            words = (
+                f"joules against the {baseline} baseline are not known: all pairs are equal to the last bit"
+            )
+        return Clause(name, None, words, mend="more measured pairs")
+    words = f"{_ratio(ratio)} of the {baseline} baseline's joules"
+    holds = ratio.high < 1
+    final = ratio.low > 1
+    return Clause(name, holds, words, final, "" if holds else "a cheaper recipe" if final else "more seeds")
+
+
+def time_clause(
+    name: str, ratio: Interval | None, baseline: str, pairs: int, needed: int, margin: float
+) -> Clause:
+    limit = 1 + margin
+    if ratio is None or pairs < needed:
+        words = f"seconds against the {baseline} baseline are not known: {pairs} pairs of {needed} have them"
+        return Clause(name, None, words, mend="more measured pairs")
+    words = f"{_ratio(ratio)} of the {baseline} baseline's seconds, {limit:g} allowed"
+    holds = ratio.high <= limit
+    final = ratio.low > limit
+    return Clause(name, holds, words, final, "" if holds else "a faster recipe" if final else "more seeds")
+
+
+def against_no_arm(documented: Clause, name: str, became: FittedBaseline) -> Clause:
+    """The clause against the fitted baseline where no such arm runs, from that against the documented one."""
+    if became is FittedBaseline.DOCUMENTED:
+        words = f"the documented length is the fitted one: {documented.words}"
+    elif became is FittedBaseline.NEVER_REACHES:
+        words = (
+            "the baseline reaches the target at no length that was tried, so that none is fitted; against "
+            f"its documented one: {documented.words}"
+        )
+    else:
+        words = "the baseline's own length is not fitted, so that the saving may be only a shorter schedule"
+        return Clause(name, None, words, mend="fitting the baseline's length")
+    return Clause(name, documented.holds, words, documented.final, documented.mend)
+
+
+def loss_clause(gap: Interval | None, test_part: bool, margin: float) -> Clause:
+    if not test_part:
+        words = "the data have no test part, so that only the losses by which runs were chosen are known"
+        return Clause("loss", False, words, final=True, mend="a text with a test part")
+    if gap is None:
+        return Clause("loss", None, "how the test losses differ is not known", mend="more seeds")
+    words = (
+        f"test loss {gap.estimate:+.4f} nats against the documented baseline's "
+        f"({gap.low:+.4f} to {gap.high:+.4f}), {margin:g} allowed"
+    )
+    holds = gap.high <= margin
+    final = gap.low > margin
+    return Clause("loss", holds, words, final, "" if holds else "a longer recipe" if final else "more seeds")
+
+
+def problem_clause(facts: VerdictFacts) -> Clause:
+    target, ngram = facts.target_loss, facts.ngram_loss
+    if ngram is None:
+        words = f"what counting n-grams reaches is not known, so that {target:g} may need no language model"
+    elif target < ngram:
+        words = f"{target:g} lies below what counting n-grams reaches ({ngram:.4f})"
+        return Clause("problem", True, words)
+    else:
+        words = f"counting n-grams reaches {ngram:.4f}, so that {target:g} needs no language model"
+    if facts.looks_up:
+        words += "; and this candidate looks the next token up"
+        return Clause(
+            "problem", False, words, final=True, mend="a lower target, or a candidate without tables"
+        )
+    return Clause("problem", True, f"{words}; but this candidate is one that does not look tokens up")
+
+
+def meter_clause(runs: Sequence[ConfirmedRun], facts: VerdictFacts) -> Clause:
+    if facts.meter_kind == Kind.MODELLED:
+        words = "the joules are modelled, which no saving of a real device follows from"
+        return Clause("meter", False, words, final=True, mend="a meter that measures or estimates")
+    doubts = sorted({flag for run in runs for flag in run.flags} & INTEGRITY_FLAGS)
+    if doubts:
+        count = sum(bool(INTEGRITY_FLAGS & set(run.flags)) for run in runs)
+        named = "; ".join(f"{flag}: {meaning(flag)}" for flag in doubts)
+        words = f"the joules of {count} of {len(runs)} runs are in doubt ({named})"
+        return Clause("meter", False, words, final=True, mend="a confirmation without these flags")
+    return Clause("meter", True, f"the joules are {facts.meter_kind}")
+
+
+def enough_pairs(settings: ConfirmSettings) -> int:
+    """A claim takes as many measured pairs as its first look has seeds."""
+    return settings.seeds
+
+
+def _ratio(ratio: Interval) -> str:
+    return f"{ratio.estimate:.4g} ({ratio.low:.4g} to {ratio.high:.4g})"

@@ -1,0 +1,210 @@
+"""Which candidates go on, what runs next, and when a confirmation ends: pure functions of its runs.
+
+Giving a candidate up needs no correction for repeated looks, since it claims nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from search.confirm.clauses import VerdictFacts
+from search.confirm.intervals import Interval, mean_below, paired_ratio, pooled_spread
+from search.confirm.rounds import BASELINES, ConfirmedRun, Pending, Round, pending, rounds
+from search.confirm.settings import ConfirmSettings
+from search.confirm.verdict import Verdict, VerdictKind, judge
+
+# A candidate leaves from this many rounds on: of two, a spread says next to nothing.
+FIRST_LEAVING = 3
+LEAVING_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Race:
+    """Where a confirmation stands. `left` says of each candidate that gets no more seeds why; `pending` is
+    what runs next, None at the end, and `why` says why it ended. `rounds` are those that count."""
+
+    rounds: tuple[Round, ...]
+    standing: tuple[str, ...]
+    left: Mapping[str, str]
+    verdicts: Mapping[str, Verdict]
+    leader: str | None
+    pending: Pending | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The candidates still in after some rounds, and why others are not."""
+
+    candidates: tuple[str, ...]
+    left: Mapping[str, str] = field(default_factory=dict)
+
+
+def race(
+    runs: Sequence[ConfirmedRun],
+    facts: Mapping[str, VerdictFacts],
+    baselines: Collection[str],
+    settings: ConfirmSettings,
+    study_seed: int,
+    spent_j: float = 0.0,
+) -> Race:
+    """Round by round from the first. `facts` are of every candidate, in the order of their rank; `baselines`
+    are the arms beside them. Rounds count from 0. `spent_j`: of `settings.energy_j`, the joules so far."""
+    standing = Standing(tuple(facts))
+    done: list[Round] = []
+    for number in count():
+        why = why_it_ends(done, standing, facts, settings, spent_j)
+        if why:
+            return _race(done, standing, facts, settings, None, why)
+        arms = (*baselines, *standing.candidates)
+        next_up = pending(runs, arms, number, study_seed, settings.repeats)
+        if next_up is not None:
+            over = _over_budget(settings, spent_j)
+            return _race(done, standing, facts, settings, None if over else next_up, over)
+        done += rounds([run for run in runs if run.round == number], arms)
+        standing = after_round(done, standing, facts, settings)
+    raise AssertionError("rounds end")
+
+
+def after_round(
+    done: Sequence[Round], standing: Standing, facts: Mapping[str, VerdictFacts], settings: ConfirmSettings
+) -> Standing:
+    """Who is still in after the last of these rounds.
+
+    A candidate leaves where its mean end loss lies above the target, or its energy above the documented
+    baseline's or above that of a candidate that reaches the target, each at one-sided 95 %; and where its
+    verdict cannot become SAVES. The last one stays until the end.
+    """
+    if len(done) < FIRST_LEAVING or len(standing.candidates) < 2:
+        return standing
+    runs = flat(done)
+    verdicts = {arm: judge(arm, runs, facts[arm], settings) for arm in standing.candidates}
+    reasons = {arm: _why_it_leaves(arm, done, verdicts, facts) for arm in standing.candidates}
+    leaving = {arm: reason for arm, reason in reasons.items() if reason}
+    if len(leaving) == len(standing.candidates):
+        del leaving[leader(done, standing, verdicts, facts)]
+    stay = tuple(arm for arm in standing.candidates if arm not in leaving)
+    return Standing(stay, {**standing.left, **leaving})
+
+
+def why_it_ends(
+    done: Sequence[Round],
+    standing: Standing,
+    facts: Mapping[str, VerdictFacts],
+    settings: ConfirmSettings,
+    spent_j: float,
+) -> str:
+    """Why no further round runs, empty while one does."""
+    if not standing.candidates:
+        return "there is no candidate"
+    if len(done) < settings.seeds:
+        return ""
+    if len(done) >= settings.max_seeds:
+        return f"all {settings.max_seeds} seeds have run"
+    runs = flat(done)
+    verdicts = {arm: judge(arm, runs, facts[arm], settings) for arm in standing.candidates}
+    first = verdicts[leader(done, standing, verdicts, facts)]
+    if first.decided:
+        state = "cannot save" if first.kind is VerdictKind.UNPROVEN else first.kind
+        return f"the leading candidate is decided after {len(done)} seeds: {state}"
+    return ""
+
+
+def leader(
+    done: Sequence[Round],
+    standing: Standing,
+    verdicts: Mapping[str, Verdict],
+    facts: Mapping[str, VerdictFacts],
+) -> str:
+    """The cheapest candidate of those whose verdict can still become SAVES and whose mean end loss is below
+    the target; of all where there is none."""
+
+    def rank(arm: str) -> tuple[bool, bool, float]:
+        verdict = verdicts[arm]
+        ratio = verdict.energy_ratio
+        cost = ratio.estimate if ratio is not None else math.inf
+        return verdict.hopeless, not verdict.mean_loss < facts[arm].target_loss, cost
+
+    return min(standing.candidates, key=rank)
+
+
+def flat(done: Sequence[Round]) -> list[ConfirmedRun]:
+    return [run for one in done for run in one.runs.values()]
+
+
+def _why_it_leaves(
+    arm: str, done: Sequence[Round], verdicts: Mapping[str, Verdict], facts: Mapping[str, VerdictFacts]
+) -> str:
+    n = len(done)
+    if _misses(arm, done, facts[arm].target_loss):
+        return f"after {n} seeds its mean end loss lies above the target with 95 % confidence"
+    against = _energy_ratio(arm, BASELINES[0], done)
+    if against is not None and against.low > 1:
+        return f"after {n} seeds it takes more energy than the documented baseline with 95 % confidence"
+    final = next((clause for clause in verdicts[arm].clauses if clause.final), None)
+    if final is not None:
+        return f"after {n} seeds it can no longer save: {final.name}: {final.words}"
+    for other in verdicts:
+        if other != arm and not verdicts[other].hopeless and _reaches(other, done, facts[other].target_loss):
+            ratio = _energy_ratio(arm, other, done)
+            if ratio is not None and ratio.low > 1:
+                return (
+                    f"after {n} seeds {other}, which reaches the target too, takes less energy with 95 % "
+                    "confidence"
+                )
+    return ""
+
+
+def _losses(arm: str, done: Sequence[Round]) -> list[float]:
+    return [one.runs[arm].loss for one in done if arm in one.runs]
+
+
+def _misses(arm: str, done: Sequence[Round], target_loss: float) -> bool:
+    pooled = pooled_spread(_all_losses(done))
+    test = mean_below(_losses(arm, done), target_loss, LEAVING_LEVEL, pooled)
+    return test.lower is not None and test.lower > target_loss
+
+
+def _reaches(arm: str, done: Sequence[Round], target_loss: float) -> bool:
+    pooled = pooled_spread(_all_losses(done))
+    test = mean_below(_losses(arm, done), target_loss, LEAVING_LEVEL, pooled)
+    return test.upper is not None and test.upper < target_loss
+
+
+def _all_losses(done: Sequence[Round]) -> list[list[float]]:
+    arms = {arm for one in done for arm in one.runs}
+    return [_losses(arm, done) for arm in arms]
+
+
+def _energy_ratio(arm: str, other: str, done: Sequence[Round]) -> Interval | None:
+    pairs = [
+        (mine.energy_j, theirs.energy_j)
+        for one in done
+        if (mine := one.runs[arm]).has_energy and (theirs := one.runs[other]).has_energy
+    ]
+    mine_j = [mine for mine, _ in pairs if mine is not None]
+    theirs_j = [theirs for _, theirs in pairs if theirs is not None]
+    return paired_ratio(mine_j, theirs_j, LEAVING_LEVEL, exact=True)
+
+
+def _race(
+    done: Sequence[Round],
+    standing: Standing,
+    facts: Mapping[str, VerdictFacts],
+    settings: ConfirmSettings,
+    next_up: Pending | None,
+    why: str,
+) -> Race:
+    runs = flat(done)
+    verdicts = {arm: judge(arm, runs, facts[arm], settings) for arm in facts}
+    first = leader(done, standing, verdicts, facts) if standing.candidates else None
+    return Race(tuple(done), standing.candidates, standing.left, verdicts, first, next_up, why)
+
+
+def _over_budget(settings: ConfirmSettings, spent_j: float) -> str:
+    if settings.energy_j is None or spent_j < settings.energy_j:
+        return ""
+    return f"confirm.energy_j={settings.energy_j:g} is spent"

@@ -1,0 +1,57 @@
+"""What a person can set of the confirmation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.config import need
+
+
+@dataclass(frozen=True)
+class ConfirmSettings:
+    """How a study confirms its best candidates on fresh seeds.
+
+    candidates    this many of the best trials are fitted and confirmed; 0 turns it all off
+    seeds         fresh seeds of every arm before the first look at the verdict
+    max_seeds     and at most, where the first look does not decide
+    share         of fresh seeds, at least so many must be predicted to reach the target at the fitted length
+    fit_runs      at most so many runs of an arm to fit its length
+    repeats       a round whose sides saw different load is run so often again
+    time_margin   a candidate may take this share longer than the baseline: 0.02 is 2 %
+    loss_margin   its held-out loss may be this much higher than the baseline's, in nats per token
+    tie           an energy ratio that is known to be nearer to 1 than this is a tie
+    energy_j      the joules that fitting and confirming may take together; None: no limit
+    """
+
+    candidates: int = 2
+    seeds: int = 5
+    max_seeds: int = 8
+    share: float = 0.9
+    fit_runs: int = 6
+    repeats: int = 2
+    time_margin: float = 0.02
+    loss_margin: float = 0.02
+    tie: float = 0.05
+    energy_j: float | None = None
+
+    def __post_init__(self) -> None:
+        need(self.candidates >= 0, "confirm.candidates", "0 (no confirmation) or more", self.candidates)
+        need(self.seeds >= 3, "confirm.seeds", "3 or more", self.seeds)
+        need(
+            self.max_seeds >= self.seeds,
+            "confirm.max_seeds",
+            f"confirm.seeds={self.seeds} or more",
+            self.max_seeds,
+        )
+        need(0 < self.share < 1, "confirm.share", "above 0 and below 1", self.share)
+        need(self.fit_runs >= 3, "confirm.fit_runs", "3 or more", self.fit_runs)
+        need(self.repeats >= 0, "confirm.repeats", "0 or more", self.repeats)
+        need(self.time_margin >= 0, "confirm.time_margin", "0 or more", self.time_margin)
+        need(self.loss_margin >= 0, "confirm.loss_margin", "0 or more", self.loss_margin)
+        need(self.tie > 0, "confirm.tie", "more than 0", self.tie)
+        need(
+            self.energy_j is None or self.energy_j > 0,
+            "confirm.energy_j",
+            "null, or more than 0",
+            self.energy_j,
+        )
