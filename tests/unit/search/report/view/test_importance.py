@@ -9,7 +9,7 @@ from records_factory import (
 )
 from report_page import view_of
 
-from search.record.outcome import Outcome, Role
+from search.record.outcome import Outcome
 from search.report.findings.importance import importance_words
 from search.report.view.importance import MIN_TRIALS, parameter_importance
 
