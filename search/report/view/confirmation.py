@@ -1,0 +1,79 @@
+"""What each arm of a confirmation came to: values over the rounds that count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.confirm.race import flat
+from search.confirm.rounds import ConfirmedRun
+from search.confirm.state import ConfirmationState
+from search.confirm.verdict import Verdict
+from search.record.confirmation import DOCUMENTED, FITTED
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """`energy_j` and `time_s` are geometric means of what counts, None where not one run has them. Losses are
+    means at the end of the schedule, in nats per token. `seeds` of the rounds that count; `reached` of them
+    came to the target."""
+
+    arm: str
+    of_trial: int
+    steps: int
+    seeds: tuple[int, ...]
+    reached: int
+    loss: float | None
+    test_loss: float | None
+    energy_j: float | None
+    time_s: float | None
+    flags: tuple[str, ...]
+    left: str
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.arm in (DOCUMENTED, FITTED)
+
+
+def arm_results(state: ConfirmationState, target_loss: float) -> tuple[ArmResult, ...]:
+    """The baseline's arms first, then the candidates by their rank; empty before the first round."""
+    if state.race is None:
+        return ()
+    runs = flat(state.race.rounds)
+    arms = [DOCUMENTED, FITTED, *(one.arm for one in state.candidates)]
+    return tuple(
+        _result(state, arm, found, target_loss)
+        for arm in arms
+        if (found := [run for run in runs if run.arm == arm])
+    )
+
+
+def _result(
+    state: ConfirmationState, arm: str, runs: Sequence[ConfirmedRun], target_loss: float
+) -> ArmResult:
+    losses = [run.loss for run in runs]
+    tests = [run.test_loss for run in runs if run.test_loss is not None]
+    assert state.race is not None
+    return ArmResult(
+        arm=arm,
+        of_trial=state.recipe(arm).of_trial,
+        steps=state.steps[arm],
+        seeds=tuple(run.seed for run in runs),
+        reached=sum(loss <= target_loss for loss in losses),
+        loss=math.fsum(losses) / len(losses) if losses else None,
+        test_loss=math.fsum(tests) / len(tests) if tests else None,
+        energy_j=_geometric_mean([run.energy_j for run in runs if run.has_energy]),
+        time_s=_geometric_mean([run.time_s for run in runs]),
+        flags=tuple(sorted({flag for run in runs for flag in run.flags})),
+        left=state.race.left.get(arm, ""),
+    )
+
+
+def _geometric_mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None and value > 0]
+    return math.exp(math.fsum(map(math.log, known)) / len(known)) if known else None
+
+
+def best_verdict(state: ConfirmationState | None) -> Verdict | None:
+    return None if state is None else state.verdict
