@@ -1,4 +1,7 @@
-"""What every test shares: quiet Optuna, hypothesis without deadlines, the product run as a person does."""
+"""What every test shares: quiet Optuna, hypothesis without deadlines, the product run as a person does,
+and reports that are written once and read by many."""
+
+from __future__ import annotations
 
 import importlib
 import io
@@ -13,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 import pytest
@@ -22,6 +26,9 @@ from hypothesis import settings
 
 from search.files.paths import root, study_dir
 from search.worker.locks import VARIABLE
+
+if TYPE_CHECKING:
+    from report_page import Page
 
 settings.register_profile("joulesearch", deadline=None, print_blob=True)
 settings.load_profile("joulesearch")
@@ -62,6 +69,38 @@ def study_name() -> Iterator[str]:
 def tiny(text_file: Path, study_name: str) -> Callable[..., list[str]]:
     """The command line of a study of tiny runs."""
     return partial(tiny_study, text_file, study_name)
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a study of every outcome: to be read, and left as it is."""
+    from records_factory import make_study
+    from report_page import report_of
+
+    return report_of(tmp_path_factory.mktemp("report") / "demo", make_study()).parent
+
+
+@pytest.fixture(scope="session")
+def demo_page(demo_folder: Path) -> Page:
+    from report_page import Page
+
+    return Page((demo_folder / "report.html").read_text())
+
+
+@pytest.fixture(scope="session")
+def lookup_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a study whose winner is lookup-like: to be read, and left as it is."""
+    from records_factory import make_lookup_study
+    from report_page import report_of
+
+    return report_of(tmp_path_factory.mktemp("lookup") / "demo", make_lookup_study()).parent
+
+
+@pytest.fixture(scope="session")
+def lookup_page(lookup_folder: Path) -> Page:
+    from report_page import Page
+
+    return Page((lookup_folder / "report.html").read_text())
 
 
 def tiny_study(text_file: Path, name: str, *overrides: str) -> list[str]:

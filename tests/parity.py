@@ -8,12 +8,15 @@ Errors are root mean squares. Here are the check, and how it is made of a norm, 
 import contextlib
 import math
 
+import pytest
 import torch
+from this_cpu import CPU
 from torch.func import functional_call
 
+from model.capabilities import Capabilities, find_modules
 from model.config import ModelConfig, RunConfig
 from model.loss.head import Head
-from model.runnable import unrunnable
+from model.runnable import missing, unrunnable
 from model.tables import LOSSES, MLPS, NORMS
 
 FLOOR = 0.2
@@ -180,3 +183,28 @@ def offered_with(row, device):
         for cap, t in heads
     ]
     return [head for head, run in zip(heads, runs, strict=True) if unrunnable(run, device) is None]
+
+
+# --- where rows run
+
+
+def on_cpu(path, table):
+    return [name for name in table if missing(path, name, CPU) is None]
+
+
+def need_gpu_for(path, name):
+    """Skip where there is no GPU, or none that runs this row."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    major, minor = torch.cuda.get_device_capability()
+    here = Capabilities(
+        "cuda",
+        torch.cuda.get_device_name(),
+        torch.__version__,
+        torch.cuda.is_bf16_supported(),
+        None,
+        10 * major + minor,
+        find_modules(),
+    )
+    if reason := missing(path, name, here):
+        pytest.skip(reason)

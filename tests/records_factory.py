@@ -405,3 +405,9 @@ def study_config(*names: str) -> dict[str, Any]:
         "study": {"name": "demo"},
         "objective": {"names": list(names or ("energy_to_target_j", "time_to_target_s"))},
     }
+
+
+# A baseline, the same one short of the target, and a trial that cost a fifth of it.
+BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
+SHORT_BASELINE = make_record(0, energy_j=60.0, time_s=20.0, outcome=Outcome.OUT_OF_BUDGET)
+CHEAP = make_record(1, energy_j=12.0, time_s=5.0)

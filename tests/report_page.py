@@ -14,6 +14,9 @@ from records_factory import study_config
 from search.record.record import Record
 from search.report import StudyView, study_view, write_report
 
+# A name that would run as a script if a page took it for markup.
+ATTACK = "</script><script>alert(1)</script>"
+
 
 class Page(HTMLParser):
     """Elements with their attributes and the text in them, scripts and styles apart."""

@@ -13,13 +13,12 @@ from typing import Any
 import nvml_standin
 import pytest
 from conftest import run, run_here
+from running_study import records_of
 
 from search.files.paths import study_dir
-from search.files.records import read_records
 from search.meter.__main__ import nothing_compared
 from search.record.meter_info import Kind
 from search.record.outcome import Outcome
-from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
 METER = [sys.executable, "-m", "search.meter"]
@@ -30,10 +29,6 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if nvml_standin.compiler() is None:
         pytest.skip("no C compiler for the NVML stand-in")
     return nvml_standin.build(tmp_path_factory.mktemp("nvml"))
-
-
-def records_of(name: str) -> list[Record]:
-    return read_records(study_dir(name) / "records.jsonl")[0]
 
 
 def summary_of(name: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,48 +10,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import CONF, run
+from running_study import records_of, started, worker_of
 
-from search.files.paths import root, study_dir
+from search.files.paths import root
 from search.files.records import read_records
 from search.record.outcome import Outcome
-from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
 # Some seconds of training, and no evaluation that could end it earlier.
 SLOW = ("train.max_steps=400", "target_loss=0.1", "train.batch_size=32", "budget.n_trials=2")
-
-
-def records_of(name: str) -> list[Record]:
-    return read_records(study_dir(name) / "records.jsonl")[0]
-
-
-def started(command: list[str], name: str, tmp: Path) -> subprocess.Popen[str]:
-    """A study whose first run has spent joules; its temporary files lie in `tmp`."""
-    process = subprocess.Popen(
-        command,
-        cwd=root(),
-        env=os.environ | {"TMPDIR": str(tmp)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    path = study_dir(name) / "running.json"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if path.exists() and json.loads(path.read_text())["gross_energy_j"] is not None:
-            return process
-        time.sleep(0.02)
-    process.kill()
-    raise AssertionError(process.communicate()[0])
-
-
-def worker_of(process: subprocess.Popen[str]) -> psutil.Process:
-    (worker,) = [p for p in psutil.Process(process.pid).children() if "search.worker.process" in p.cmdline()]
-    return worker
 
 
 @pytest.mark.parametrize(
@@ -62,7 +30,7 @@ def worker_of(process: subprocess.Popen[str]) -> psutil.Process:
 def test_a_signal_that_reaches_the_worker_alone_interrupts_the_baseline_which_is_tried_again(
     tiny: Tiny, study_name: str, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = started(tiny(*SLOW), study_name, tmp_path)
+    process = started(tiny(*SLOW), study_name, TMPDIR=str(tmp_path))
     worker_of(process).send_signal(number)
     output, _ = process.communicate(timeout=120)
     first, second = records_of(study_name)
@@ -77,7 +45,7 @@ def test_a_signal_that_reaches_the_worker_alone_interrupts_the_baseline_which_is
 def test_a_scheduler_that_ends_the_worker_before_the_study_costs_one_attempt(
     tiny: Tiny, study_name: str, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
-    process = started(tiny(*SLOW), study_name, tmp_path)
+    process = started(tiny(*SLOW), study_name, TMPDIR=str(tmp_path))
     worker_of(process).send_signal(number)
     time.sleep(0.05)
     process.send_signal(number)
@@ -93,7 +61,7 @@ def test_a_scheduler_that_ends_the_worker_before_the_study_costs_one_attempt(
 def test_a_worker_that_is_killed_outright_leaves_no_folder_of_caches(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:
-    process = started(tiny(*SLOW, "budget.n_trials=1"), study_name, tmp_path)
+    process = started(tiny(*SLOW, "budget.n_trials=1"), study_name, TMPDIR=str(tmp_path))
     assert list(tmp_path.glob("joulesearch-caches-*"))
     worker_of(process).kill()
     process.communicate(timeout=60)
@@ -106,7 +74,7 @@ def test_a_worker_that_is_killed_outright_leaves_no_folder_of_caches(
 def test_a_study_that_was_stopped_for_longer_than_a_hang_goes_on_and_tries_the_run_again(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:
-    process = started(tiny(*SLOW, "budget.hang_s=3"), study_name, tmp_path)
+    process = started(tiny(*SLOW, "budget.hang_s=3"), study_name, TMPDIR=str(tmp_path))
     os.killpg(process.pid, signal.SIGSTOP)
     time.sleep(5.0)
     os.killpg(process.pid, signal.SIGCONT)
@@ -122,7 +90,7 @@ def test_a_study_that_was_stopped_for_longer_than_a_hang_goes_on_and_tries_the_r
 def test_a_worker_that_is_stopped_is_waited_for_and_its_joules_do_not_rank(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:
-    process = started(tiny(*SLOW, "meter=simulated", "budget.hang_s=3"), study_name, tmp_path)
+    process = started(tiny(*SLOW, "meter=simulated", "budget.hang_s=3"), study_name, TMPDIR=str(tmp_path))
     worker = worker_of(process)
     worker.suspend()
     time.sleep(5.0)
@@ -174,7 +142,7 @@ def test_a_single_run_ends_for_every_signal_with_its_record_and_a_status_that_na
 def test_a_study_leaves_no_temporary_folder_and_sweeps_those_of_a_process_that_was_killed(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:
-    process = started(tiny(*SLOW), study_name, tmp_path)
+    process = started(tiny(*SLOW), study_name, TMPDIR=str(tmp_path))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert len(list(tmp_path.iterdir())) == 2, "caches, and what the worker printed"

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import jsonschema
 import optuna
-import psutil
 import pytest
 from conftest import run, run_here, tiny_study
 from optuna.trial import TrialState
+from running_study import records_of, started, worker_of
 
 from search.files.paths import root, study_dir
 from search.files.records import read_records
@@ -31,10 +31,6 @@ from search.sampling.history import state_of
 from search.worker.locks import exclusive
 
 Tiny = Callable[..., list[str]]
-
-
-def records_of(name: str) -> list[Record]:
-    return read_records(study_dir(name) / "records.jsonl")[0]
 
 
 def trials_of(name: str) -> list[optuna.trial.FrozenTrial]:
@@ -187,7 +183,7 @@ def test_kill_9_of_the_whole_group_loses_nothing(tiny: Tiny, study_name: str) ->
 
 @pytest.mark.slow
 def test_ctrl_c_once_finishes_the_trial_and_reports(tiny: Tiny, study_name: str) -> None:
-    process = _started(tiny("budget.n_trials=50", "train.max_steps=400", "target_loss=2.6"), study_name)
+    process = started(tiny("budget.n_trials=50", "train.max_steps=400", "target_loss=2.6"), study_name)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
@@ -199,7 +195,7 @@ def test_ctrl_c_once_finishes_the_trial_and_reports(tiny: Tiny, study_name: str)
 
 def test_ctrl_c_twice_stops_now_and_keeps_the_joules(tiny: Tiny, study_name: str) -> None:
     slow = ("train.max_steps=100000", "target_loss=0.1", "budget.n_trials=50")
-    process = _started(tiny(*slow), study_name)
+    process = started(tiny(*slow), study_name)
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
@@ -214,32 +210,11 @@ def test_ctrl_c_twice_stops_now_and_keeps_the_joules(tiny: Tiny, study_name: str
     assert not any(trial.state is TrialState.RUNNING for trial in trials_of(study_name))
 
 
-def _started(command: list[str], name: str) -> subprocess.Popen[str]:
-    """The study in a session of its own, once its first run is under way."""
-    process = subprocess.Popen(
-        command,
-        cwd=root(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    path = study_dir(name) / "running.json"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if path.exists() and json.loads(path.read_text())["gross_energy_j"] is not None:
-            return process
-        time.sleep(0.02)
-    process.kill()
-    raise AssertionError(process.communicate()[0])
-
-
 @pytest.mark.slow
 def test_a_worker_that_is_killed_costs_one_trial_and_is_replaced(tiny: Tiny, study_name: str) -> None:
     slow = ("train.max_steps=600", "target_loss=0.1")
-    process = _started(tiny("budget.n_trials=3", *slow), study_name)
-    (worker,) = [p for p in psutil.Process(process.pid).children() if "search.worker.process" in p.cmdline()]
-    worker.kill()
+    process = started(tiny("budget.n_trials=3", *slow), study_name)
+    worker_of(process).kill()
     output, _ = process.communicate(timeout=120)
     records = records_of(study_name)
     assert "SIGKILL" in records[0].reason, output
@@ -268,7 +243,7 @@ def test_the_energy_budget_ends_the_study(tiny: Tiny, study_name: str) -> None:
 
 
 def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: str) -> None:
-    process = _started(tiny("train.max_steps=100000", "target_loss=0.1"), study_name)
+    process = started(tiny("train.max_steps=100000", "target_loss=0.1"), study_name)
     try:
         done = run_here(tiny("train.max_steps=100000", "target_loss=0.1"))
         assert done.returncode == 2

@@ -6,17 +6,12 @@ from collections.abc import Callable
 
 import pytest
 from conftest import run_here
+from running_study import records_of
 
 from search.files.paths import study_dir
-from search.files.records import read_records
 from search.record.outcome import Role
-from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
-
-
-def records_of(name: str) -> list[Record]:
-    return read_records(study_dir(name) / "records.jsonl")[0]
 
 
 def summary_of(name: str) -> dict[str, object]:

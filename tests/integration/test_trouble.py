@@ -15,18 +15,14 @@ import optuna
 import pytest
 from conftest import run_here
 from optuna.trial import TrialState
+from running_study import records_of
 
 from search.files.paths import root, study_dir
 from search.files.records import append_record, read_records
 from search.record.outcome import Outcome
-from search.record.record import Record
 
 Tiny = Callable[..., list[str]]
 SLOW = ("train.max_steps=100000", "target_loss=0.1", "budget.run_time_s=4")
-
-
-def records_of(name: str) -> list[Record]:
-    return read_records(study_dir(name) / "records.jsonl")[0]
 
 
 def url(name: str) -> str:

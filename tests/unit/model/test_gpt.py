@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.config import ConfigError, ModelConfig
-from model.embed.rope import Rope
 from model.gpt import GPT, count_parameters
-from model.loss.head import Head, logits_of
 from model.mlp.swiglu import SwigluMLP
 from model.norm.rmsnorm import RMSNorm
 from model.tables import ATTENTION, MLPS, NORMS, POSITIONS
@@ -339,36 +337,6 @@ def test_dropout_acts_in_each_of_nanogpts_places(place):
     assert not torch.equal(model(tokens), model(tokens))
 
 
-# --- what nanoGPT does not have
-
-
-@given(
-    distance=st.integers(0, 20), place=st.integers(0, 20), other=st.integers(0, 20), seed=st.integers(0, 999)
-)
-@settings(max_examples=50)
-def test_rope_makes_a_score_depend_on_the_distance_and_not_on_the_place(distance, place, other, seed):
-    rope = Rope(ModelConfig(n_embd=16, n_head=2, block_size=48, positions="rope"))
-    q, k = torch.randn(2, 8, generator=torch.Generator().manual_seed(seed))
-
-    def score(query_place, key_place):
-        places = torch.zeros(2, 48, 1, 8)
-        places[0, query_place], places[1, key_place] = q, k
-        turned = rope.at_heads(places)
-        return float(turned[0, query_place, 0] @ turned[1, key_place, 0])
-
-    assert score(place + distance, place) == pytest.approx(score(other + distance, other), abs=1e-4)
-    assert score(place, place) == pytest.approx(float(q @ k), abs=1e-4)
-
-
-def test_rope_keeps_lengths_and_tells_places_apart():
-    rope = Rope(ModelConfig(n_embd=16, n_head=2, block_size=32, positions="rope"))
-    x = torch.randn(8).expand(1, 32, 1, 8)
-    turned = rope.at_heads(x)[0, :, 0]
-    torch.testing.assert_close(turned.norm(dim=-1), x[0, :, 0].norm(dim=-1))
-    apart = (turned[:, None] - turned[None]).norm(dim=-1) + torch.eye(32)
-    assert float(apart.min()) > 1e-2
-
-
 def test_without_positions_a_network_of_one_layer_cannot_tell_the_order_of_what_came_before():
     for positions, same in (("none", True), ("learned", False), ("rope", False)):
         model = with_random_weights(ModelConfig(n_layer=1, n_embd=16, n_head=2, positions=positions), 13)
@@ -398,37 +366,6 @@ def test_grouped_queries_are_heads_of_keys_and_values_repeated(attention, traini
     full.load_state_dict(weights | {"blocks.0.attn.c_attn.weight": torch.cat((q, k, v))})
     x = torch.randint(13, (2, 8))
     torch.testing.assert_close(grouped(x), full(x), rtol=0, atol=1e-5)
-
-
-@given(softcap=st.floats(0.5, 50), scale=st.floats(0.1, 1000))
-@settings(max_examples=40)
-def test_a_cap_bounds_logits_and_keeps_their_order(softcap, scale):
-    x, weight, table = torch.randn(3, 11, 11, generator=torch.Generator().manual_seed(0))
-    raw = logits_of(scale * x, Head(weight, 0.0, table, torch.arange(11)))
-    capped = logits_of(scale * x, Head(weight, softcap, table, torch.arange(11)))
-    assert float(capped.abs().max()) <= softcap * (1 + 1e-6)
-    assert bool((capped.sort(dim=-1).values >= capped.gather(1, raw.argsort(dim=-1)) - 1e-6).all())
-    small = raw.abs() < 0.01 * softcap
-    torch.testing.assert_close(capped[small], raw[small], rtol=1e-3, atol=1e-6)
-
-
-def test_no_cap_is_no_cap():
-    x, weight = torch.randn(2, 5, 5)
-    assert torch.equal(logits_of(x, Head(weight)), F.linear(x, weight))
-
-
-@pytest.mark.parametrize("norm", on_cpu(NORMS))
-def test_norms_have_parameters_unless_they_are_weightless(norm):
-    module = NORMS[norm].load()(ModelConfig(norm=norm, bias=True))
-    assert (not list(module.parameters())) == norm.endswith("weightless")
-
-
-@pytest.mark.parametrize("norm", on_cpu(NORMS))
-def test_every_norm_takes_its_eps_from_the_configuration(norm):
-    """So small an input is nothing but eps."""
-    module = NORMS[norm].load()(ModelConfig(n_embd=4, n_head=1, norm=norm, norm_eps=1e-2))
-    x = 1e-4 * torch.tensor([1.0, -1.0, 1.0, -1.0])
-    torch.testing.assert_close(module(x), x / 1e-1, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("rows", [None, 40, 5, 1])

@@ -267,3 +267,22 @@ def test_a_configuration_is_checked_without_torch():
 def test_an_old_key_is_refused_with_the_new_one(key):
     line = refusal({"model": {key: 3}})
     assert line == f"model.{key} is model.lookup_table now; type model.lookup_table=none or bigram or trigram"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((f"{role}_lr_ratio", bad) for role in ("embedding", "head", "vector") for bad in (0.0, -1.0)),
+        *(("muon_lr", bad) for bad in (0.0, -0.1, math.inf)),
+        *(("muon_momentum", bad) for bad in (-0.1, 1.0)),
+        ("muon_weight_decay", -0.1),
+        ("muon_scale", "spectral"),
+        ("ns_steps", 0),
+        ("ns_steps", 7),
+        ("ns_dtype", "fp16"),
+        ("ns_dtype", "fp8"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused_by_its_name(key, value):
+    with pytest.raises(ConfigError, match=f"^optimizer.{key} must be "):
+        OptimizerConfig(**{key: value})

@@ -1,80 +1,28 @@
-import contextlib
+"""What training yields, repeats, learns and refuses."""
+
 import itertools
 import math
 import random
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from this_cpu import compiles, needs_compiler
-from torch._dynamo.utils import counters
+from small_run import (
+    CORPUS,
+    CPU,
+    counting_corpus,
+    drain,
+    evaluations,
+    generated_corpus,
+    small_run,
+    train_losses,
+)
 
-from model.config import ConfigError, RunConfig
-from model.data.corpus import Corpus
+from model.config import ConfigError
 from model.evaluate import evaluate, validation_windows, windows_of_test_part
-from model.progress import Compiled, EvaluationResult
-from model.schedule import plateaus
-from model.tables import ATTENTION, COMPILE_SCOPES, KERNELS, SCHEDULES
+from model.progress import EvaluationResult
+from model.tables import ATTENTION, KERNELS, SCHEDULES
 from model.train import train
-
-CPU = torch.device("cpu")
-
-
-WORDS = ["to", "be", "or", "not", "that", "is", "the", "question", "whether", "nobler", "in", "mind"]
-
-
-def generated_corpus(words=1500):
-    choice = random.Random(0).choice
-    return Corpus.from_text("generated", " ".join(choice(WORDS) for _ in range(words)))
-
-
-CORPUS = generated_corpus()
-
-
-def counting_corpus(n):
-    """0, 1, 2 ... n - 1 for training, and as many after that for validation."""
-    return Corpus(
-        name="counting",
-        sha256="",
-        tokenizer="chars",
-        vocabulary=tuple(map(chr, range(64, 64 + 2 * n))),
-        train=np.arange(n, dtype=np.uint16),
-        validation=np.arange(n, 2 * n, dtype=np.uint16),
-        validation_bytes_per_token=1.0,
-    )
-
-
-def small_run(seed=1337, **parts):
-    """A run of some milliseconds a step. `parts` are merged into it, a section each."""
-    small = {
-        "model": {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 16},
-        "schedule": {"warmup_steps": 2},
-        "train": {"batch_size": 4, "max_steps": 10},
-        "evaluation": {"context": 16, "tokens": 160, "interval": 5},
-    }
-    merged = {name: small.get(name, {}) | parts.get(name, {}) for name in {*small, *parts}}
-    return RunConfig.from_mapping({**merged, "seed": seed})
-
-
-def drain(config, next_evaluation=None, corpus=CORPUS, target_loss=None, score_test=False):
-    """(everything that training yields, the model that it returns)."""
-    generator = train(config, corpus, CPU, next_evaluation, target_loss, score_test=score_test)
-    seen = []
-    try:
-        while True:
-            seen.append(next(generator))
-    except StopIteration as stop:
-        return seen, stop.value
-
-
-def train_losses(progress):
-    return [p.train_loss for p in progress if p.train_loss is not None]
-
-
-def evaluations(progress):
-    return [(p.step, p.loss) for p in progress if p.loss is not None]
-
 
 # --- repeatable
 
@@ -439,7 +387,7 @@ COMBINATIONS = random.Random(5).sample(
         combination
         for combination in itertools.product(SCHEDULES, KERNELS, ATTENTION, ["fp32", "bf16"])
         if "cpu" in KERNELS[combination[1]].devices & ATTENTION[combination[2]].devices
-        and combination[1] != "compiled"  # seconds each; held to the others in test_optim
+        and combination[1] != "compiled"  # seconds each; held to the others in test_adamw
     ],
     12,
 )
@@ -522,83 +470,3 @@ def test_a_stopped_run_went_like_the_beginning_of_the_whole_one():
     whole, _ = drain(config)
     stopped = list(itertools.islice(train(config, CORPUS, CPU), 8))
     assert stopped == whole[:8]
-
-
-# --- compiled
-
-
-def recompiles_freely():
-    """Whether a function may be compiled for one shape after another: not so under train's stance."""
-    compiled = torch.compile(lambda x: x + 1, backend="eager", dynamic=False)
-    try:
-        return [compiled(torch.zeros(n)).numel() for n in (2, 3)] == [2, 3]
-    except RuntimeError as error:
-        assert "fail_on_recompile" in str(error)  # noqa: PT017
-        return False
-
-
-@pytest.mark.slow  # generates code; `test_combinations.py` compiles without
-@compiles
-@needs_compiler
-def test_a_compiled_run_compiles_first_then_trains_like_an_eager_one_and_never_recompiles():
-    eager, _ = drain(small_run())
-    assert recompiles_freely()
-    counters.clear()
-
-    with contextlib.closing(train(small_run(train={"compile": True}), CORPUS, CPU)) as generator:
-        compiled = [next(generator), next(generator)]
-        assert [(p.step, p.phase) for p in compiled] == [(0, "compile"), (0, "train")]
-        assert compiled[1].compiled == Compiled(graphs=1, graph_breaks=0)
-        assert not recompiles_freely()
-        with torch.profiler.profile() as profile:
-            compiled.append(next(generator))
-        assert any("Torch-Compiled Region" in event.key for event in profile.key_averages())
-        compiled += itertools.islice(generator, len(eager) - 2)
-        assert not recompiles_freely()
-        assert counters["stats"]["unique_graphs"] == 1
-        assert not counters["graph_break"]
-    assert recompiles_freely()
-
-    assert [(p.step, p.phase) for p in compiled[1:]] == [(p.step, p.phase) for p in eager]
-    assert train_losses(compiled) == pytest.approx(train_losses(eager), rel=1e-4)
-    assert [loss for _, loss in evaluations(compiled)] == pytest.approx(
-        [loss for _, loss in evaluations(eager)], rel=1e-4
-    )
-
-
-@pytest.mark.slow
-@compiles
-@needs_compiler
-@pytest.mark.parametrize("scope", ["block", "mlp"])
-def test_a_part_that_is_compiled_is_one_graph_for_all_blocks_and_trains_like_an_eager_one(scope):
-    eager, _ = drain(small_run(model={"n_layer": 3}))
-    run, _ = drain(small_run(model={"n_layer": 3}, train={"compile": True, "compile_scope": scope}))
-    assert run[1].compiled == Compiled(graphs=1, graph_breaks=0)
-    assert train_losses(run) == pytest.approx(train_losses(eager), rel=1e-4)
-
-
-@pytest.mark.slow
-@compiles
-def test_a_compiled_run_knows_every_shape_of_two_ramps_beforehand():
-    ramps = {"batch_ramp_from": 0.0625, "context_ramp_from": 0.0625}
-    ramps |= {"batch_ramp_fraction": 1.0, "context_ramp_fraction": 0.5}
-    config = small_run(
-        model={"n_layer": 2, "block_size": 16, "embedding_skip": True},
-        schedule=ramps,
-        train={"batch_size": 16, "max_steps": 32, "compile": True, "compile_scope": "block"},
-        evaluation={"context": 16, "interval": 32},
-    )
-    run = list(train(config, CORPUS, CPU, compile_backend="aot_eager"))
-    assert run[-1].step == 32
-    # Two a plateau, since the first block's input is the embedding: more than dynamo makes unless it is told.
-    assert run[-1].compiled.graphs == 2 * len(plateaus(config)) > 8
-
-
-@compiles
-@pytest.mark.parametrize("scope", COMPILE_SCOPES)
-def test_what_is_compiled_leaves_evaluation_in_bf16_weights_as_it_was(scope):
-    config = small_run(train={"precision": "bf16_weights"})
-    eager, _ = drain(config)
-    parts = {"precision": "bf16_weights", "compile": True, "compile_scope": scope}
-    run = list(train(small_run(train=parts), CORPUS, CPU, compile_backend="aot_eager"))
-    assert evaluations(run)[-1][1] == pytest.approx(evaluations(eager)[-1][1], rel=1e-2)

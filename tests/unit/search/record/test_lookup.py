@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records_factory import looking_up, make_lookup_study, make_record, make_study, study_config
+from records_factory import (
+    BASELINE,
+    SHORT_BASELINE,
+    looking_up,
+    make_lookup_study,
+    make_record,
+    make_study,
+    study_config,
+)
 
 from search.record.front import dominates
 from search.record.limits import Rival
@@ -17,8 +25,6 @@ from search.report.findings.headline import headline
 from search.report.summary_json import summary
 from search.report.view.data import StudyView, study_view
 
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
-SHORT_BASELINE = make_record(0, energy_j=60.0, time_s=20.0, outcome=Outcome.OUT_OF_BUDGET)
 PLAIN = make_record(1, energy_j=12.0, time_s=5.0)
 TABLE = looking_up(make_record(2, energy_j=4.0, time_s=2.0))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from records_factory import (
+    BASELINE,
     looking_up,
     make_lookup_study,
     make_metered_study,
@@ -22,7 +23,6 @@ from search.record.record import Record
 from search.report import cost_line, front_table
 from search.report.view.data import study_view
 
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
 CHEAP = make_record(1, energy_j=12.0, time_s=5.0, params={"optimizer.lr": 0.01, "optimizer.name": "muon"})
 
 

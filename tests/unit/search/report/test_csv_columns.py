@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from records_factory import (
+    CHEAP,
     make_lookup_study,
     make_metered_study,
     make_record,
     make_study,
     study_config,
 )
-from report_page import report_of, view_of
+from report_page import view_of
 
 from search.record.outcome import Outcome, Role
 from search.report.csv_columns import trials_frame
@@ -38,16 +39,8 @@ def test_the_cheapest_row_of_the_csv_reached_the_target() -> None:
     assert frame.counted_energy_j[2] == 1.0
 
 
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report_of(tmp_path_factory.mktemp("report") / "demo", make_study()).parent
-
-
-def test_the_csv_has_a_row_a_record_and_its_values_round_trip(folder: Path) -> None:
-    with (folder / "trials.csv").open(newline="") as file:
+def test_the_csv_has_a_row_a_record_and_its_values_round_trip(demo_folder: Path) -> None:
+    with (demo_folder / "trials.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     records = make_study()
     assert [row["run_id"] for row in rows] == [record.run_id for record in records]

@@ -9,24 +9,13 @@ from pathlib import Path
 
 import pytest
 from records_factory import (
+    BASELINE,
+    CHEAP,
     METER,
-    make_record,
-    make_study,
 )
-from report_page import report_of
 
 from search.files.records import append_record
 from search.report.__main__ import main
-
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
-
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report_of(tmp_path_factory.mktemp("report") / "demo", make_study()).parent
 
 
 @pytest.fixture

@@ -9,7 +9,10 @@ import jsonschema
 import numpy as np
 import pytest
 from records_factory import (
+    BASELINE,
+    CHEAP,
     NVML,
+    SHORT_BASELINE,
     make_lookup_study,
     make_metered_study,
     make_misranked_study,
@@ -34,15 +37,6 @@ def only_builtin(value: Any) -> bool:
     if isinstance(value, list):
         return all(only_builtin(item) for item in value)
     return value is None or type(value) in (bool, int, float, str)
-
-
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
-
-
-SHORT_BASELINE = make_record(0, energy_j=60.0, time_s=20.0, outcome=Outcome.OUT_OF_BUDGET)
-
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
 
 
 STUDIES = {

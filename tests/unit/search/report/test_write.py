@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 from records_factory import (
+    BASELINE,
+    CHEAP,
     METER,
     NVML,
     looking_up,
-    make_lookup_study,
     make_record,
     make_study,
     read_beside,
@@ -21,27 +22,14 @@ from report_page import Page, page_of, report_of
 
 from search.report.view.mixed import ReportError
 
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
 
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report_of(tmp_path_factory.mktemp("report") / "demo", make_study()).parent
-
-
-@pytest.fixture(scope="module")
-def page(folder: Path) -> Page:
-    return Page((folder / "report.html").read_text())
-
-
-def test_the_best_configuration_and_the_command_that_trains_it_are_there(page: Page, folder: Path) -> None:
-    assert "python -m search.train recipe=reports/demo/best.yaml seed=7" in page.text
-    assert "python -m search.train -m recipe=reports/demo/best.yaml seed=101,102" in page.text
+def test_the_best_configuration_and_the_command_that_trains_it_are_there(
+    demo_page: Page, demo_folder: Path
+) -> None:
+    assert "python -m search.train recipe=reports/demo/best.yaml seed=7" in demo_page.text
+    assert "python -m search.train -m recipe=reports/demo/best.yaml seed=101,102" in demo_page.text
     best = next(record for record in make_study() if record.trial == 7)
-    assert yaml.safe_load((folder / "best.yaml").read_text()) == dict(best.config) | {"target_loss": 2.3}
+    assert yaml.safe_load((demo_folder / "best.yaml").read_text()) == dict(best.config) | {"target_loss": 2.3}
 
 
 def test_the_best_configuration_keeps_what_the_study_sets_for_all_of_its_runs(tmp_path: Path) -> None:
@@ -89,17 +77,6 @@ def test_passwords_of_urls_reach_no_file(tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         assert "hunter2" not in path.read_text(), path.name
     assert "postgresql://me:***@db.example/optuna" in (tmp_path / "best.yaml").read_text()
-
-
-@pytest.fixture(scope="module")
-def lookup_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("lookup") / "demo"
-    return report_of(folder, make_lookup_study()).parent
-
-
-@pytest.fixture(scope="module")
-def lookup_page(lookup_folder: Path) -> Page:
-    return Page((lookup_folder / "report.html").read_text())
 
 
 def test_the_best_without_lookup_has_a_file_and_a_command_beside_a_lookup_like_winner(

@@ -9,12 +9,13 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from space_entries import BASE, LAYERS, LR, choice_entry, parse
 
 from model.config import RAMP_STARTS, ConfigError, RunConfig
 from model.data.corpus import Corpus
 from model.train import train
 from search.config.schema import StudyConfig
-from search.space.canonical import config_key
+from search.space.canonical import SEARCHABLE, config_key
 from search.space.parse import parse_space
 from search.space.paths import set_path
 
@@ -281,3 +282,30 @@ def test_a_window_counts_where_attention_has_one_and_as_far_as_the_context_reach
     window = {"model__attention": "sliding_window"}
     assert key(small(**window, model__attention_window=2)) != key(small(**window, model__attention_window=5))
     assert key(small(**window, model__attention_window=8)) == key(small(**window, model__attention_window=64))
+
+
+def test_a_configurations_key_does_not_depend_on_the_order_in_which_it_was_written() -> None:
+    backwards = {part: dict(reversed(BASE[part].items())) for part in reversed(SEARCHABLE)}
+    assert config_key(backwards) == config_key(BASE)
+
+
+def test_a_configurations_key_ignores_the_seed_and_the_instrument() -> None:
+    config = copy.deepcopy(dict(BASE)) | {"seed": 7}
+    config["evaluation"] = {"tokens": 128, "context": 8, "interval": 3}
+    assert config_key(config) == config_key(BASE)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(LR, 0.002), (LAYERS, 3), ("schedule.warmup_steps", 7), ("train.precision", "bf16")],
+)
+def test_a_configurations_key_changes_with_whatever_is_trained(path: str, value: Any) -> None:
+    config = copy.deepcopy(dict(BASE))
+    set_path(config, path, value)
+    assert config_key(config) != config_key(BASE)
+
+
+def test_a_whole_number_written_as_a_fraction_is_the_same_configuration() -> None:
+    space = parse({"model.mlp_ratio": choice_entry(2, 3, 4)})
+    assert BASE["model"]["mlp_ratio"] == 4.0
+    assert config_key(space.config({"model.mlp_ratio": 4})) == config_key(BASE)

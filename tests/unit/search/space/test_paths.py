@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from space_entries import BASE, LR
 
 from search.space.paths import ABSENT, differences, get_path, leaves, set_path, side_by_side
 
@@ -56,3 +57,9 @@ def test_whatever_is_unequal_differs_and_the_other_way_round_as_often(
 ) -> None:
     assert bool(differences(ours, theirs)) == (ours != theirs)
     assert len(differences(ours, theirs)) == len(differences(theirs, ours))
+
+
+def test_a_path_reads_what_it_wrote() -> None:
+    config = copy.deepcopy(dict(BASE))
+    set_path(config, LR, 0.5)
+    assert get_path(config, LR) == 0.5

@@ -2,135 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
-from io import BytesIO
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
+from dashboard import (
+    PRESSED,
+    Dashboard,
+    Press,
+    change_a_value,
+    complete_the_running_trial,
+    delete_a_finished_trial,
+    delete_the_file,
+    delete_the_study,
+    fail_the_running_trial,
+    finish_a_trial_of_ones_own,
+    put_garbage_in_its_place,
+    run_sql,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.trial import FrozenTrial, TrialState, create_trial
-from records_factory import make_record
+from mirrored_study import IDENTITY, NAMES, OUTCOMES, SPACE, Study, made_up
+from optuna.trial import TrialState, create_trial
 
-from search.config.schema import StudyConfig
 from search.errors import UserError
-from search.record.ledger import CountedPhases
-from search.record.outcome import Outcome, Role
-from search.record.record import Record
-from search.run.request import RunRequest
+from search.record.outcome import Outcome
 from search.sampling.history import state_of
-from search.space.parse import parse_space
-from search.study.mirror import Mirror
-from search.study.recovery import NO_NUMBER, disagreement
 from search.study.storage import open_storage, owner
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed to be used:UserWarning"),
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
-
-NAMES = ("energy_to_target_j", "time_to_target_s")
-SPACE = parse_space(
-    {
-        "optimizer.lr": {"type": "float", "low": 0.1, "high": 0.9, "step": 0.1},
-        "train.batch_size": {"type": "categorical", "choices": [4, 8]},
-    },
-    StudyConfig().run_values(),
-)
-IDENTITY: dict[str, Any] = {"target_loss": 2.3, "space": SPACE.describe()}
-OUTCOMES = [
-    *(Outcome.REACHED, Outcome.OUT_OF_BUDGET, Outcome.DOMINATED, Outcome.DIVERGED, Outcome.CRASHED),
-    *(Outcome.UNMEASURED, Outcome.REACHED),
-]
-
-
-@dataclass
-class Study:
-    """A study whose runs are made up: what the loop does with its mirror, and nothing else."""
-
-    folder: Path
-    names: tuple[str, ...] = NAMES
-    records: list[Record] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.mirror = self.opened()
-
-    def opened(self) -> Mirror:
-        return Mirror.open("auto", self.folder, "a study", self.names, IDENTITY, SPACE, self.said.append)
-
-    def resume(self) -> None:
-        self.mirror.close()
-        self.mirror = self.opened()
-        self.mirror.reconcile(self.records)
-
-    def request(self, **fields: Any) -> RunRequest:
-        count = len(self.records)
-        made: dict[str, Any] = {
-            "study": "a study",
-            "trial": NO_NUMBER,
-            "run_id": f"run-{count}",
-            "role": Role.SEARCH,
-            "params": {"optimizer.lr": (count % 9 + 1) / 10, "train.batch_size": 4},
-            "config": {},
-            "target_loss": 2.3,
-            "objectives": self.names,
-            "counted_phases": CountedPhases.COMPILE_TRAIN,
-            "vocab_size": 65,
-        }
-        return RunRequest(**(made | fields))
-
-    def begin(self, **fields: Any) -> RunRequest:
-        run = self.request(**fields)
-        return replace(run, trial=self.mirror.begin(run, self.records))
-
-    def end(self, run: RunRequest, outcome: Outcome = Outcome.REACHED) -> Record:
-        record = made_up(run, outcome, energy_j=5.0 + len(self.records), names=self.names)
-        self.records.append(record)
-        self.mirror.tell(record, self.records)
-        return record
-
-    def run(self, *outcomes: Outcome) -> None:
-        for outcome in outcomes:
-            self.end(self.begin(), outcome)
-
-    def trials(self) -> list[FrozenTrial]:
-        """As somebody else reads them."""
-        return self.storage.get_trials()
-
-    def agrees(self) -> bool:
-        return disagreement(self.records, self.trials()) == ""
-
-    @property
-    def storage(self) -> optuna.Study:
-        url = f"sqlite:///{self.folder / 'study.db'}"
-        return optuna.load_study(study_name="a study", storage=url)
-
-
-def made_up(run: RunRequest, outcome: Outcome, energy_j: float, names: tuple[str, ...] = NAMES) -> Record:
-    record = make_record(
-        run.trial,
-        energy_j=energy_j,
-        outcome=outcome,
-        params=dict(run.params),
-        run_id=run.run_id,
-        role=run.role,
-        index=run.trial,
-    )
-    return replace(
-        record,
-        values={name: record.values[name] for name in names if name in record.values},
-        spent={name: record.spent[name] for name in names if name in record.spent},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -217,152 +125,6 @@ def test_a_study_of_the_version_before_goes_on_and_its_misses_lose_their_values(
     study.resume()
     assert len(study.said) == 1
     study.mirror.close()
-
-
-# ---- optuna-dashboard's buttons
-
-
-class Dashboard:
-    """The program itself, asked in this process."""
-
-    def __init__(self, folder: Path) -> None:
-        dashboard = pytest.importorskip("optuna_dashboard")
-        self.app = dashboard.wsgi(f"sqlite:///{folder / 'study.db'}")
-
-    def ask(self, method: str, path: str, **body: Any) -> tuple[str, Any]:
-        content = json.dumps(body).encode()
-        environ: dict[str, Any] = {}
-        setup_testing_defaults(environ)
-        environ |= {
-            "PATH_INFO": path,
-            "REQUEST_METHOD": method,
-            "CONTENT_TYPE": "application/json",
-            "CONTENT_LENGTH": str(len(content)),
-            "wsgi.input": BytesIO(content),
-        }
-        status = ""
-
-        def start(line: str, headers: object, problem: object = None) -> None:
-            nonlocal status
-            status = line
-
-        answer = b"".join(self.app(environ, start))
-        return status, json.loads(answer or b"null")
-
-    def study_id(self) -> int:
-        found = self.ask("GET", "/api/studies")[1]["study_summaries"]
-        return int(next(one["study_id"] for one in found if one["study_name"] == "a study"))
-
-    def detail(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.ask("GET", f"/api/studies/{self.study_id()}")[1]
-        return found
-
-    def trial_id(self, number: int) -> int:
-        return int(next(one["trial_id"] for one in self.detail()["trials"] if one["number"] == number))
-
-    def press(self, method: str, path: str, **body: Any) -> None:
-        status, answer = self.ask(method, path, **body)
-        assert status.startswith("20"), (status, answer)
-
-
-Press = Callable[[Study], None]
-
-
-def fail_the_running_trial(study: Study) -> None:
-    board = Dashboard(study.folder)
-    board.press("POST", f"/api/trials/{board.trial_id(len(study.records))}/tell", state="Fail")
-
-
-def complete_the_running_trial(study: Study) -> None:
-    board = Dashboard(study.folder)
-    path = f"/api/trials/{board.trial_id(len(study.records))}/tell"
-    board.press("POST", path, state="Complete", values=[0.0, 0.0])
-
-
-def rename_the_study(study: Study) -> None:
-    board = Dashboard(study.folder)
-    board.press("POST", f"/api/studies/{board.study_id()}/rename", study_name="mine")
-
-
-def delete_the_study(study: Study) -> None:
-    board = Dashboard(study.folder)
-    board.press("DELETE", f"/api/studies/{board.study_id()}")
-
-
-def delete_the_study_and_make_another_of_its_name(study: Study) -> None:
-    delete_the_study(study)
-    Dashboard(study.folder).press("POST", "/api/studies", study_name="a study", directions=["maximize"])
-
-
-def replace_the_study_by_another_of_its_id(study: Study) -> None:
-    delete_the_study(study)
-    Dashboard(study.folder).press("POST", "/api/studies", study_name="other", directions=["minimize"] * 2)
-
-
-def _sql(study: Study, *statements: str) -> None:
-    with closing(sqlite3.connect(study.folder / "study.db")) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
-
-
-def delete_the_running_trial(study: Study) -> None:
-    _sql(study, f"DELETE FROM trials WHERE number = {len(study.records)}")
-
-
-def delete_a_finished_trial(study: Study) -> None:
-    _sql(study, "DELETE FROM trials WHERE number = 1")
-
-
-def delete_all_trials(study: Study) -> None:
-    _sql(study, "DELETE FROM trials")
-
-
-def change_a_value(study: Study) -> None:
-    _sql(study, "UPDATE trial_values SET value = 0.0")
-
-
-def drop_a_table(study: Study) -> None:
-    _sql(study, "DROP TABLE trial_user_attributes")
-
-
-def delete_the_file(study: Study) -> None:
-    for path in study.folder.glob("study.db*"):
-        path.unlink()
-
-
-def put_garbage_in_its_place(study: Study) -> None:
-    delete_the_file(study)
-    (study.folder / "study.db").write_bytes(b"garbage " * 1000)
-
-
-def overwrite_it_with_garbage(study: Study) -> None:
-    with (study.folder / "study.db").open("r+b") as file:
-        file.write(os.urandom(30_000))
-    for path in study.folder.glob("study.db-*"):
-        path.unlink()
-
-
-def empty_it(study: Study) -> None:
-    delete_the_file(study)
-    (study.folder / "study.db").touch()
-
-
-def finish_a_trial_of_ones_own(study: Study) -> None:
-    study.storage.add_trial(create_trial(values=[0.0, 0.0]))
-
-
-def ask_for_a_trial_of_ones_own(study: Study) -> None:
-    study.storage.ask()
-
-
-PRESSED: list[Press] = [
-    *(fail_the_running_trial, complete_the_running_trial, rename_the_study, delete_the_study),
-    *(delete_the_study_and_make_another_of_its_name, replace_the_study_by_another_of_its_id),
-    *(delete_the_running_trial, delete_a_finished_trial, delete_all_trials, change_a_value, drop_a_table),
-    *(delete_the_file, put_garbage_in_its_place, overwrite_it_with_garbage, empty_it),
-    *(finish_a_trial_of_ones_own, ask_for_a_trial_of_ones_own),
-]
 
 
 # What is tried in `make test`; the others take most of a second each.
@@ -560,7 +322,7 @@ def test_an_enqueued_trial_that_was_withdrawn_meanwhile_is_run_all_the_same(stud
     params = {"optimizer.lr": 0.8, "train.batch_size": 8}
     study.storage.enqueue_trial(params)
     (waiting,) = study.mirror.waiting(study.records)
-    _sql(study, "UPDATE trials SET state = 'FAIL'")
+    run_sql(study, "UPDATE trials SET state = 'FAIL'")
     run = study.begin(trial=waiting.number, params=params)
     study.end(run)
     assert run.trial == 1

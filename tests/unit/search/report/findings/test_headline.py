@@ -4,6 +4,9 @@ import dataclasses
 
 import pytest
 from records_factory import (
+    BASELINE,
+    CHEAP,
+    SHORT_BASELINE,
     make_record,
     make_study,
     study_config,
@@ -21,15 +24,6 @@ from search.report.view.data import Saving, StudyView, study_view
 def again(trial: int, energy_j: float, time_s: float = 20.0) -> Record:
     """One more run of the baseline."""
     return make_record(trial, energy_j=energy_j, time_s=time_s, role=Role.BASELINE)
-
-
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
-
-
-SHORT_BASELINE = make_record(0, energy_j=60.0, time_s=20.0, outcome=Outcome.OUT_OF_BUDGET)
-
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
 
 
 def test_the_headline_gives_ratios_both_numbers_and_the_kind_of_energy() -> None:

@@ -3,17 +3,13 @@ from __future__ import annotations
 import dataclasses
 
 from records_factory import (
+    BASELINE,
+    CHEAP,
     PROVENANCE,
-    make_record,
 )
 from report_page import view_of
 
 from search.report.findings.notes import notes
-
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
-
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
 
 
 def test_runs_on_different_hardware_are_noted_by_what_differs() -> None:

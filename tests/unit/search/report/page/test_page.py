@@ -8,6 +8,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 from records_factory import (
+    BASELINE,
+    CHEAP,
     METER,
     PROVENANCE,
     make_record,
@@ -15,7 +17,7 @@ from records_factory import (
     study_config,
     unmeasured,
 )
-from report_page import Page, page_of, report_of
+from report_page import ATTACK, Page, page_of, report_of
 
 import search.report.page
 from search.record.outcome import Outcome, Role
@@ -25,47 +27,30 @@ from search.report.page.page import embedded
 from search.report.page.paper import print_names
 
 TEMPLATES = Path(search.report.page.__file__).parent
-ATTACK = "</script><script>alert(1)</script>"
 
 
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
-
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report_of(tmp_path_factory.mktemp("report") / "demo", make_study()).parent
-
-
-@pytest.fixture(scope="module")
-def page(folder: Path) -> Page:
-    return Page((folder / "report.html").read_text())
-
-
-def test_the_page_loads_nothing(page: Page) -> None:
+def test_the_page_loads_nothing(demo_page: Page) -> None:
     links = [
         (tag, name, value)
-        for tag, attributes in page.elements
+        for tag, attributes in demo_page.elements
         for name, value in attributes.items()
         if name in ("src", "href", "srcset", "action", "data", "poster")
     ]
     assert links == []
-    assert not {"link", "iframe", "object", "embed", "img", "base"} & {tag for tag, _ in page.elements}
+    assert not {"link", "iframe", "object", "embed", "img", "base"} & {tag for tag, _ in demo_page.elements}
 
 
-def test_the_style_sheet_loads_nothing(folder: Path) -> None:
-    html = (folder / "report.html").read_text()
+def test_the_style_sheet_loads_nothing(demo_folder: Path) -> None:
+    html = (demo_folder / "report.html").read_text()
     (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
     assert "url(" not in style
     assert "@import" not in style
 
 
-def test_the_security_policy_allows_no_request_and_only_the_two_scripts_of_the_page(page: Page) -> None:
+def test_the_security_policy_allows_no_request_and_only_the_two_scripts_of_the_page(demo_page: Page) -> None:
     (policy,) = [
         attributes["content"] or ""
-        for tag, attributes in page.elements
+        for tag, attributes in demo_page.elements
         if tag == "meta" and "http-equiv" in attributes
     ]
     assert "default-src 'none'" in policy
@@ -75,23 +60,30 @@ def test_the_security_policy_allows_no_request_and_only_the_two_scripts_of_the_p
     assert "http" not in policy
 
 
-def test_the_plotting_library_is_embedded_exactly_once(page: Page) -> None:
-    code = [text for attributes, text in page.scripts if "type" not in attributes]
+def test_the_plotting_library_is_embedded_exactly_once(demo_page: Page) -> None:
+    code = [text for attributes, text in demo_page.scripts if "type" not in attributes]
     assert [text.startswith("/**\n* plotly.js") for text in code] == [True, False]
     assert "MathJax.js" not in code[1]
 
 
-def test_every_drawing_has_its_data(page: Page) -> None:
-    wanted = [attributes["data-figure"] for _, attributes in page.elements if "data-figure" in attributes]
+def test_every_drawing_has_its_data(demo_page: Page) -> None:
+    wanted = [
+        attributes["data-figure"] for _, attributes in demo_page.elements if "data-figure" in attributes
+    ]
     assert wanted == [f"figure-{name}" for name in ("pareto", "curves", "outcomes", "phases", "importance")]
-    assert sorted(page.figures()) == sorted(str(name) for name in wanted)
-    assert all(figure["data"] for figure in page.figures().values())
+    assert sorted(demo_page.figures()) == sorted(str(name) for name in wanted)
+    assert all(figure["data"] for figure in demo_page.figures().values())
 
 
-def test_the_headline_its_caveat_and_the_kind_are_on_the_page(page: Page) -> None:
-    assert "Trial 7 reached 2.30 nats with 0.21 of the baseline's energy (12.3 J against 58.1 J" in page.text
-    assert "Not yet confirmed with fresh seeds" in page.text
-    badges = [a for tag, a in page.elements if tag == "span" and "badge-estimated" in (a.get("class") or "")]
+def test_the_headline_its_caveat_and_the_kind_are_on_the_page(demo_page: Page) -> None:
+    assert (
+        "Trial 7 reached 2.30 nats with 0.21 of the baseline's energy (12.3 J against 58.1 J"
+        in demo_page.text
+    )
+    assert "Not yet confirmed with fresh seeds" in demo_page.text
+    badges = [
+        a for tag, a in demo_page.elements if tag == "span" and "badge-estimated" in (a.get("class") or "")
+    ]
     assert len(badges) >= 6
 
 
@@ -130,19 +122,19 @@ def test_losses_among_the_provenance_are_rounded(tmp_path: Path) -> None:
 
 
 def test_a_study_too_small_for_importance_says_what_it_takes_and_draws_the_raw_runs(
-    tmp_path: Path, page: Page
+    tmp_path: Path, demo_page: Page
 ) -> None:
     few = page_of(tmp_path, *make_study()[:6])
     assert (
         "2 of 4 trials reached the target, and importance takes 8 trials, 3 of which reached it" in few.text
     )
     assert "figure-raw-runs" in few.figures()
-    assert "figure-raw-runs" not in page.figures()
+    assert "figure-raw-runs" not in demo_page.figures()
 
 
-def test_every_outcome_is_explained(page: Page) -> None:
+def test_every_outcome_is_explained(demo_page: Page) -> None:
     for outcome in Outcome:
-        assert outcome.advice[1:] in page.text
+        assert outcome.advice[1:] in demo_page.text
 
 
 def test_a_name_with_a_script_in_it_is_text_wherever_it_stands(tmp_path: Path) -> None:
@@ -184,8 +176,8 @@ def test_the_warning_stands_where_counting_reaches_the_target(tmp_path: Path) ->
     assert "Counting n-grams reaches 1.67 nats" in warned.text
 
 
-def test_no_warning_stands_where_the_target_lies_below_the_ngram(page: Page) -> None:
-    assert not page.with_id("ngram-warning")
+def test_no_warning_stands_where_the_target_lies_below_the_ngram(demo_page: Page) -> None:
+    assert not demo_page.with_id("ngram-warning")
 
 
 @pytest.mark.parametrize(
@@ -206,8 +198,10 @@ def test_a_study_without_a_finding_has_a_page_that_says_so(
     assert says in page_of(tmp_path, *records).text
 
 
-def test_the_runs_table_can_be_sorted_by_a_button_in_every_heading(page: Page, folder: Path) -> None:
-    html = (folder / "report.html").read_text()
+def test_the_runs_table_can_be_sorted_by_a_button_in_every_heading(
+    demo_page: Page, demo_folder: Path
+) -> None:
+    html = (demo_folder / "report.html").read_text()
     table = html[html.index('<table id="runs">') :]
     head = table[: table.index("</thead>")]
     assert head.count("<th ") == head.count("<button")

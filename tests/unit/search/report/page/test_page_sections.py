@@ -6,46 +6,28 @@ from pathlib import Path
 
 import pytest
 from records_factory import (
+    BASELINE,
+    CHEAP,
     METER,
     NVML,
     ROOFLINE,
     heated,
     looking_up,
-    make_lookup_study,
     make_metered_study,
     make_misranked_study,
     make_record,
-    make_study,
     read_beside,
     side,
 )
-from report_page import Page, page_of, report_of
+from report_page import ATTACK, Page, page_of, report_of
 
 from search.record.outcome import Outcome
 from search.record.record import Record
 
-ATTACK = "</script><script>alert(1)</script>"
 
-
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
-
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report_of(tmp_path_factory.mktemp("report") / "demo", make_study()).parent
-
-
-@pytest.fixture(scope="module")
-def page(folder: Path) -> Page:
-    return Page((folder / "report.html").read_text())
-
-
-def test_what_the_search_cost_is_on_the_page(page: Page) -> None:
+def test_what_the_search_cost_is_on_the_page(demo_page: Page) -> None:
     for text in ("at least 439 J", "17 runs, 1 of unknown energy, 1 killed", "≤ 183 J", "at least 9.59 runs"):
-        assert text in page.text
+        assert text in demo_page.text
 
 
 @pytest.mark.parametrize(
@@ -62,17 +44,6 @@ def test_what_the_search_cost_is_on_the_page(page: Page) -> None:
 )
 def test_why_the_search_does_not_break_even_is_said(tmp_path: Path, records: list[Record], says: str) -> None:
     assert says in page_of(tmp_path, *records).text
-
-
-@pytest.fixture(scope="module")
-def lookup_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("lookup") / "demo"
-    return report_of(folder, make_lookup_study()).parent
-
-
-@pytest.fixture(scope="module")
-def lookup_page(lookup_folder: Path) -> Page:
-    return Page((lookup_folder / "report.html").read_text())
 
 
 def test_a_lookup_like_winner_does_not_stand_silently_on_the_page(lookup_page: Page) -> None:
@@ -107,10 +78,10 @@ def test_where_lookup_like_runs_are_dominated_the_page_says_so_and_has_one_front
 
 
 def test_where_no_run_that_ranks_is_lookup_like_the_page_does_not_mention_it(
-    page: Page, tmp_path: Path
+    demo_page: Page, tmp_path: Path
 ) -> None:
     short = looking_up(make_record(2, outcome=Outcome.DOMINATED))
-    for found in (page, page_of(tmp_path, BASELINE, CHEAP, short)):
+    for found in (demo_page, page_of(tmp_path, BASELINE, CHEAP, short)):
         assert "lookup-like" not in found.text.lower()
         traces = [trace for figure in found.figures().values() for trace in figure["data"]]
         legends = [str(trace.get("name")) for trace in traces if trace.get("showlegend", True)]
@@ -123,10 +94,10 @@ def metered(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(report_of(folder, make_metered_study()).read_text())
 
 
-def test_a_study_with_one_meter_and_no_thermometer_says_nothing_of_either(page: Page) -> None:
-    assert not page.with_id("meters")
-    assert not page.with_id("meter-warning")
-    assert "temperature" not in page.text.lower()
+def test_a_study_with_one_meter_and_no_thermometer_says_nothing_of_either(demo_page: Page) -> None:
+    assert not demo_page.with_id("meters")
+    assert not demo_page.with_id("meter-warning")
+    assert "temperature" not in demo_page.text.lower()
 
 
 def test_meters_side_by_side_have_a_section_with_a_figure_and_the_worst_disagreements(metered: Page) -> None:
@@ -163,11 +134,11 @@ def test_the_warning_of_a_ranking_that_a_measured_meter_contradicts_stands_above
     assert page.text.index("orders the trials differently") < page.text.index("The Pareto front")
 
 
-def test_errors_stand_beside_counted_joules_and_are_explained(metered: Page, page: Page) -> None:
+def test_errors_stand_beside_counted_joules_and_are_explained(metered: Page, demo_page: Page) -> None:
     assert "12.3 ± 0.30 J" in metered.text
     assert "≥ 64.0 ± 0.30" in metered.text
     assert "±: what the meter's tick" in metered.text
-    assert "±" not in page.text
+    assert "±" not in demo_page.text
 
 
 @pytest.mark.parametrize(("gain", "says"), [(0.05, "± 5.0 %: one constant factor"), (None, "unknown: one")])
@@ -214,8 +185,8 @@ def test_flags_are_listed_with_their_words_and_how_many_runs_they_concern(tmp_pa
     assert "own_flag, 1 run" in page.text
 
 
-def test_how_to_add_a_measured_meter_is_said_where_none_ran(page: Page, metered: Page) -> None:
-    assert page.with_id("measured-hint")
+def test_how_to_add_a_measured_meter_is_said_where_none_ran(demo_page: Page, metered: Page) -> None:
+    assert demo_page.with_id("measured-hint")
     assert not metered.with_id("measured-hint")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from records_factory import (
+    BASELINE,
     make_record,
     unmeasured,
 )
@@ -12,8 +13,6 @@ from report_page import view_of
 from search.record.outcome import Outcome
 from search.report.findings.importance import importance_words
 from search.report.view.importance import MIN_TRIALS, parameter_importance
-
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
 
 
 def test_the_parameter_that_decides_the_energy_is_the_most_important() -> None:

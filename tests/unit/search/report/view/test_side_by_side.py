@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from records_factory import (
+    CHEAP,
     METER,
     NVML,
     ROOFLINE,
@@ -23,8 +24,6 @@ from search.record.record import Record
 from search.report.summary_json import summary
 from search.report.view.data import study_view
 from search.report.view.side_by_side import Comparison
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
 
 
 def test_the_reason_why_a_meter_was_chosen_may_differ() -> None:

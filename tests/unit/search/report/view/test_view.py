@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from records_factory import (
+    BASELINE,
+    CHEAP,
     METER,
     PROVENANCE,
     make_record,
@@ -29,12 +31,6 @@ def again(trial: int, energy_j: float) -> Record:
 
 def front_trials(view: StudyView) -> list[int]:
     return [record.trial for record in view.front]
-
-
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
-
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
 
 
 def test_the_front_is_what_reached_the_target_and_is_not_dominated() -> None:

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 from records_factory import (
+    BASELINE,
+    CHEAP,
+    SHORT_BASELINE,
     make_record,
     unmeasured,
 )
@@ -14,14 +17,6 @@ from report_page import view_of
 from search.record.ledger import CountedPhases
 from search.record.outcome import Outcome
 from search.record.record import Record
-
-BASELINE = make_record(0, energy_j=60.0, time_s=20.0)
-
-
-SHORT_BASELINE = make_record(0, energy_j=60.0, time_s=20.0, outcome=Outcome.OUT_OF_BUDGET)
-
-
-CHEAP = make_record(1, energy_j=12.0, time_s=5.0)
 
 
 def test_the_search_cost_counts_killed_and_crashed_runs_and_the_baseline() -> None:

@@ -1,0 +1,92 @@
+"""A compiled run compiles before its first step, never again, and trains like an eager one."""
+
+import contextlib
+import itertools
+
+import pytest
+import torch
+from small_run import CORPUS, CPU, drain, evaluations, small_run, train_losses
+from this_cpu import compiles, needs_compiler
+from torch._dynamo.utils import counters
+
+from model.progress import Compiled
+from model.schedule import plateaus
+from model.tables import COMPILE_SCOPES
+from model.train import train
+
+
+def recompiles_freely():
+    """Whether a function may be compiled for one shape after another: not so under train's stance."""
+    compiled = torch.compile(lambda x: x + 1, backend="eager", dynamic=False)
+    try:
+        return [compiled(torch.zeros(n)).numel() for n in (2, 3)] == [2, 3]
+    except RuntimeError as error:
+        assert "fail_on_recompile" in str(error)  # noqa: PT017
+        return False
+
+
+@pytest.mark.slow  # generates code; `test_combinations.py` compiles without
+@compiles
+@needs_compiler
+def test_a_compiled_run_compiles_first_then_trains_like_an_eager_one_and_never_recompiles():
+    eager, _ = drain(small_run())
+    assert recompiles_freely()
+    counters.clear()
+
+    with contextlib.closing(train(small_run(train={"compile": True}), CORPUS, CPU)) as generator:
+        compiled = [next(generator), next(generator)]
+        assert [(p.step, p.phase) for p in compiled] == [(0, "compile"), (0, "train")]
+        assert compiled[1].compiled == Compiled(graphs=1, graph_breaks=0)
+        assert not recompiles_freely()
+        with torch.profiler.profile() as profile:
+            compiled.append(next(generator))
+        assert any("Torch-Compiled Region" in event.key for event in profile.key_averages())
+        compiled += itertools.islice(generator, len(eager) - 2)
+        assert not recompiles_freely()
+        assert counters["stats"]["unique_graphs"] == 1
+        assert not counters["graph_break"]
+    assert recompiles_freely()
+
+    assert [(p.step, p.phase) for p in compiled[1:]] == [(p.step, p.phase) for p in eager]
+    assert train_losses(compiled) == pytest.approx(train_losses(eager), rel=1e-4)
+    assert [loss for _, loss in evaluations(compiled)] == pytest.approx(
+        [loss for _, loss in evaluations(eager)], rel=1e-4
+    )
+
+
+@pytest.mark.slow
+@compiles
+@needs_compiler
+@pytest.mark.parametrize("scope", ["block", "mlp"])
+def test_a_part_that_is_compiled_is_one_graph_for_all_blocks_and_trains_like_an_eager_one(scope):
+    eager, _ = drain(small_run(model={"n_layer": 3}))
+    run, _ = drain(small_run(model={"n_layer": 3}, train={"compile": True, "compile_scope": scope}))
+    assert run[1].compiled == Compiled(graphs=1, graph_breaks=0)
+    assert train_losses(run) == pytest.approx(train_losses(eager), rel=1e-4)
+
+
+@pytest.mark.slow
+@compiles
+def test_a_compiled_run_knows_every_shape_of_two_ramps_beforehand():
+    ramps = {"batch_ramp_from": 0.0625, "context_ramp_from": 0.0625}
+    ramps |= {"batch_ramp_fraction": 1.0, "context_ramp_fraction": 0.5}
+    config = small_run(
+        model={"n_layer": 2, "block_size": 16, "embedding_skip": True},
+        schedule=ramps,
+        train={"batch_size": 16, "max_steps": 32, "compile": True, "compile_scope": "block"},
+        evaluation={"context": 16, "interval": 32},
+    )
+    run = list(train(config, CORPUS, CPU, compile_backend="aot_eager"))
+    assert run[-1].step == 32
+    # Two a plateau, since the first block's input is the embedding: more than dynamo makes unless it is told.
+    assert run[-1].compiled.graphs == 2 * len(plateaus(config)) > 8
+
+
+@compiles
+@pytest.mark.parametrize("scope", COMPILE_SCOPES)
+def test_what_is_compiled_leaves_evaluation_in_bf16_weights_as_it_was(scope):
+    config = small_run(train={"precision": "bf16_weights"})
+    eager, _ = drain(config)
+    parts = {"precision": "bf16_weights", "compile": True, "compile_scope": scope}
+    run = list(train(small_run(train=parts), CORPUS, CPU, compile_backend="aot_eager"))
+    assert evaluations(run)[-1][1] == pytest.approx(evaluations(eager)[-1][1], rel=1e-2)
