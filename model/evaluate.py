@@ -99,28 +99,28 @@ class Evaluator:
     def _run(self, model: GPT, block: int, may_end_early: bool) -> Evaluation:
         n, context = len(self._windows), self._windows.size(1) - 1
         losses = torch.empty(n, dtype=torch.float64, device=self._windows.device)
-        seen = 0
+        n_scored = 0
         for now in torch.split(self._order, _windows_per_pass(self._windows)):
             losses[now] = _window_losses(model, self._windows[now], block)
-            seen += len(now)
-            if may_end_early and _FEWEST_WINDOWS <= seen < n:
-                loss, stderr = self._estimate(losses, seen)
+            n_scored += len(now)
+            if may_end_early and _FEWEST_WINDOWS <= n_scored < n:
+                loss, stderr = self._estimate(losses, n_scored)
                 if self._target_loss is not None and loss - _PLAINLY_ABOVE * stderr > self._target_loss:
-                    return Evaluation(loss, stderr, seen * context, whole=False)
-                may_end_early = self._last_whole is not None or seen < _UNAIDED_SHARE * n
+                    return Evaluation(loss, stderr, n_scored * context, whole=False)
+                may_end_early = self._last_whole is not None or n_scored < _UNAIDED_SHARE * n
         self._last_whole = losses
         return Evaluation(float(losses.mean()), float(losses.std()) / math.sqrt(n), n * context)
 
-    def _estimate(self, losses: Tensor, seen: int) -> tuple[float, float]:
-        """(mean over all windows, its standard error) from the first `seen` in order: by itself, or as the
-        last whole evaluation's mean plus the mean difference, whichever spreads less."""
-        part = self._order[:seen]
+    def _estimate(self, losses: Tensor, n_scored: int) -> tuple[float, float]:
+        """(estimated mean over all windows, its standard error), from the first `n_scored` in order: their
+        own mean, or the last whole evaluation's plus the mean difference to it, whichever spreads less."""
+        part = self._order[:n_scored]
         mean, spread = _mean_and_spread(losses[part])
         if self._last_whole is not None:
             difference, spread_of_differences = _mean_and_spread(losses[part] - self._last_whole[part])
             if spread_of_differences < spread:
                 mean, spread = float(self._last_whole.mean()) + difference, spread_of_differences
-        return mean, spread * math.sqrt(1.0 / seen - 1.0 / len(losses))
+        return mean, spread * math.sqrt(1.0 / n_scored - 1.0 / len(losses))
 
 
 def _windows_per_pass(windows: Tensor) -> int:

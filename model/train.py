@@ -70,7 +70,7 @@ def train(
     optimizer: OptimizerSet = OPTIMIZERS[config.optimizer.name].load()(config.optimizer, model)
     compute_loss = _loss_function(model, precision, device)
     compiled: Compiled | None = None
-    step = seen = 0
+    step = tokens = 0
     try:
         if config.compiles:
             yield Progress(0, 0, "compile")
@@ -96,13 +96,13 @@ def train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
-            seen += batch_size * block * config.train.grad_accum
+            tokens += batch_size * block * config.train.grad_accum
 
             is_read = step % _LOSS_EVERY.get(device.type, 10) == 0
             train_loss = float(mean_loss) if is_read else None
             is_due = step >= due or step == config.train.max_steps
             upcoming = "eval" if is_due else "train"
-            yield Progress(step, seen, upcoming, train_loss, waited_s=batches.waited_s, compiled=compiled)
+            yield Progress(step, tokens, upcoming, train_loss, waited_s=batches.waited_s, compiled=compiled)
             if is_due:
                 result = evaluator.evaluate(evaluable(model), whole=step == config.train.max_steps)
                 share = result.tokens / windows[:, 1:].numel()
@@ -110,7 +110,7 @@ def train(
                 due = step + max(1, next_evaluation(results))
                 yield Progress(
                     step,
-                    seen,
+                    tokens,
                     "train",
                     loss=result.loss,
                     loss_stderr=result.stderr,

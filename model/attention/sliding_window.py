@@ -54,7 +54,7 @@ def _outside(N: int, W: int, device: torch.device) -> Tensor:
     """(N, W, 2 W): minus infinity where a block's query does not see the key, else 0."""
     query = torch.arange(W, device=device)[:, None]
     key = torch.arange(2 * W, device=device) - W  # of the block before: negative
-    seen = (key <= query) & (key > query - W)
+    visible = (key <= query) & (key > query - W)
     block = torch.arange(N, device=device)[:, None, None]
-    seen = seen & ((block > 0) | (key >= 0))  # nothing comes before the first block
-    return torch.zeros(seen.shape, device=device).masked_fill(~seen, -math.inf)
+    visible = visible & ((block > 0) | (key >= 0))  # nothing comes before the first block
+    return torch.zeros(visible.shape, device=device).masked_fill(~visible, -math.inf)

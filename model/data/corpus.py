@@ -114,11 +114,11 @@ def tokenised(text: Text, tokenizer: Tokenizer) -> Tokens:
 def unseen_share(corpus: Corpus, n_validation_tokens: int) -> float:
     """The share of `validation[1 : n_validation_tokens + 1]`, which an evaluation of so many tokens scores,
     that never occurs in the training part: nothing can learn to predict it."""
-    seen = np.zeros(max(corpus.vocab_size, 1), dtype=bool)
+    occurs = np.zeros(max(corpus.vocab_size, 1), dtype=bool)
     for start in range(0, len(corpus.train), _LOOKED_AT_ONCE):
-        seen[corpus.train[start : start + _LOOKED_AT_ONCE]] = True
+        occurs[corpus.train[start : start + _LOOKED_AT_ONCE]] = True
     scored = corpus.validation[1 : n_validation_tokens + 1]
-    return 1.0 - float(seen[scored].mean()) if len(scored) else 0.0
+    return 1.0 - float(occurs[scored].mean()) if len(scored) else 0.0
 
 
 def corpus_folder(sha256: str, cache_dir: Path) -> Path:

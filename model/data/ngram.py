@@ -101,10 +101,10 @@ def ngram_losses(
         followers = np.bincount(context_of_gram, minlength=n_contexts + 1)
 
         at, validation_ids = _look_up(grams, validation_context * vocab_size + validation[order - 1 :])
-        seen = np.where(validation_ids >= 0, grams.counts[at], 0)
+        counted = np.where(validation_ids >= 0, grams.counts[at], 0)
         c, t = total[validation_context], followers[validation_context]
         p_lower = p[order - 1 :]
-        p[order - 1 :] = np.where(c > 0, (seen + t * p_lower) / np.maximum(c + t, 1), p_lower)
+        p[order - 1 :] = np.where(c > 0, (counted + t * p_lower) / np.maximum(c + t, 1), p_lower)
         losses.append(float(-np.log(p[1:]).mean()))
         on_order(order)
 
@@ -164,11 +164,11 @@ def cached_best_ngram(
 def _count(codes: Ids, n_codes: int) -> tuple[_Grams, Ids]:
     """The different `codes` (each below `n_codes`) with their counts, and which of them each code is."""
     if n_codes <= _DENSE_CODES_PER_TOKEN * len(codes):
-        table = np.bincount(codes, minlength=n_codes)
-        unique = np.flatnonzero(table)
-        counts = table[unique]
-        table[unique] = np.arange(len(unique))
-        ids = table[codes]
+        by_code = np.bincount(codes, minlength=n_codes)
+        unique = np.flatnonzero(by_code)
+        counts = by_code[unique]
+        by_code[unique] = np.arange(len(unique))
+        ids = by_code[codes]
     else:
         unique, ids, counts = np.unique(codes, return_inverse=True, return_counts=True)
     return _Grams(np.append(unique, n_codes), np.append(counts, 0)), ids

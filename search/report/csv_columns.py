@@ -120,8 +120,8 @@ def _observed(key: str, unit: str, meaning: str) -> CsvColumn:
 
 
 def _rise_k(record: Record) -> float | None:
-    seen = warming(record)
-    return None if seen is None else seen.rise_k
+    warmed = warming(record)
+    return None if warmed is None else warmed.rise_k
 
 
 _OBSERVED = (

@@ -162,11 +162,11 @@ def _number_cell(value: float | None) -> Cell:
 
 def _temperature_cell(record: Record) -> Cell:
     """Start and highest in degrees Celsius, and the rise, which is what it is sorted by."""
-    seen = warming(record)
-    if seen is None:
+    warmed = warming(record)
+    if warmed is None:
         return Cell("n/a")
-    text = f"{seen.start_c:.0f} → {seen.highest_c:.0f} ({numbers.kelvin(seen.rise_k)})"
-    return Cell(text, str(seen.rise_k))
+    text = f"{warmed.start_c:.0f} → {warmed.highest_c:.0f} ({numbers.kelvin(warmed.rise_k)})"
+    return Cell(text, str(warmed.rise_k))
 
 
 def _lookup_cell(record: Record) -> Cell:
