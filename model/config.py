@@ -12,18 +12,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from model.tables import COMPILE_MODES, TABLES
+from model.tables import COMPILE_MODES, MUON_SCALES, NS_DTYPES, TABLES
 
-MUON_SCALES = ("original", "match_rms_adamw")
-NS_DTYPES = ("fp32", "bf16")
 COOLDOWN_SHAPES = ("linear", "sqrt")
 LOOKUP_TABLES = ("none", "bigram", "trigram")  # by how many last tokens choose a row
-MAX_SEED = 2**63 - 1  # what torch and every table of numbers hold
+MAX_SEED = 2**63 - 1  # the largest that 64 bits hold, as torch and pandas keep it
 RAMP_STARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 
 
-# What old keys became: read in what was written before, and refused in a configuration.
-_RENAMED = {"model.bigram_table": "model.lookup_table", "model.table_order": "model.lookup_table"}
+# Old keys and their new names: read in old files, and refused in a configuration.
+_RENAMED = {
+    "model.bigram_table": "model.lookup_table",
+    "model.table_order": "model.lookup_table",
+    "model.bigram_rows": "model.lookup_rows",
+}
 
 
 class ConfigError(ValueError):
@@ -46,10 +48,10 @@ class ModelConfig:
     zero_init_projections  attention and MLP start at zero: blocks at first pass on their input
     logit_softcap          logits are bent to stay below it: softcap tanh(logits / softcap); 0: they are not
     embedding_skip         each block takes a learned mix of its input and the embedding
-    value_embedding        a table of values, a row a token, is added to what attention sums up
-    lookup_table           a table of logits is added to the head's: bigram has a row for each last token,
+    value_embedding        each token has learned values that are added to those that attention sums up
+    lookup_table           learned logits are added to the head's: bigram has a row for each last token,
                            trigram for each last two tokens
-    bigram_rows            the rows of either, shared by contexts of equal remainder; null: one each
+    lookup_rows            the rows of the lookup table, shared by contexts of equal remainder; null: one each
     smear                  each embedding takes in a learned share of the one before it
     """
 
@@ -75,13 +77,13 @@ class ModelConfig:
     embedding_skip: bool = False
     value_embedding: bool = False
     lookup_table: str = "none"
-    bigram_rows: int | None = None
+    lookup_rows: int | None = None
     smear: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "n_head", "n_embd", "block_size", "attention_window"):
             need(getattr(self, name) >= 1, f"model.{name}", "1 or more", getattr(self, name))
-        for name in ("n_kv_head", "bigram_rows"):
+        for name in ("n_kv_head", "lookup_rows"):
             value = getattr(self, name)
             need(value is None or value >= 1, f"model.{name}", "null, or 1 or more", value)
         need(self.mlp_ratio > 0, "model.mlp_ratio", "more than 0", self.mlp_ratio)
@@ -101,11 +103,11 @@ class ModelConfig:
     def head_size(self) -> int:
         return self.n_embd // self.n_head
 
-    def lookup_rows(self, vocab_size: int) -> int:
+    def lookup_table_rows(self, vocab_size: int) -> int:
         """Rows of the lookup table, 0 where there is none."""
         if self.lookup_table == "none":
             return 0
-        return self.bigram_rows or vocab_size ** LOOKUP_TABLES.index(self.lookup_table)
+        return self.lookup_rows or vocab_size ** LOOKUP_TABLES.index(self.lookup_table)
 
     @property
     def looks_up(self) -> bool:
@@ -113,7 +115,7 @@ class ModelConfig:
 
         A lookup table does so outright, and smearing gives it, or the head, pairs of tokens without
         attention. They buy a loss that counting would buy too, so fronts are shown with and without them. A
-        value embedding is a table as well, but of single tokens, and what it holds only counts through
+        value embedding is looked up as well, but by single tokens, and what it holds only counts through
         attention.
         """
         return self.lookup_table != "none" or self.smear
@@ -328,23 +330,32 @@ class RunConfig:
         return RunConfig(seed=seed, **built)
 
 
+def current_path(path: str) -> str:
+    """The name that a configuration path of any version has in this one."""
+    return _RENAMED.get(path, path)
+
+
 def renamed(path: str) -> str | None:
-    """What to type in the place of a key of a version before, or None."""
+    """What to type in the place of a key of an earlier version, or None."""
     if path not in _RENAMED:
         return None
-    now, choices = _RENAMED[path], " or ".join(LOOKUP_TABLES)
-    return f"{path} is {now} now; type {now}={choices}"
+    now = _RENAMED[path]
+    value = "NUMBER" if now == "model.lookup_rows" else " or ".join(LOOKUP_TABLES)
+    return f"{path} is {now} now; type {now}={value}"
 
 
 def with_current_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration that any version wrote, or a part of one, with the keys of this one."""
     model = config.get("model")
-    if not isinstance(model, Mapping) or not {"bigram_table", "table_order"} & set(model):
+    if not isinstance(model, Mapping):
         return dict(config)
-    kept = {key: value for key, value in model.items() if key not in ("bigram_table", "table_order")}
-    name = "trigram" if model.get("table_order") == 3 else "bigram"
-    table = name if model.get("bigram_table") else "none"
-    return {**config, "model": {**kept, "lookup_table": table}}
+    kept = {key: value for key, value in model.items() if f"model.{key}" not in _RENAMED}
+    if "bigram_rows" in model:
+        kept["lookup_rows"] = model["bigram_rows"]
+    if {"bigram_table", "table_order"} & set(model):
+        name = "trigram" if model.get("table_order") == 3 else "bigram"
+        kept["lookup_table"] = name if model.get("bigram_table") else "none"
+    return {**config, "model": kept}
 
 
 def check_seed(path: str, seed: object) -> None:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from model.capabilities import Capabilities
 from model.config import ModelConfig, RunConfig
 from model.tables import COMPILE_SCOPES, PRECISIONS, TABLES
-from model.variant import HeadSize, Variant
+from model.variant import ELEMENT_BYTES, HeadSize, Variant
 
-ELEMENT_BYTES = {"fp32": 4, "bf16": 2}
 _WORDS = {"cpu": "a CPU", "cuda": "a GPU"}
 
 
@@ -218,10 +217,10 @@ _MOST_LOOKUP_LOGITS = 2**31
 
 def lookup_table_too_large(config: ModelConfig, vocab_size: int) -> str | None:
     """Why the lookup table would not fit in any memory, or None."""
-    rows = config.lookup_rows(vocab_size)
+    rows = config.lookup_table_rows(vocab_size)
     if rows * vocab_size <= _MOST_LOOKUP_LOGITS:
         return None
     return (
         f"model.lookup_table={config.lookup_table} has {rows:,} rows of {vocab_size:,} logits; "
-        "set model.bigram_rows to fewer rows"
+        "set model.lookup_rows to fewer rows"
     )

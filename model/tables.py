@@ -208,6 +208,20 @@ KERNELS: Mapping[str, Variant] = {
     "compiled": Variant("model.optim.adamw:COMPILED", "torch.compile of the step; on a CPU needs a compiler"),
 }
 
+# Settings of Muon. They are not in `TABLES`: whatever they are, it runs on every device.
+MUON_SCALES: Mapping[str, Variant] = {
+    "original": Variant(
+        "model.optim.muon:keep_operator_norm", "an update of equal size for every output: Keller Jordan's"
+    ),
+    "match_rms_adamw": Variant(
+        "model.optim.muon:match_adamw", "an update of the size of AdamW's: Moonshot's"
+    ),
+}
+NS_DTYPES: Mapping[str, Variant] = {
+    "fp32": Variant("torch:float32", "Newton-Schulz steps in fp32"),
+    "bf16": Variant("torch:bfloat16", "Newton-Schulz steps in bf16: Keller Jordan's"),
+}
+
 SCHEDULES: Mapping[str, Variant] = {
     "cosine": Variant("model.schedule:cosine", "cosine decay from peak to minimum: nanoGPT's"),
     "linear": Variant("model.schedule:linear", "straight line from peak to minimum"),
@@ -248,6 +262,11 @@ PRECISIONS: Mapping[str, PrecisionRow] = {
         sides=16,
     ),
 }
+
+MATMUL_FORMATS = tuple(
+    dict.fromkeys(name for row in PRECISIONS.values() for name in (row.matmuls, row.linear) if name)
+)
+"""What some precision multiplies in: each has its own operations per joule."""
 
 COMPILE_MODES: Mapping[str, CompileModeRow] = {
     "default": CompileModeRow("model.compiling:DEFAULT", "one kernel for what can be fused: torch's default"),

@@ -15,6 +15,8 @@ from typing import Any
 ALL_DEVICES = frozenset({"cpu", "cuda"})
 CUDA = frozenset({"cuda"})
 NOWHERE: frozenset[str] = frozenset()
+# The formats that tensors are kept in.
+ELEMENT_BYTES = {"fp32": 4, "bf16": 2}
 
 
 @dataclass(frozen=True)

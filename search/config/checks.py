@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from model.config import ConfigError, check_seed
 from model.data import DATASETS
+from model.tables import MATMUL_FORMATS
 from search.config.cores import Cores, usable_cores
 from search.config.schema import StudyConfig
 from search.files.paths import folder_name
@@ -91,7 +92,7 @@ def check_meter(meter: MeterSection) -> None:
     if "roofline" in (meter.name, *meter.also):
         _number("meter.roofline.pj_per_byte", meter.roofline.pj_per_byte, above=0)
         for precision, value in meter.roofline.pj_per_flop.items():
-            _choice("meter.roofline.pj_per_flop", precision, ("fp32", "tf32", "bf16", "fp8"))
+            _choice("meter.roofline.pj_per_flop", precision, MATMUL_FORMATS)
             _number(f"meter.roofline.pj_per_flop.{precision}", value, above=0)
         if meter.roofline.compile_j is not None:
             _number("meter.roofline.compile_j", meter.roofline.compile_j, above=0)

@@ -34,7 +34,7 @@ from model.work import (
     setup_work,
     step_work,
 )
-from model.work.network import seen_share
+from model.work.network import visible_share
 from model.work.optimizers import OPTIMIZER_WORK
 
 VOCAB = 65
@@ -198,7 +198,7 @@ def test_fused_attention_skips_tiles_and_computes_the_scores_again(block_size, s
 
 @given(st.integers(1, 100_000))
 def test_the_share_of_scores_that_is_seen_lies_between_a_half_and_all(context):
-    assert 0.5 < seen_share(context) <= 1.0
+    assert 0.5 < visible_share(context) <= 1.0
 
 
 @given(
@@ -219,7 +219,7 @@ def test_the_share_of_scores_that_is_seen_lies_between_a_half_and_all(context):
         embedding_skip=st.booleans(),
         value_embedding=st.booleans(),
         lookup_table=st.sampled_from(["none", "bigram", "trigram"]),
-        bigram_rows=st.sampled_from([None, 7]),
+        lookup_rows=st.sampled_from([None, 7]),
         smear=st.booleans(),
     ),
     st.integers(2, 80),
@@ -300,7 +300,7 @@ EAGER = [
     {"smear": True},
     {"logit_softcap": 15.0},
     {"lookup_table": "bigram"},
-    {"lookup_table": "bigram", "bigram_rows": 7, "tied_head": False},
+    {"lookup_table": "bigram", "lookup_rows": 7, "tied_head": False},
     {"lookup_table": "trigram"},
     {"loss": "chunked", "n_embd": 16},
     {"loss": "chunked", "lookup_table": "bigram", "logit_softcap": 15.0},
@@ -613,7 +613,7 @@ COUNTED = {
             "logit_softcap",
         ),
         *("logit_softcap", "embedding_skip", "value_embedding", "smear"),
-        *("lookup_table", "bigram_rows"),
+        *("lookup_table", "lookup_rows"),
     },
     "optimizer": {"name", "grad_clip", "kernel", "muon_split_qkv", "ns_steps", "ns_dtype"},
     "train": {"batch_size", "grad_accum", "precision"},
