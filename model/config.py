@@ -29,8 +29,7 @@ _RENAMED = {
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be meant. The text is one line: what was expected, what came, what to
-    type."""
+    """An invalid configuration. The text is one line: what was expected, what came, what to type."""
 
 
 @dataclass
@@ -45,14 +44,14 @@ class ModelConfig:
     norm_eps               added to the mean square in every norm
     qk_norm                queries and keys are divided by their root mean square, head by head
     tied_head              the head is the token embedding
-    zero_init_projections  attention and MLP start at zero: blocks at first pass on their input
-    logit_softcap          logits are bent to stay below it: softcap tanh(logits / softcap); 0: they are not
+    zero_init_projections  the matrices that end attention and MLP start at zero: blocks pass on their input
+    logit_softcap          keeps logits below it, as softcap tanh(logits / softcap); 0: no cap
     embedding_skip         each block takes a learned mix of its input and the embedding
     value_embedding        each token has learned values that are added to those that attention sums up
     lookup_table           learned logits are added to the head's: bigram has a row for each last token,
                            trigram for each last two tokens
     lookup_rows            the rows of the lookup table, shared by contexts of equal remainder; null: one each
-    smear                  each embedding takes in a learned share of the one before it
+    smear                  a learned share of the embedding before is added to each embedding
     """
 
     n_layer: int = 4
@@ -134,10 +133,11 @@ class OptimizerConfig:
     """The optimizer and the kernel of its step. Weight decay acts on matrices only, as in nanoGPT.
 
     `lr` is the peak rate of AdamW's parameters; the ratios multiply it for embeddings, the lookup table, an
-    untied head, and vectors (norm weights, biases). The rest is read by `name: muon` alone, for the matrices
-    inside the blocks: `muon_lr` their peak rate, `muon_scale` how an update grows with its matrix (original:
-    Keller Jordan's; match_rms_adamw: Moonshot's, with a `muon_lr` of AdamW's size), `muon_split_qkv`
-    orthogonalises queries, keys and values apart, `ns_steps` Newton-Schulz steps in `ns_dtype`.
+    untied head, and vectors (norm weights, biases). The rest is for the matrices inside the blocks under
+    `name: muon`. `muon_lr` is their peak rate; `muon_scale` says how an update grows with its matrix
+    (original: Keller Jordan's; match_rms_adamw: Moonshot's, with a `muon_lr` of AdamW's size);
+    `muon_split_qkv` orthogonalises queries, keys and values apart; `ns_steps` Newton-Schulz steps are done in
+    `ns_dtype`.
     """
 
     name: str = "adamw"
@@ -188,8 +188,8 @@ class ScheduleConfig:
 
     `decay_steps` null means `train.max_steps`. `cooldown_fraction` is the decaying part of a `trapezoid`,
     `cooldown_shape` linear or sqrt. A ramp starts at `..._ramp_from` times `train.batch_size` or
-    `model.block_size` and doubles, in plateaus of equal length, until it is whole after
-    `..._ramp_fraction` of the schedule's length; from 1 or a fraction of 0 is no ramp.
+    `model.block_size` and doubles, in plateaus of equal length, until it is whole after `..._ramp_fraction`
+    of the schedule's length. There is no ramp from 1, or with a fraction of 0.
     """
 
     name: str = "cosine"
@@ -229,9 +229,9 @@ class ScheduleConfig:
 
 @dataclass
 class TrainConfig:
-    """How long, how much at once, how exact. `batch_size` counts sequences; `grad_accum` micro-batches a
-    step. `compile` generates kernels for forward and backward pass: of as much of the model as
-    `compile_scope` says, by torch's `compile_mode`."""
+    """How long to train, on how much at once, and in which precision. `batch_size` counts sequences,
+    `grad_accum` micro-batches a step. `compile` generates kernels for forward and backward pass, of as much
+    of the model as `compile_scope` says, in torch's `compile_mode`."""
 
     batch_size: int = 12
     grad_accum: int = 1
@@ -254,8 +254,8 @@ EVALUATION_TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65536}
 
 @dataclass
 class EvaluationConfig:
-    """The instrument: the first `tokens` of the validation split (null: all), as many whole windows of
-    `context` as there are, in fp32.
+    """How validation loss is measured: on the first `tokens` of the validation split (null: all), in whole
+    windows of `context`, in fp32.
 
     `interval` is the most steps between two evaluations; near the target they get denser.
     """
@@ -311,7 +311,7 @@ class RunConfig:
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> RunConfig:
-        """From nested plain values. Raises ConfigError for an unknown key or a value that cannot be meant."""
+        """From nested plain values. Raises ConfigError for an unknown key or an invalid value."""
         parts: dict[str, type[Any]] = {
             "model": ModelConfig,
             "optimizer": OptimizerConfig,
@@ -359,7 +359,7 @@ def with_current_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_seed(path: str, seed: object) -> None:
-    """Raises ConfigError where `seed`, of the configuration path `path`, is none."""
+    """Raises ConfigError unless the value `seed` of the configuration path `path` is a seed."""
     if type(seed) is not int or not 0 <= seed <= MAX_SEED:
         raise ConfigError(f"{path} must be a whole number from 0 to {MAX_SEED}, got {seed!r}")
 

@@ -1,7 +1,7 @@
 """Validation loss: the same tokens in the same windows, in fp32, whatever the configuration trained with.
 
 Far above a target an evaluation need not be whole. Windows are taken in an order that is the same in every
-run, and it ends where what was seen is plainly above the target.
+run, and it ends once their loss is plainly above the target.
 """
 
 import math
@@ -18,10 +18,10 @@ from model.gpt import GPT
 # judged after every pass, so that the risk adds up: on recorded runs of nanoGPT's CPU recipe 3 % where the
 # whole loss is exactly at the target, 0.6 % where it lies 0.001 nats below, 0.2 % at 0.002.
 _PLAINLY_ABOVE = 3.0
-# A spread is believed from so many windows on.
+# Fewer windows give no spread that can be relied on.
 _FEWEST_WINDOWS = 32
-# Without a whole evaluation to compare with, one that is undecided after this share of the windows goes on to
-# the end: it then serves the later ones, which need a sixteenth of the windows for the same certainty.
+# Without a whole evaluation to compare with, one that is undecided after this share of the windows runs to
+# its end: it then serves the later ones, which need a sixteenth of the windows for the same certainty.
 _UNAIDED_SHARE = 0.1
 _ORDER_SEED = 0
 
@@ -60,7 +60,8 @@ def validation_windows(validation: Tensor, config: EvaluationConfig) -> Tensor:
 def evaluate(model: GPT, windows: Tensor) -> Evaluation:
     """Loss of `model` on all `windows` (N, context + 1). Leaves weights, mode and random state as they were.
 
-    A model of a shorter block than the context sees each window in pieces of its block: that is its handicap.
+    A model whose block is shorter than the context sees each window in pieces of its block, to its
+    disadvantage.
     """
     return Evaluator(windows).evaluate(model)
 
@@ -68,9 +69,9 @@ def evaluate(model: GPT, windows: Tensor) -> Evaluation:
 class Evaluator:
     """The evaluations of one run on its way to `target_loss` (None: all are whole).
 
-    It remembers each window's loss at the last whole evaluation. What a later one has seen so far is compared
-    with the same windows then: the differences spread far less than the losses do, so that a small part tells
-    the mean. The loss of a whole evaluation depends on neither the order nor on earlier evaluations.
+    It remembers each window's loss at the last whole evaluation. A later one compares its windows with the
+    same windows then: the differences spread far less than the losses do, so that few windows tell the mean.
+    The loss of a whole evaluation depends on neither the order nor on earlier evaluations.
     """
 
     def __init__(self, windows: Tensor, target_loss: float | None = None) -> None:

@@ -48,8 +48,8 @@ class Shared(NamedTuple):
 
 
 class SelfAttention(nn.Module):
-    """(B, T, C) -> (B, T, C). Training uses the configured kernel, evaluation always the same one of its
-    function (`sdpa`, of causal attention)."""
+    """(B, T, C) -> (B, T, C). Training uses the configured kernel, evaluation the first row that computes the
+    same function (`sdpa` for causal attention)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class SelfAttention(nn.Module):
     def _heads(self, heads: Tensor, positions: Positions) -> tuple[Tensor, ...]:
         """(B, T, H + 2 K, D) -> q (B, T, H, D), k and v (B, T, K, D), q and k ready for their scores.
 
-        What happens to q and k happens to both at once: with RoPE and `qk_norm` that is 0.7 of the time of
-        one after the other (2.2 against 3.2 ms for attention both ways, bf16 on a CPU, 12 x 4 x 64 x 32).
+        q and k are normalised and turned together: with RoPE and `qk_norm` that takes 0.7 of the time of one
+        after the other (2.2 against 3.2 ms for attention both ways, bf16 on a CPU, 12 x 4 x 64 x 32).
         """
         if not (self.qk_norm or positions.acts_on_heads):
             return torch.split(heads, self.heads, dim=2)

@@ -34,8 +34,8 @@ _LOSS_EVERY = {"cpu": 1, "cuda": 10}
 _MOST_GRAPHS = 20
 
 NextEvaluation = Callable[[Sequence[EvaluationResult]], int]
-"""How many steps to train until the next evaluation, from the evaluations so far alone: a run must repeat
-exactly."""
+"""How many steps to train until the next evaluation. Only the evaluations so far may decide, so that a run
+repeats exactly."""
 
 
 def train(
@@ -167,8 +167,9 @@ def _warm_up(
     """Compile, forward and backward or the optimizer's step, on batches of every shape that the run will
     have. Anything that recompiles afterwards raises.
 
-    The compiler's cache is empty, or what a compilation costs would depend on what was compiled before. The
-    training's random state is as it was, so that a compiled run sees the same batches and dropout seeds.
+    The compiler's cache is emptied first, or what a compilation costs would depend on what was compiled
+    before. The training's random state is left as it was, so that a compiled run sees the same batches and
+    dropout seeds.
     """
     # torch.compiler has no public way to an empty cache, to counters and to the limit (2.13).
     import torch._dynamo
@@ -184,7 +185,8 @@ def _warm_up(
         torch.random.fork_rng(devices=devices),
         precision.both_passes(),
     ):
-        # Dynamo's own doing (2.13): it looks at the gradient of a part's input, and makes a Function object.
+        # Warnings that Dynamo (2.13) causes itself: it reads the gradient of a part's input, and makes a
+        # Function.
         warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
         warnings.filterwarnings(
             "ignore", message=".*Function'> should not be instantiated", category=DeprecationWarning

@@ -1,8 +1,8 @@
 """Tokens to learn and to validate on, and their way into the cache and back.
 
 What a data set gives is tokenised once and kept, whole or not at all: a folder with two files of token ids,
-little endian uint16, and one of facts. Small ones are read and checked against their digests; large ones are
-mapped into memory, so that only what a run looks at is read, and checked by size.
+little endian uint16, and one of facts. Small ones are read and checked against their digests; of large ones
+only the size is checked, and they are mapped into memory, so that a run reads only what it uses.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Corpus:
     `sha256` is of what it was made from: the whole text in UTF-8, or the published files. `tokenizer` names
     the tokens and `vocabulary[i]` is how token i reads. `train` and `validation` are token ids, uint16, shape
     (tokens,), mapped from a file where they are many. `validation_bytes_per_token` turns nats per token into
-    bits per byte. Windows begin at multiples of `record_tokens`, in training and in evaluation, where tokens
-    come in records of so many.
+    bits per byte. Where tokens come in records of `record_tokens`, windows begin at multiples of it, in
+    training and in evaluation.
     """
 
     name: str

@@ -35,7 +35,7 @@ MAX_ORDER = 6
 COUNTED_TOKENS = 20_000_000
 _FORMAT = 3  # of the cached loss; a change in the formula or in what is counted needs a new one
 _DENSE_CODES_PER_TOKEN = (
-    8  # counting in a table beats sorting up to here, at no more than 0.7 GB for 5 M tokens
+    8  # up to here counting in an array beats sorting, at no more than 0.7 GB for 5 M tokens
 )
 
 Tokens = npt.NDArray[Any]
@@ -119,8 +119,8 @@ def best_ngram(
     max_order: int = MAX_ORDER,
     on_order: OnOrder = lambda order: None,
 ) -> NgramLoss:
-    """The order with the lowest loss, the shortest of several; 0 where guessing does better than all of them.
-    Arguments and errors as `ngram_losses`."""
+    """The order with the lowest loss, the shortest of equal ones; 0 where guessing does better than all of
+    them. Arguments and errors as `ngram_losses`."""
     losses = ngram_losses(train, validation, vocab_size, max_order, on_order)
     best, guessing = min(losses), math.log(vocab_size)
     if guessing < best:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 class Head(NamedTuple):
-    """`weight`: (V, C). `softcap`: 0, or what logits stay below. `lookup_table`: (R, V) logits, of which
-    each token gets the row that `rows` (N,) names added to its own."""
+    """`weight`: (V, C). `softcap`: 0, or what logits stay below. `lookup_table`: (R, V) logits, of which row
+    `rows[i]` is added to those of token i; `rows`: (N,)."""
 
     weight: Tensor
     softcap: float = 0.0

@@ -1,7 +1,7 @@
 """Muon: the momentum of every hidden matrix, orthogonalised; AdamW for everything else.
 
-Keller Jordan's method (https://kellerjordan.github.io/posts/muon/). `torch.optim.Muon` computes the same and
-is what a test holds this to; it orthogonalises in bf16 alone, one matrix after another, a fused matrix of
+Keller Jordan's method (https://kellerjordan.github.io/posts/muon/). `torch.optim.Muon` computes the same, and
+a test compares the two. torch's orthogonalises in bf16 alone, one matrix after another, a fused matrix of
 queries, keys and values as if it were one, and takes no compiled step.
 """
 
@@ -106,7 +106,7 @@ class Muon(torch.optim.Optimizer):
 
 def rows_of_parts(name: str, shape: Sequence[int]) -> tuple[int, int, int] | None:
     """Rows of queries, keys and values in a fused `c_attn` weight, (C + 2 K, C): K channels of keys, fewer
-    where queries share them. None for a matrix that is one."""
+    where queries share them. None for a matrix that is not fused."""
     rows, columns = shape
     if not name.endswith("c_attn.weight") or rows <= columns or (rows - columns) % 2:
         return None
@@ -122,7 +122,7 @@ def muon_update(
     rule: MuonRule,
 ) -> None:
     """One step in place: w <- (1 - lr decay) w - lr scale NS(g + momentum (m - g)), where m is the running
-    mean of the gradients g. `rows` are those of the parts that are orthogonalised each for itself."""
+    mean of the gradients g. `rows` are those of a fused matrix's parts, which are orthogonalised apart."""
     targets: list[Tensor] = []
     directions: list[Tensor] = []
     for matrix, gradient, momentum, parts in zip(matrices, gradients, momenta, rows, strict=True):

@@ -130,7 +130,7 @@ ATTENTION_WORK = {
         ),
         keys=Elementwise(Kernels(casts=1), Kernels(narrow=2, casts=1)),
         multiplied=Elementwise(Kernels(ops=0.5, wide=1 + 2), Kernels(ops=0.5, wide=1)),
-        repeat=Elementwise(Kernels(), Kernels(ops=1, wide=1)),  # forward the copy is made anyhow
+        repeat=Elementwise(Kernels(), Kernels(ops=1, wide=1)),  # the forward pass copies them in any case
         upcasts=True,
     ),
     # torch picks; counted as fused. On a CPU with dropout it takes MATH, and this is too low.

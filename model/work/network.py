@@ -72,7 +72,7 @@ class Pass:
         return self.sequences * self.context
 
     def row(self, path: str, name: str) -> str:
-        """The row that this pass takes of the one that is configured."""
+        """The row that this pass uses where `name` is configured: an evaluation has its own."""
         return name if self.training else evaluated(path, name)
 
     @property
@@ -97,7 +97,7 @@ class Pass:
         return row_of(POSITION_WORK, "model.positions", self.model.positions)
 
     def upcast(self) -> Pass:
-        """The same with fp32 where this has its wide tensors."""
+        """The same pass with its wide tensors in fp32."""
         return replace(self, format=replace(self.format, wide_bytes=FP32_BYTES))
 
     def matmul(self, m: float, k: float, n: float, precision: str | None = None) -> Work:
@@ -165,7 +165,7 @@ class Pass:
         return work
 
     def head_in_parts(self, part_size: Callable[[int, int], int]) -> Work:
-        """What a loss in parts moves besides."""
+        """What a loss in parts moves in addition."""
         ratio = math.ceil(self.vocab_size / self.model.n_embd)
         parts = math.ceil(self.tokens / part_size(math.ceil(self.tokens), ratio))
         weights = self.vocab_size * self.model.n_embd
