@@ -114,4 +114,4 @@ class StudyFolder:
         """The end of a line that says why a study stopped."""
         runs = "1 run is" if n_records == 1 else f"{n_records} runs are"
         safe = f"{runs} safe in {shown(self.records_file)}; " if n_records else ""
-        return f"{safe}then the same command goes on"
+        return f"{safe}then the same command continues the study"
