@@ -29,7 +29,7 @@ NAME_LENGTH = 120
 
 
 def check_run(config: StudyConfig) -> None:
-    """Raises ConfigError for whatever one run needs and is not so."""
+    """Raises ConfigError where a setting that every run needs is invalid."""
     _check_target(config.target_loss)
     _number("target_margin", config.target_margin, at_least=0)
     _choice("data", config.data.name, DATASETS)
@@ -64,8 +64,8 @@ def _check_target(target_loss: float | str) -> None:
 
 
 def _check_threads(threads: int, cores: Cores) -> None:
-    """Threads that share a core wait for each other, mostly spinning: 64 on two cores cost 100 times one's
-    joules."""
+    """Threads that share a core wait for each other, mostly spinning: 64 threads on two cores cost 100 times
+    the joules of one."""
     if threads > cores.threads:
         raise ConfigError(
             f"device.threads={threads} is more than this process may use ({cores.describe()}); "

@@ -1,4 +1,4 @@
-"""Joules from a power that is looked at now and then."""
+"""Joules from a power that is sampled now and then."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def meaning(name: str) -> str:
 
 
 def markdown_table() -> str:
-    """In Markdown, without a line's end."""
+    """All flags in Markdown, without a newline at the end."""
     rows = [f"| `{flag}` | {flag.meaning} |" for flag in Flag]
     return "\n".join(["| flag | what was seen |", "|---|---|", *rows])
 

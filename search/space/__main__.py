@@ -76,7 +76,7 @@ def printed_table(space: Space) -> Table:
 
 
 def _lever(space: Space, entry: Entry) -> str:
-    """By all that the parameter may be, the baseline's value among it."""
+    """The lever of all values that the parameter may take, the baseline's included."""
     return lever_of(entry.path, (*entry.choices, get_path(space.base, entry.path)))
 
 

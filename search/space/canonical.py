@@ -61,7 +61,7 @@ def _model(model: ModelConfig, vocab_size: int | None) -> dict[str, Any]:
     if vocab_size is None:
         return form
     rows = model.lookup_table_rows(vocab_size)
-    # A row is (last + vocab_size x the one before) modulo rows: here the one before drops out.
+    # A row is (last + vocab_size x the one before) modulo rows: here the token before drops out.
     name = "bigram" if vocab_size % rows == 0 else model.lookup_table
     return form | {"lookup_rows": rows, "lookup_table": name}
 

@@ -84,7 +84,7 @@ class StudyFolder:
 
     def read_running(self, say: Callable[[str], None]) -> Record | None:
         """The latest state of the run that was going on when the process before ended. None where there is
-        none, or it cannot be understood, which is said."""
+        none, or where it cannot be understood, which `say` is told."""
         written = read_json(self.running_file)
         if written is None:
             return None

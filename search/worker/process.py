@@ -94,7 +94,7 @@ class DeviceWorker:
 
     @property
     def meter(self) -> MeterInfo:
-        """The one that ranks."""
+        """The meter that ranks."""
         return self.meters[0].info
 
     def info(self) -> WorkerInfo:

@@ -109,7 +109,7 @@ def _learn(train: Pieces, vocab_size: int, on_progress: OnProgress = silent) -> 
 
 
 def _short(text: Iterator[str]) -> Iterator[str]:
-    """The same text in stretches that take the library no time."""
+    """The same text in stretches that the library learns from quickly."""
     for piece in text:
         yield from pieces(io.StringIO(piece), LONGEST_LEARNT_CHARACTERS, LONGEST_LEARNT_CHARACTERS)
 

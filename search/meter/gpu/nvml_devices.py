@@ -61,7 +61,7 @@ def ask(doing: str, call: Callable[..., T], *args: object) -> T:
 
 
 def ask_or_none(call: Callable[..., T], *args: object) -> T | None:
-    """The same for a value that a run can do without: None where it cannot be had."""
+    """`ask` for a value that a run can do without: None where it cannot be had."""
     try:
         return ask("answer", call, *args)
     except GpuError:

@@ -1,4 +1,4 @@
-"""Temperatures beside joules: what draws more gets hotter, and a thermometer knows nothing of the meter."""
+"""Temperatures beside joules: what draws more gets hotter, and a thermometer does not depend on the meter."""
 
 from __future__ import annotations
 
