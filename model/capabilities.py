@@ -14,10 +14,10 @@ from model.tables import TABLES
 class Capabilities:
     """What a device and its software can do, as far as variants care.
 
-    `bf16`: whether it calculates in bf16, and not by way of fp32, which takes several times as long.
-    `compiler` is the path of the C++ compiler that torch.compile needs on a CPU, or None.
-    `compute_capability` is a GPU's, 89 for 8.9, None where there is none or it is unknown. `modules` are the
-    importable ones among those that rows ask for (`find_modules`).
+    `bf16`: whether it calculates in bf16 itself; by way of fp32 that takes several times as long. `compiler`
+    is the path of the C++ compiler that torch.compile needs on a CPU, or None. `compute_capability` is a
+    GPU's, 89 for 8.9, None where there is none or it is unknown. `modules` are the importable ones among
+    those that rows ask for (`find_modules`).
     """
 
     device_type: str

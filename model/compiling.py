@@ -1,4 +1,4 @@
-"""torch.compile of a training step's forward and backward pass: what it aims at, and how much of the model.
+"""torch.compile of a training step's forward and backward pass: in which mode, and how much of the model.
 
 Inductor replays a graph of kernels (CUDA graphs) in two of its modes. Gradients then lie in the graph's own
 memory, where the next micro-batch writes over them (PyTorch issue 169545): `model.runnable` refuses those
@@ -31,12 +31,13 @@ def import_compiler() -> None:
 
 
 def passes_to_warm_up(config: RunConfig) -> int:
-    """CUDA graphs run once eagerly, once recording, and replay from the third pass on."""
+    """How many passes compile everything: CUDA graphs run once eagerly, record once, and replay from then
+    on."""
     return 3 if config.replays_cuda_graphs else 2
 
 
 def begin_pass(config: RunConfig) -> None:
-    """Say, before each forward pass, that what CUDA graphs gave in the last one is not needed any more."""
+    """Call this before each forward pass: what CUDA graphs gave in the last one may be overwritten."""
     if config.replays_cuda_graphs:
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 

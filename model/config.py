@@ -12,23 +12,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from model.tables import COMPILE_MODES, TABLES
+from model.tables import COMPILE_MODES, MUON_SCALES, NS_DTYPES, TABLES
 
-MUON_SCALES = ("original", "match_rms_adamw")
-NS_DTYPES = ("fp32", "bf16")
 COOLDOWN_SHAPES = ("linear", "sqrt")
 LOOKUP_TABLES = ("none", "bigram", "trigram")  # by how many last tokens choose a row
-MAX_SEED = 2**63 - 1  # what torch and every table of numbers hold
+MAX_SEED = 2**63 - 1  # the largest that 64 bits hold, as torch and pandas keep it
 RAMP_STARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 
 
-# What old keys became: read in what was written before, and refused in a configuration.
-_RENAMED = {"model.bigram_table": "model.lookup_table", "model.table_order": "model.lookup_table"}
+# Old keys and their new names: read in old files, and refused in a configuration.
+_RENAMED = {
+    "model.bigram_table": "model.lookup_table",
+    "model.table_order": "model.lookup_table",
+    "model.bigram_rows": "model.lookup_rows",
+}
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be meant. The text is one line: what was expected, what came, what to
-    type."""
+    """An invalid configuration. The text is one line: what was expected, what came, what to type."""
 
 
 @dataclass
@@ -43,14 +44,14 @@ class ModelConfig:
     norm_eps               added to the mean square in every norm
     qk_norm                queries and keys are divided by their root mean square, head by head
     tied_head              the head is the token embedding
-    zero_init_projections  attention and MLP start at zero: blocks at first pass on their input
-    logit_softcap          logits are bent to stay below it: softcap tanh(logits / softcap); 0: they are not
+    zero_init_projections  the matrices that end attention and MLP start at zero: blocks pass on their input
+    logit_softcap          keeps logits below it, as softcap tanh(logits / softcap); 0: no cap
     embedding_skip         each block takes a learned mix of its input and the embedding
-    value_embedding        a table of values, a row a token, is added to what attention sums up
-    lookup_table           a table of logits is added to the head's: bigram has a row for each last token,
+    value_embedding        each token has learned values that are added to those that attention sums up
+    lookup_table           learned logits are added to the head's: bigram has a row for each last token,
                            trigram for each last two tokens
-    bigram_rows            the rows of either, shared by contexts of equal remainder; null: one each
-    smear                  each embedding takes in a learned share of the one before it
+    lookup_rows            the rows of the lookup table, shared by contexts of equal remainder; null: one each
+    smear                  a learned share of the embedding before is added to each embedding
     """
 
     n_layer: int = 4
@@ -75,13 +76,13 @@ class ModelConfig:
     embedding_skip: bool = False
     value_embedding: bool = False
     lookup_table: str = "none"
-    bigram_rows: int | None = None
+    lookup_rows: int | None = None
     smear: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "n_head", "n_embd", "block_size", "attention_window"):
             need(getattr(self, name) >= 1, f"model.{name}", "1 or more", getattr(self, name))
-        for name in ("n_kv_head", "bigram_rows"):
+        for name in ("n_kv_head", "lookup_rows"):
             value = getattr(self, name)
             need(value is None or value >= 1, f"model.{name}", "null, or 1 or more", value)
         need(self.mlp_ratio > 0, "model.mlp_ratio", "more than 0", self.mlp_ratio)
@@ -101,11 +102,11 @@ class ModelConfig:
     def head_size(self) -> int:
         return self.n_embd // self.n_head
 
-    def lookup_rows(self, vocab_size: int) -> int:
+    def lookup_table_rows(self, vocab_size: int) -> int:
         """Rows of the lookup table, 0 where there is none."""
         if self.lookup_table == "none":
             return 0
-        return self.bigram_rows or vocab_size ** LOOKUP_TABLES.index(self.lookup_table)
+        return self.lookup_rows or vocab_size ** LOOKUP_TABLES.index(self.lookup_table)
 
     @property
     def looks_up(self) -> bool:
@@ -113,7 +114,7 @@ class ModelConfig:
 
         A lookup table does so outright, and smearing gives it, or the head, pairs of tokens without
         attention. They buy a loss that counting would buy too, so fronts are shown with and without them. A
-        value embedding is a table as well, but of single tokens, and what it holds only counts through
+        value embedding is looked up as well, but by single tokens, and what it holds only counts through
         attention.
         """
         return self.lookup_table != "none" or self.smear
@@ -132,10 +133,11 @@ class OptimizerConfig:
     """The optimizer and the kernel of its step. Weight decay acts on matrices only, as in nanoGPT.
 
     `lr` is the peak rate of AdamW's parameters; the ratios multiply it for embeddings, the lookup table, an
-    untied head, and vectors (norm weights, biases). The rest is read by `name: muon` alone, for the matrices
-    inside the blocks: `muon_lr` their peak rate, `muon_scale` how an update grows with its matrix (original:
-    Keller Jordan's; match_rms_adamw: Moonshot's, with a `muon_lr` of AdamW's size), `muon_split_qkv`
-    orthogonalises queries, keys and values apart, `ns_steps` Newton-Schulz steps in `ns_dtype`.
+    untied head, and vectors (norm weights, biases). The rest is for the matrices inside the blocks under
+    `name: muon`. `muon_lr` is their peak rate; `muon_scale` says how an update grows with its matrix
+    (original: Keller Jordan's; match_rms_adamw: Moonshot's, with a `muon_lr` of AdamW's size);
+    `muon_split_qkv` orthogonalises queries, keys and values apart; `ns_steps` Newton-Schulz steps are done in
+    `ns_dtype`.
     """
 
     name: str = "adamw"
@@ -186,8 +188,8 @@ class ScheduleConfig:
 
     `decay_steps` null means `train.max_steps`. `cooldown_fraction` is the decaying part of a `trapezoid`,
     `cooldown_shape` linear or sqrt. A ramp starts at `..._ramp_from` times `train.batch_size` or
-    `model.block_size` and doubles, in plateaus of equal length, until it is whole after
-    `..._ramp_fraction` of the schedule's length; from 1 or a fraction of 0 is no ramp.
+    `model.block_size` and doubles, in plateaus of equal length, until it is whole after `..._ramp_fraction`
+    of the schedule's length. There is no ramp from 1, or with a fraction of 0.
     """
 
     name: str = "cosine"
@@ -227,9 +229,9 @@ class ScheduleConfig:
 
 @dataclass
 class TrainConfig:
-    """How long, how much at once, how exact. `batch_size` counts sequences; `grad_accum` micro-batches a
-    step. `compile` generates kernels for forward and backward pass: of as much of the model as
-    `compile_scope` says, by torch's `compile_mode`."""
+    """How long to train, on how much at once, and in which precision. `batch_size` counts sequences,
+    `grad_accum` micro-batches a step. `compile` generates kernels for forward and backward pass, of as much
+    of the model as `compile_scope` says, in torch's `compile_mode`."""
 
     batch_size: int = 12
     grad_accum: int = 1
@@ -252,8 +254,8 @@ EVALUATION_TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65536}
 
 @dataclass
 class EvaluationConfig:
-    """The instrument: the first `tokens` of the validation split (null: all), as many whole windows of
-    `context` as there are, in fp32.
+    """How validation loss is measured: on the first `tokens` of the validation split (null: all), in whole
+    windows of `context`, in fp32.
 
     `interval` is the most steps between two evaluations; near the target they get denser.
     """
@@ -309,7 +311,7 @@ class RunConfig:
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> RunConfig:
-        """From nested plain values. Raises ConfigError for an unknown key or a value that cannot be meant."""
+        """From nested plain values. Raises ConfigError for an unknown key or an invalid value."""
         parts: dict[str, type[Any]] = {
             "model": ModelConfig,
             "optimizer": OptimizerConfig,
@@ -328,27 +330,36 @@ class RunConfig:
         return RunConfig(seed=seed, **built)
 
 
+def current_path(path: str) -> str:
+    """The name that a configuration path of any version has in this one."""
+    return _RENAMED.get(path, path)
+
+
 def renamed(path: str) -> str | None:
-    """What to type in the place of a key of a version before, or None."""
+    """What to type in the place of a key of an earlier version, or None."""
     if path not in _RENAMED:
         return None
-    now, choices = _RENAMED[path], " or ".join(LOOKUP_TABLES)
-    return f"{path} is {now} now; type {now}={choices}"
+    now = _RENAMED[path]
+    value = "NUMBER" if now == "model.lookup_rows" else " or ".join(LOOKUP_TABLES)
+    return f"{path} is {now} now; type {now}={value}"
 
 
 def with_current_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration that any version wrote, or a part of one, with the keys of this one."""
     model = config.get("model")
-    if not isinstance(model, Mapping) or not {"bigram_table", "table_order"} & set(model):
+    if not isinstance(model, Mapping):
         return dict(config)
-    kept = {key: value for key, value in model.items() if key not in ("bigram_table", "table_order")}
-    name = "trigram" if model.get("table_order") == 3 else "bigram"
-    table = name if model.get("bigram_table") else "none"
-    return {**config, "model": {**kept, "lookup_table": table}}
+    kept = {key: value for key, value in model.items() if f"model.{key}" not in _RENAMED}
+    if "bigram_rows" in model:
+        kept["lookup_rows"] = model["bigram_rows"]
+    if {"bigram_table", "table_order"} & set(model):
+        name = "trigram" if model.get("table_order") == 3 else "bigram"
+        kept["lookup_table"] = name if model.get("bigram_table") else "none"
+    return {**config, "model": kept}
 
 
 def check_seed(path: str, seed: object) -> None:
-    """Raises ConfigError where `seed`, of the configuration path `path`, is none."""
+    """Raises ConfigError unless the value `seed` of the configuration path `path` is a seed."""
     if type(seed) is not int or not 0 <= seed <= MAX_SEED:
         raise ConfigError(f"{path} must be a whole number from 0 to {MAX_SEED}, got {seed!r}")
 

@@ -1,7 +1,7 @@
 """Validation loss: the same tokens in the same windows, in fp32, whatever the configuration trained with.
 
 Far above a target an evaluation need not be whole. Windows are taken in an order that is the same in every
-run, and it ends where what was seen is plainly above the target.
+run, and it ends once their loss is plainly above the target.
 """
 
 import math
@@ -18,10 +18,10 @@ from model.gpt import GPT
 # judged after every pass, so that the risk adds up: on recorded runs of nanoGPT's CPU recipe 3 % where the
 # whole loss is exactly at the target, 0.6 % where it lies 0.001 nats below, 0.2 % at 0.002.
 _PLAINLY_ABOVE = 3.0
-# A spread is believed from so many windows on.
+# Fewer windows give no spread that can be relied on.
 _FEWEST_WINDOWS = 32
-# Without a whole evaluation to compare with, one that is undecided after this share of the windows goes on to
-# the end: it then serves the later ones, which need a sixteenth of the windows for the same certainty.
+# Without a whole evaluation to compare with, one that is undecided after this share of the windows runs to
+# its end: it then serves the later ones, which need a sixteenth of the windows for the same certainty.
 _UNAIDED_SHARE = 0.1
 _ORDER_SEED = 0
 
@@ -73,7 +73,8 @@ def _windows(tokens: Tensor, windows: int, context: int) -> Tensor:
 def evaluate(model: GPT, windows: Tensor) -> Evaluation:
     """Loss of `model` on all `windows` (N, context + 1). Leaves weights, mode and random state as they were.
 
-    A model of a shorter block than the context sees each window in pieces of its block: that is its handicap.
+    A model whose block is shorter than the context sees each window in pieces of its block, to its
+    disadvantage.
     """
     return Evaluator(windows).evaluate(model)
 
@@ -81,9 +82,9 @@ def evaluate(model: GPT, windows: Tensor) -> Evaluation:
 class Evaluator:
     """The evaluations of one run on its way to `target_loss` (None: all are whole).
 
-    It remembers each window's loss at the last whole evaluation. What a later one has seen so far is compared
-    with the same windows then: the differences spread far less than the losses do, so that a small part tells
-    the mean. The loss of a whole evaluation depends on neither the order nor on earlier evaluations.
+    It remembers each window's loss at the last whole evaluation. A later one compares its windows with the
+    same windows then: the differences spread far less than the losses do, so that few windows tell the mean.
+    The loss of a whole evaluation depends on neither the order nor on earlier evaluations.
     """
 
     def __init__(self, windows: Tensor, target_loss: float | None = None) -> None:
@@ -112,28 +113,28 @@ class Evaluator:
     def _run(self, model: GPT, block: int, may_end_early: bool) -> Evaluation:
         n, context = len(self._windows), self._windows.size(1) - 1
         losses = torch.empty(n, dtype=torch.float64, device=self._windows.device)
-        seen = 0
+        n_scored = 0
         for now in torch.split(self._order, _windows_per_pass(self._windows)):
             losses[now] = _window_losses(model, self._windows[now], block)
-            seen += len(now)
-            if may_end_early and _FEWEST_WINDOWS <= seen < n:
-                loss, stderr = self._estimate(losses, seen)
+            n_scored += len(now)
+            if may_end_early and _FEWEST_WINDOWS <= n_scored < n:
+                loss, stderr = self._estimate(losses, n_scored)
                 if self._target_loss is not None and loss - _PLAINLY_ABOVE * stderr > self._target_loss:
-                    return Evaluation(loss, stderr, seen * context, whole=False)
-                may_end_early = self._last_whole is not None or seen < _UNAIDED_SHARE * n
+                    return Evaluation(loss, stderr, n_scored * context, whole=False)
+                may_end_early = self._last_whole is not None or n_scored < _UNAIDED_SHARE * n
         self._last_whole = losses
         return Evaluation(float(losses.mean()), float(losses.std()) / math.sqrt(n), n * context)
 
-    def _estimate(self, losses: Tensor, seen: int) -> tuple[float, float]:
-        """(mean over all windows, its standard error) from the first `seen` in order: by itself, or as the
-        last whole evaluation's mean plus the mean difference, whichever spreads less."""
-        part = self._order[:seen]
+    def _estimate(self, losses: Tensor, n_scored: int) -> tuple[float, float]:
+        """(estimated mean over all windows, its standard error), from the first `n_scored` in order: their
+        own mean, or the last whole evaluation's plus the mean difference to it, whichever spreads less."""
+        part = self._order[:n_scored]
         mean, spread = _mean_and_spread(losses[part])
         if self._last_whole is not None:
             difference, spread_of_differences = _mean_and_spread(losses[part] - self._last_whole[part])
             if spread_of_differences < spread:
                 mean, spread = float(self._last_whole.mean()) + difference, spread_of_differences
-        return mean, spread * math.sqrt(1.0 / seen - 1.0 / len(losses))
+        return mean, spread * math.sqrt(1.0 / n_scored - 1.0 / len(losses))
 
 
 def _windows_per_pass(windows: Tensor) -> int:

@@ -10,7 +10,7 @@ Initialisation (nanoGPT's, and for what it does not have: a network that starts 
     biases                         zero
     norm weights                   one
     embedding_skip (mix)           one for the block's input, zero for the embedding
-    value_embedding                table zero, gates one
+    value_embedding                values zero, gates one
     lookup_table                   zero
     smear (gate, C)                zero
 """
@@ -48,8 +48,8 @@ class Shared(NamedTuple):
 
 
 class SelfAttention(nn.Module):
-    """(B, T, C) -> (B, T, C). Training uses the configured kernel, evaluation always the same one of its
-    function (`sdpa`, of causal attention)."""
+    """(B, T, C) -> (B, T, C). Training uses the configured kernel, evaluation the first row that computes the
+    same function (`sdpa` for causal attention)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class SelfAttention(nn.Module):
     def _heads(self, heads: Tensor, positions: Positions) -> tuple[Tensor, ...]:
         """(B, T, H + 2 K, D) -> q (B, T, H, D), k and v (B, T, K, D), q and k ready for their scores.
 
-        What happens to q and k happens to both at once: with RoPE and `qk_norm` that is 0.7 of the time of
-        one after the other (2.2 against 3.2 ms for attention both ways, bf16 on a CPU, 12 x 4 x 64 x 32).
+        q and k are normalised and turned together: with RoPE and `qk_norm` that takes 0.7 of the time of one
+        after the other (2.2 against 3.2 ms for attention both ways, bf16 on a CPU, 12 x 4 x 64 x 32).
         """
         if not (self.qk_norm or positions.acts_on_heads):
             return torch.split(heads, self.heads, dim=2)
@@ -146,7 +146,8 @@ class GPT(nn.Module):
         self.smear = nn.Parameter(torch.zeros(config.n_embd)) if config.smear else None
         kv_width = config.kv_heads * config.head_size
         self.values = nn.Embedding(vocab_size, kv_width) if config.value_embedding else None
-        self.bigrams = _lookup_table(config, vocab_size) if config.lookup_rows(vocab_size) else None
+        lookup_rows = config.lookup_table_rows(vocab_size)
+        self.lookup_table = _lookup_table(config, vocab_size) if lookup_rows else None
         visible = torch.ones(config.block_size, config.block_size, dtype=torch.bool).tril()
         hidden = torch.zeros(visible.shape).masked_fill(~visible, -math.inf)
         self.register_buffer("hidden", hidden, persistent=False)
@@ -162,7 +163,7 @@ class GPT(nn.Module):
         projections = [p for name, p in self.named_parameters() if name.endswith("c_proj.weight")]
         for projection in projections:
             nn.init.normal_(projection, mean=0.0, std=0.02 / math.sqrt(2 * self.config.n_layer))
-        zero = [table.weight for table in (self.values, self.bigrams) if table is not None]
+        zero = [one.weight for one in (self.values, self.lookup_table) if one is not None]
         if self.config.zero_init_projections:
             zero += projections
         for weight in zero:
@@ -192,13 +193,13 @@ class GPT(nn.Module):
 
     def _head(self, tokens: Tensor) -> Head:
         softcap = self.config.logit_softcap
-        if self.bigrams is None:
+        if self.lookup_table is None:
             return Head(self.lm_head.weight, softcap)
         contexts = tokens
         if self.config.lookup_table == "trigram":  # as if token 0 came before the first of a window
-            contexts = contexts + self.bigrams.embedding_dim * F.pad(tokens[:, :-1], (1, 0))
-        rows = contexts.flatten() % self.bigrams.num_embeddings
-        return Head(self.lm_head.weight, softcap, self.bigrams.weight, rows)
+            contexts = contexts + self.lookup_table.embedding_dim * F.pad(tokens[:, :-1], (1, 0))
+        rows = contexts.flatten() % self.lookup_table.num_embeddings
+        return Head(self.lm_head.weight, softcap, self.lookup_table.weight, rows)
 
 
 def _lookup_table(config: ModelConfig, vocab_size: int) -> nn.Embedding:
@@ -206,7 +207,7 @@ def _lookup_table(config: ModelConfig, vocab_size: int) -> nn.Embedding:
     problem = lookup_table_too_large(config, vocab_size)
     if problem:
         raise ConfigError(problem)
-    return nn.Embedding(config.lookup_rows(vocab_size), vocab_size)
+    return nn.Embedding(config.lookup_table_rows(vocab_size), vocab_size)
 
 
 def count_parameters(config: ModelConfig, vocab_size: int) -> int:

@@ -1,4 +1,4 @@
-"""What training yields. It imports no torch: whoever only listens need not either."""
+"""What training yields. It imports no torch, and neither need those who read it."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

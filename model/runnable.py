@@ -1,4 +1,4 @@
-"""What cannot run, and what to type instead: told from the limits that stand on the rows of the tables.
+"""What cannot run, and what to type instead, by the limits on the rows of the tables.
 
 `missing` looks at one value and the device, `unrunnable` at values together. Both are pure and import no
 torch.
@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from model.capabilities import Capabilities
 from model.config import ModelConfig, RunConfig
 from model.tables import COMPILE_SCOPES, PRECISIONS, TABLES
-from model.variant import HeadSize, Variant
+from model.variant import ELEMENT_BYTES, HeadSize, Variant
 
-ELEMENT_BYTES = {"fp32": 4, "bf16": 2}
 _WORDS = {"cpu": "a CPU", "cuda": "a GPU"}
 
 
@@ -39,7 +38,7 @@ def _calculates_in_bf16(path: str, value: str) -> bool:
 def absent(config: RunConfig, capabilities: Capabilities) -> str | None:
     """What of a configuration a device does not have or cannot run, or None.
 
-    bf16 that it calculates by way of fp32 is slow, but runs: who asks for it by name gets it.
+    A device without bf16 arithmetic calculates it by way of fp32: slow, but who asks for it by name gets it.
     """
     for path, name, row in chosen_rows(config):
         if reason := _missing_row(row, capabilities):
@@ -94,7 +93,7 @@ def unrunnable(config: RunConfig, device_type: str) -> str | None:
     return None
 
 
-# What a row's limits say of the other values: the rest of the line that its name begins.
+# One function for each limit of a row: what is wrong with the other values, after `PATH=NAME `.
 
 
 def _number_format(row: Variant, config: RunConfig, device_type: str, path: str) -> str | None:
@@ -112,7 +111,7 @@ def _dropout(row: Variant, config: RunConfig, device_type: str, path: str) -> st
 def _ignored(row: Variant, config: RunConfig, device_type: str, path: str) -> str | None:
     for setting in row.ignores:
         if config.value_of(setting) not in (0, "none"):
-            return f"knows no {setting}; set {path}={row.instead}"
+            return f"does not support {setting}; set {path}={row.instead}"
     return None
 
 
@@ -218,10 +217,10 @@ _MOST_LOOKUP_LOGITS = 2**31
 
 def lookup_table_too_large(config: ModelConfig, vocab_size: int) -> str | None:
     """Why the lookup table would not fit in any memory, or None."""
-    rows = config.lookup_rows(vocab_size)
+    rows = config.lookup_table_rows(vocab_size)
     if rows * vocab_size <= _MOST_LOOKUP_LOGITS:
         return None
     return (
         f"model.lookup_table={config.lookup_table} has {rows:,} rows of {vocab_size:,} logits; "
-        "set model.bigram_rows to fewer rows"
+        "set model.lookup_rows to fewer rows"
     )

@@ -1,7 +1,7 @@
 """Every variant that there is: a row each, in one table for each configuration path that chooses.
 
-To add one, write its file and its row here. The first row of a function is what an evaluation takes. This
-imports no torch, and neither do the rows until they are loaded.
+To add one, write its file and its row here. Of the rows that compute one function, an evaluation uses the
+first. This imports no torch, and neither do the rows until they are loaded.
 """
 
 from __future__ import annotations
@@ -208,6 +208,20 @@ KERNELS: Mapping[str, Variant] = {
     "compiled": Variant("model.optim.adamw:COMPILED", "torch.compile of the step; on a CPU needs a compiler"),
 }
 
+# Settings of Muon. They are not in `TABLES`: whatever they are, it runs on every device.
+MUON_SCALES: Mapping[str, Variant] = {
+    "original": Variant(
+        "model.optim.muon:keep_operator_norm", "an update of equal size for every output: Keller Jordan's"
+    ),
+    "match_rms_adamw": Variant(
+        "model.optim.muon:match_adamw", "an update of the size of AdamW's: Moonshot's"
+    ),
+}
+NS_DTYPES: Mapping[str, Variant] = {
+    "fp32": Variant("torch:float32", "Newton-Schulz steps in fp32"),
+    "bf16": Variant("torch:bfloat16", "Newton-Schulz steps in bf16: Keller Jordan's"),
+}
+
 SCHEDULES: Mapping[str, Variant] = {
     "cosine": Variant("model.schedule:cosine", "cosine decay from peak to minimum: nanoGPT's"),
     "linear": Variant("model.schedule:linear", "straight line from peak to minimum"),
@@ -249,6 +263,11 @@ PRECISIONS: Mapping[str, PrecisionRow] = {
     ),
 }
 
+MATMUL_FORMATS = tuple(
+    dict.fromkeys(name for row in PRECISIONS.values() for name in (row.matmuls, row.linear) if name)
+)
+"""What some precision multiplies in: each has its own operations per joule."""
+
 COMPILE_MODES: Mapping[str, CompileModeRow] = {
     "default": CompileModeRow("model.compiling:DEFAULT", "one kernel for what can be fused: torch's default"),
     "reduce-overhead": CompileModeRow(
@@ -263,7 +282,7 @@ COMPILE_MODES: Mapping[str, CompileModeRow] = {
         devices=CUDA,
         cuda_graphs=True,
     ),
-    # On a CPU, which has no graphs to replay, this is the one name of it.
+    # On a CPU, which has no graphs to replay, max-autotune has this name alone.
     "max-autotune-no-cudagraphs": CompileModeRow(
         "model.compiling:MAX_AUTOTUNE_NO_GRAPHS", "tries kernels for each matmul"
     ),
@@ -306,14 +325,14 @@ TABLES: Mapping[str, Mapping[str, Variant]] = MappingProxyType(
 )
 """Every table of variants by the configuration path that chooses from it."""
 
-# Their rows change how something is computed, and by rounding what comes out: all are of one function.
+# The rows of each of these tables compute the same, but for rounding.
 _OF_ONE_FUNCTION = frozenset(
     {"optimizer.kernel", "train.precision", "train.compile_mode", "train.compile_scope"}
 )
 
 
 def functions(path: str) -> tuple[tuple[str, ...], ...]:
-    """The rows of the table of a configuration path, those together that compute the same function."""
+    """The rows of the table of a configuration path, grouped by the function that they compute."""
     groups: dict[str, tuple[str, ...]] = {}
     for name, row in TABLES[path].items():
         function = path if path in _OF_ONE_FUNCTION else row.reference or row.target
@@ -328,7 +347,7 @@ def evaluated(path: str, name: str) -> str:
 
 
 def idle_settings(model_config: object) -> tuple[str, ...]:
-    """The settings that some row of the model's tables reads, and none of those chosen here."""
+    """The settings that are read only by rows that are not chosen here."""
     named: set[str] = set()
     read: set[str] = set()
     for path, table in TABLES.items():

@@ -37,8 +37,8 @@ _LOSS_EVERY = {"cpu": 1, "cuda": 10}
 _MOST_GRAPHS = 20
 
 NextEvaluation = Callable[[Sequence[EvaluationResult]], int]
-"""How many steps to train until the next evaluation, from the evaluations so far alone: a run must repeat
-exactly."""
+"""How many steps to train until the next evaluation. Only the evaluations so far may decide, so that a run
+repeats exactly."""
 
 
 def train(
@@ -73,7 +73,7 @@ def train(
     optimizer: OptimizerSet = OPTIMIZERS[config.optimizer.name].load()(config.optimizer, model)
     compute_loss = _loss_function(model, precision, device)
     compiled: Compiled | None = None
-    step = seen = 0
+    step = tokens = 0
     try:
         if config.compiles:
             yield Progress(0, 0, "compile")
@@ -99,14 +99,14 @@ def train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
-            seen += batch_size * block * config.train.grad_accum
+            tokens += batch_size * block * config.train.grad_accum
 
             is_read = step % _LOSS_EVERY.get(device.type, 10) == 0
             train_loss = float(mean_loss) if is_read else None
             is_last = step == config.train.max_steps
             is_due = step >= due or is_last
             upcoming = "eval" if is_due else "train"
-            yield Progress(step, seen, upcoming, train_loss, waited_s=batches.waited_s, compiled=compiled)
+            yield Progress(step, tokens, upcoming, train_loss, waited_s=batches.waited_s, compiled=compiled)
             if is_due:
                 result = evaluator.evaluate(evaluable(model), whole=is_last)
                 scores = score_test and is_last and math.isfinite(result.loss)
@@ -116,7 +116,7 @@ def train(
                 due = step + max(1, next_evaluation(results))
                 yield Progress(
                     step,
-                    seen,
+                    tokens,
                     "train",
                     loss=result.loss,
                     loss_stderr=result.stderr,
@@ -187,8 +187,9 @@ def _warm_up(
     """Compile, forward and backward or the optimizer's step, on batches of every shape that the run will
     have. Anything that recompiles afterwards raises.
 
-    The compiler's cache is empty, or what a compilation costs would depend on what was compiled before. The
-    training's random state is as it was, so that a compiled run sees the same batches and dropout seeds.
+    The compiler's cache is emptied first, or what a compilation costs would depend on what was compiled
+    before. The training's random state is left as it was, so that a compiled run sees the same batches and
+    dropout seeds.
     """
     # torch.compiler has no public way to an empty cache, to counters and to the limit (2.13).
     import torch._dynamo
@@ -204,7 +205,8 @@ def _warm_up(
         torch.random.fork_rng(devices=devices),
         precision.both_passes(),
     ):
-        # Dynamo's own doing (2.13): it looks at the gradient of a part's input, and makes a Function object.
+        # Warnings that Dynamo (2.13) causes itself: it reads the gradient of a part's input, and makes a
+        # Function.
         warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
         warnings.filterwarnings(
             "ignore", message=".*Function'> should not be instantiated", category=DeprecationWarning

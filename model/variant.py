@@ -15,6 +15,8 @@ from typing import Any
 ALL_DEVICES = frozenset({"cpu", "cuda"})
 CUDA = frozenset({"cuda"})
 NOWHERE: frozenset[str] = frozenset()
+# The formats that tensors are kept in.
+ELEMENT_BYTES = {"fp32": 4, "bf16": 2}
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ class Variant:
 
     target              "module:function"
     summary             a line for people
-    reference           likewise, a plain function that computes the same in any format, such as fp64: what
-                        the row is compared with. Rows that share one are kernels of one function; rows of
-                        different ones are a lever of the model
+    reference           "module:function" of a plain function that computes the same in any format, such as
+                        fp64, and that tests compare the row with. Rows with the same one are kernels of one
+                        function; rows with different ones are a lever of the model
     settings            the keys of the model's configuration that both functions are given by name
     devices             the torch device types that it runs on
-    modules             must be importable
+    modules             what must be importable
     torch               the oldest version that it is known to run with
     compute_capability  the least that it needs of a GPU, as CUDA writes it in sm_89
     bf16_only_on        the devices on which its kernel takes no fp32
@@ -58,7 +60,7 @@ class Variant:
     least_block_size    the shortest context that it takes
     ignores             configuration paths whose settings it does not implement: they must be off
     instead             the row of the same table to type where one of those is on
-    compiling           whether its part of the model must or must not be compiled; None: as one likes
+    compiling           whether its part of the model must or must not be compiled; None: either
     """
 
     target: str

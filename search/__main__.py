@@ -1,5 +1,4 @@
-"""`python -m search +study=NAME`: run a study, or go on with it. `search/errors.py` lists its exit
-statuses."""
+"""`python -m search +study=NAME`: run a study, or continue it. `search/errors.py` lists its exit statuses."""
 
 from __future__ import annotations
 

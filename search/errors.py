@@ -13,7 +13,7 @@
 | 141 | stopped because nobody reads its output any more, as `head` does not after its lines |
 | 143 | stopped by SIGTERM |
 
-Whatever stopped it, nothing finished is lost: the same command goes on.
+Whatever stopped it, nothing finished is lost: the same command continues the study.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class UserError(Exception):
 
 
 class Stopped(BaseException):
-    """Ends the program with a status of its own. The text is one line, or empty where nothing is to be
-    said. Like KeyboardInterrupt no error of a run, so that nobody takes it for one."""
+    """Ends the program with a status of its own. The text is one line, or empty where nothing is to be said.
+    Like KeyboardInterrupt it is no Exception, so that it is not taken for an error of a run."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)

@@ -13,7 +13,7 @@ def causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
-    """The same over what `visible` (T, T), true where a row's token sees a column's, lets through."""
+    """The same over what is visible: `visible` (T, T) is true where a row's token sees a column's."""
     group = q.size(1) // k.size(1)
     heads = []
     for head in range(q.size(1)):

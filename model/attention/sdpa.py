@@ -10,5 +10,5 @@ def attend(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor, dropout_p: float) ->
 
 
 def repeated(q: Tensor, k: Tensor) -> Tensor:
-    """Keys or values (B, K, T, D) -> (B, H, T, D), for backends that know no groups."""
+    """Keys or values (B, K, T, D) -> (B, H, T, D), for backends without grouped queries."""
     return k if q.size(1) == k.size(1) else k.repeat_interleave(q.size(1) // k.size(1), dim=1)

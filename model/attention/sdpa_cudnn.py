@@ -1,4 +1,4 @@
-"""scaled_dot_product_attention held to its CUDNN backend; groups of queries are promised for others only."""
+"""scaled_dot_product_attention with its CUDNN backend; torch promises grouped queries for others only."""
 
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel

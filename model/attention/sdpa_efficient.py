@@ -1,4 +1,4 @@
-"""scaled_dot_product_attention held to its EFFICIENT backend, which knows no groups of queries."""
+"""scaled_dot_product_attention with its EFFICIENT backend, which has no grouped queries."""
 
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel

@@ -1,4 +1,4 @@
-"""scaled_dot_product_attention held to its FLASH backend.
+"""scaled_dot_product_attention with its FLASH backend.
 
 On a CPU it has no dropout, and on a GPU no fp32: torch raises, and `model.runnable` refuses both beforehand.
 """

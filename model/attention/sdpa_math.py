@@ -1,4 +1,4 @@
-"""scaled_dot_product_attention held to its MATH backend."""
+"""scaled_dot_product_attention with its MATH backend."""
 
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel

@@ -1,9 +1,9 @@
 """Sliding-window attention (Beltagy et al., Longformer, 2020): a token sees itself and some before it.
 
-Another function than the causal attention of the other rows, and so a lever of the model: it has a reference
-of its own, below. The tokens are taken in blocks of one window. The queries of a block see keys of their own
-block and the one before, so the scores are T x 2 W and not T x T: fewer where the context is longer than two
-windows.
+It computes another function than the other rows, so it has a reference of its own, below, and counts as a
+lever of the model. Tokens are taken in blocks of one window, and the queries of a block see keys of their own
+block and the one before. So there are T x 2 W scores and not T x T: fewer where the context is longer than
+two windows.
 """
 
 import math
@@ -54,7 +54,7 @@ def _outside(N: int, W: int, device: torch.device) -> Tensor:
     """(N, W, 2 W): minus infinity where a block's query does not see the key, else 0."""
     query = torch.arange(W, device=device)[:, None]
     key = torch.arange(2 * W, device=device) - W  # of the block before: negative
-    seen = (key <= query) & (key > query - W)
+    visible = (key <= query) & (key > query - W)
     block = torch.arange(N, device=device)[:, None, None]
-    seen = seen & ((block > 0) | (key >= 0))  # nothing comes before the first block
-    return torch.zeros(seen.shape, device=device).masked_fill(~seen, -math.inf)
+    visible = visible & ((block > 0) | (key >= 0))  # nothing comes before the first block
+    return torch.zeros(visible.shape, device=device).masked_fill(~visible, -math.inf)

@@ -1,8 +1,7 @@
-"""What there is to learn, by name, and how it becomes tokens.
+"""The data sets by name, and how they become tokens.
 
-A data set gives a text, which `data.tokenizer` makes tokens of, or tokens. To add one: one file with a
-function that opens it, and a row in `DATASETS`. What is opened is kept as tokens in the cache and read from
-there.
+A data set gives tokens, or a text that `data.tokenizer` turns into tokens. To add one: one file with a
+function that opens it, and a row in `DATASETS`. The tokens are kept in the cache and read from there.
 
     text.py shakespeare.py ...   the data sets, a file each
     download.py                  published files, fetched once
@@ -65,10 +64,9 @@ __all__ = [
 class DataSet:
     """A row of the table.
 
-    `open` gives the text, or the tokens, or raises `DataError`. `tokenizer` is the default of a text's, and
-    what tokens are. `sha256` is that of what `open` gives where it can be told without, so that what is kept
-    is found at once; None for a text that must be read to be known. `options` are the keys of `data` that it
-    heeds.
+    `open` gives the text or the tokens, or raises `DataError`. `tokenizer` is a text's default, or the name
+    of the tokens. `sha256` gives the digest of what `open` would give, so that the cache can be searched
+    first; None for a text that must be read to be known. `options` are the keys of `data` that it uses.
     """
 
     description: str
@@ -132,8 +130,8 @@ def load(config: DataConfig, cache_dir: Path, on_progress: OnProgress = silent) 
     """The corpus of the data set that `config` names: from `cache_dir`, or made and put there.
 
     Safe to call from several processes at once, and to kill. `on_progress` is told of downloads and of
-    tokenising. Raises `DataError` where there is no such data set, it cannot be had, it does not heed what
-    `config` asks, or the cache cannot be written.
+    tokenising. Raises `DataError` where there is no such data set, it cannot be had, it does not use a key
+    that `config` sets, or the cache cannot be written.
     """
     dataset = _dataset(config)
     urls = None if config.urls is None else tuple(config.urls)
@@ -166,7 +164,7 @@ def _dataset(config: DataConfig) -> DataSet:
         if given and key.name not in ("name", *dataset.options):
             default = "null" if key.default is None else key.default
             raise DataError(
-                f"data.{key.name}={value}: data={config.name} does not heed it; "
+                f"data.{key.name}={value}: data={config.name} does not use it; "
                 f"type data.{key.name}={default}, or another data set"
             )
     return dataset

@@ -1,9 +1,9 @@
-"""Files that are whole or absent: what a run may reuse, kept so that no kill and no neighbour can spoil it.
+"""Files that are either whole or absent, even if a process is killed or two write the same one.
 
-A cache file is one header line, `joulesearch-cache 1 SHA256`, and the payload that the digest is of. It
-appears under its name only when complete (written beside it, flushed, renamed), so two processes may write
-the same file at once and the last one wins with the same bytes. A file whose digest does not fit counts as
-absent. A kill while writing leaves a `.tmp` file that nothing reads.
+A cache file is one header line, `joulesearch-cache 1 SHA256`, and the payload with that digest. It appears
+under its name only when complete (written beside it, flushed, renamed), so two processes may write the same
+file at once and the last one wins with the same bytes. A file whose digest does not fit counts as absent. A
+kill while writing leaves a `.tmp` file that nothing reads.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def alone(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Says in one line what keeps a file from being written. Raises `DataError` for an OSError within."""
+    """Turns an OSError within into a `DataError` of one line."""
     try:
         yield
     except OSError as error:

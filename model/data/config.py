@@ -13,8 +13,8 @@ class DataConfig:
     """What to learn, and as which tokens.
 
     `name` is a row of `model.data.DATASETS`. `path` is the file that the `text` data set reads. `tokenizer`
-    is a row of `model.data.tokenizer.TOKENIZERS`, null for the data set's own; `vocab_size` is of `bpe`
-    alone. `shards` is how many files of a data set that comes in many are for training. `urls` are tried, in
+    is a row of `model.data.tokenizer.TOKENIZERS`, null for the data set's own; `vocab_size` is for `bpe`
+    alone. `shards` is how many training files to take of a data set that comes in many. `urls` are tried, in
     order, instead of the addresses built in; one that ends in `/` is a folder with files of the same names.
     """
 

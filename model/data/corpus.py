@@ -1,8 +1,8 @@
 """Tokens to learn and to validate on, and their way into the cache and back.
 
 What a data set gives is tokenised once and kept, whole or not at all: a folder with two files of token ids,
-little endian uint16, and one of facts. Small ones are read and checked against their digests; large ones are
-mapped into memory, so that only what a run looks at is read, and checked by size.
+little endian uint16, and one of facts. Small ones are read and checked against their digests; of large ones
+only the size is checked, and they are mapped into memory, so that a run reads only what it uses.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Corpus:
     `sha256` is of what it was made from: the whole text in UTF-8, or the published files. `tokenizer` names
     the tokens and `vocabulary[i]` is how token i reads. `train` and `validation` are token ids, uint16, shape
     (tokens,), mapped from a file where they are many. `validation_bytes_per_token` turns nats per token into
-    bits per byte. Windows begin at multiples of `record_tokens`, in training and in evaluation, where tokens
-    come in records of so many. `test` are token ids that no run is stopped, ranked or chosen by; there may be
+    bits per byte. Where tokens come in records of `record_tokens`, windows begin at multiples of it, in
+    training and in evaluation. `test` are token ids that no run is stopped, ranked or chosen by; there may be
     none.
     """
 
@@ -116,11 +116,11 @@ def tokenised(text: Text, tokenizer: Tokenizer) -> Tokens:
 def unseen_share(corpus: Corpus, n_validation_tokens: int) -> float:
     """The share of `validation[1 : n_validation_tokens + 1]`, which an evaluation of so many tokens scores,
     that never occurs in the training part: nothing can learn to predict it."""
-    seen = np.zeros(max(corpus.vocab_size, 1), dtype=bool)
+    occurs = np.zeros(max(corpus.vocab_size, 1), dtype=bool)
     for start in range(0, len(corpus.train), _LOOKED_AT_ONCE):
-        seen[corpus.train[start : start + _LOOKED_AT_ONCE]] = True
+        occurs[corpus.train[start : start + _LOOKED_AT_ONCE]] = True
     scored = corpus.validation[1 : n_validation_tokens + 1]
-    return 1.0 - float(seen[scored].mean()) if len(scored) else 0.0
+    return 1.0 - float(occurs[scored].mean()) if len(scored) else 0.0
 
 
 def corpus_folder(sha256: str, cache_dir: Path) -> Path:

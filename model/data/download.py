@@ -1,9 +1,8 @@
 """Published files, fetched once: what is wanted is pinned by size and digest, so any address will do.
 
-A file grows as `NAME.part` and gets its name when its digest is right. A part is gone on with, after a cut
-connection or in another process, from whatever address answers: the digest decides in the end, and a part
-that turns out wrong is thrown away and fetched from its beginning, once for each address. (An ETag would say
-less.) One process downloads a file, others wait for it.
+A file is downloaded as `NAME.part` and renamed when its digest is right. An interrupted download resumes, in
+another process too, from any mirror. If the digest turns out wrong, the part is deleted and fetched from its
+beginning, once for each address. (An ETag would say less.) One process downloads a file; others wait for it.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ from model.data.cache import writing_to
 from model.data.errors import DataError
 
 _BLOCK_BYTES = 2**20
-_PASSING = (408, 425, 429)  # of the 4xx, those that another try may not meet
+_PASSING = (408, 425, 429)  # answers of 4xx that may be others at the next try
 _REDIRECTS = 5
 
 OnProgress = Callable[[str, int, int], None]
-"""Told what is being done, how many bytes of it are done, and how many there are; 0 where nobody knows."""
+"""Told what is being done, how many bytes of it are done, and how many there are; 0 if unknown."""
 
 
 def silent(what: str, done_bytes: int, total_bytes: int) -> None:
@@ -74,8 +73,8 @@ class Patience:
 
 @dataclass(frozen=True)
 class Downloads:
-    """Where files go, where they come from, and who is told. `urls` stand in for a file's own; one that ends
-    in `/` is a folder with files of the same names."""
+    """Where files go, where they come from, and who is told. `urls` replace a file's own; one that ends in
+    `/` is a folder with files of the same names."""
 
     folder: Path
     urls: tuple[str, ...] | None = None
@@ -83,7 +82,7 @@ class Downloads:
     patience: Patience = Patience()
 
     def get(self, file: RemoteFile) -> Path:
-        """Where the file lies, fetched unless it is there. One that a person has put there will do.
+        """The path of the file, which is downloaded unless it is there, also if a person has put it there.
 
         Raises `DataError` where no address gives it, the folder cannot be written, or another file is there.
         """
@@ -121,7 +120,7 @@ class Downloads:
 class _Part:
     """A growing file and its digest so far.
 
-    `is_mixed`: not all of it came in one answer, so that its bytes need not belong together.
+    `is_mixed`: it came in several answers, so its bytes may not belong together.
     """
 
     def __init__(self, path: Path, wanted: RemoteFile) -> None:
@@ -173,12 +172,12 @@ class _Part:
 
 
 class _Refused(Exception):
-    """This address has not got the file: no use to ask again."""
+    """This address does not have the file: asking again is no use."""
 
 
 @dataclass
 class _Source:
-    """One address, asked until the part is whole, it refuses, or patience is at its end."""
+    """One address, asked until the part is whole, it refuses, or patience runs out."""
 
     url: str
     file: RemoteFile
@@ -211,7 +210,7 @@ class _Source:
         return problem
 
     def _ask(self) -> str:
-        """Let the part grow by one answer; why it stopped growing. Raises `_Refused`."""
+        """Append one answer to the part; returns why it ended. Raises `_Refused`."""
         headers = {"User-Agent": "joulesearch", "Accept-Encoding": "identity"}
         if self.part.size_bytes:
             headers["Range"] = f"bytes={self.part.size_bytes}-"
@@ -279,7 +278,7 @@ class _Source:
 def _offered_bytes(response: urllib3.BaseHTTPResponse, had_bytes: int) -> int | None:
     """The size of the whole file that is offered, None where it is not said.
 
-    Raises `_Refused` for a range that does not go on where the part ends.
+    Raises `_Refused` for a range that does not begin where the part ends.
     """
     if response.status == 200:
         length = response.headers.get("Content-Length", "")

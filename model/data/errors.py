@@ -1,4 +1,4 @@
-"""The one exception of this package that is meant for a person; it lives where it costs no import of data."""
+"""The one exception of this package that is meant for a person, in a file that imports nothing."""
 
 from model.errors import DataError
 

@@ -43,7 +43,7 @@ def open_tokens(config: DataConfig, downloads: Downloads) -> Tokens:
 
 
 def sha256(config: DataConfig) -> str:
-    """Of the lines `SHA256  NAME` of the shards that are used, the one for validation first."""
+    """The digest of the lines `SHA256 NAME` of the shards that are used, the one for validation first."""
     shards = published()
     check(config, shards)
     return shards_sha256(shards[: config.shards + 1])

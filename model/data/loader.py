@@ -45,8 +45,7 @@ class Batches(Protocol):
         ...
 
     def example(self, batch_size: int, block_size: int) -> Batch:
-        """A batch of this shape, always the same, that the sequence of batches knows nothing of: to warm up
-        on."""
+        """A batch of this shape for warming up: always the same, and not part of the sequence of batches."""
         ...
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ MAX_ORDER = 6
 COUNTED_TOKENS = 20_000_000
 _FORMAT = 3  # of the cached loss; a change in the formula or in what is counted needs a new one
 _DENSE_CODES_PER_TOKEN = (
-    8  # counting in a table beats sorting up to here, at no more than 0.7 GB for 5 M tokens
+    8  # up to here counting in an array beats sorting, at no more than 0.7 GB for 5 M tokens
 )
 
 Tokens = npt.NDArray[Any]
@@ -101,10 +101,10 @@ def ngram_losses(
         followers = np.bincount(context_of_gram, minlength=n_contexts + 1)
 
         at, validation_ids = _look_up(grams, validation_context * vocab_size + validation[order - 1 :])
-        seen = np.where(validation_ids >= 0, grams.counts[at], 0)
+        counted = np.where(validation_ids >= 0, grams.counts[at], 0)
         c, t = total[validation_context], followers[validation_context]
         p_lower = p[order - 1 :]
-        p[order - 1 :] = np.where(c > 0, (seen + t * p_lower) / np.maximum(c + t, 1), p_lower)
+        p[order - 1 :] = np.where(c > 0, (counted + t * p_lower) / np.maximum(c + t, 1), p_lower)
         losses.append(float(-np.log(p[1:]).mean()))
         on_order(order)
 
@@ -119,8 +119,8 @@ def best_ngram(
     max_order: int = MAX_ORDER,
     on_order: OnOrder = lambda order: None,
 ) -> NgramLoss:
-    """The order with the lowest loss, the shortest of several; 0 where guessing does better than all of them.
-    Arguments and errors as `ngram_losses`."""
+    """The order with the lowest loss, the shortest of equal ones; 0 where guessing does better than all of
+    them. Arguments and errors as `ngram_losses`."""
     losses = ngram_losses(train, validation, vocab_size, max_order, on_order)
     best, guessing = min(losses), math.log(vocab_size)
     if guessing < best:
@@ -164,11 +164,11 @@ def cached_best_ngram(
 def _count(codes: Ids, n_codes: int) -> tuple[_Grams, Ids]:
     """The different `codes` (each below `n_codes`) with their counts, and which of them each code is."""
     if n_codes <= _DENSE_CODES_PER_TOKEN * len(codes):
-        table = np.bincount(codes, minlength=n_codes)
-        unique = np.flatnonzero(table)
-        counts = table[unique]
-        table[unique] = np.arange(len(unique))
-        ids = table[codes]
+        by_code = np.bincount(codes, minlength=n_codes)
+        unique = np.flatnonzero(by_code)
+        counts = by_code[unique]
+        by_code[unique] = np.arange(len(unique))
+        ids = by_code[codes]
     else:
         unique, ids, counts = np.unique(codes, return_inverse=True, return_counts=True)
     return _Grams(np.append(unique, n_codes), np.append(counts, 0)), ids

@@ -17,8 +17,8 @@ MIN_CHARACTERS = 20_000
 MOST_NO_TEXT = 0.1
 
 _PDF = "a PDF"
-# How files begin that are no text, and what they are. UTF-32 before UTF-16, whose mark it begins with. A text
-# may begin with the letters of some of them.
+# How files begin that are not text, and what they are. UTF-32 before UTF-16, whose mark it begins with. A
+# text may begin with the letters of some of them.
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xfe\0\0", "UTF-32"),
     (b"\0\0\xfe\xff", "UTF-32"),

@@ -26,7 +26,7 @@ Pieces = Callable[[], Iterator[str]]
 class Text:
     """`sha256` is of what the text was read from: the whole text in UTF-8, or the published file it came in.
 
-    `size_bytes` is about what there is to read, for those who want to see it go.
+    `size_bytes` is roughly how much there is to read, for showing progress.
     """
 
     sha256: str
@@ -58,7 +58,7 @@ def text_sha256(text: str) -> str:
 def pieces(
     file: TextIO, characters: int = PIECE_CHARACTERS, longest: int = PIECE_CHARACTERS
 ) -> Iterator[str]:
-    """The text of `file` in pieces of about so many characters, cut where no word is.
+    """The text of `file` in pieces of about so many characters, cut between words.
 
     A text that has no such place for `longest` characters (a genome, a language without spaces) is cut there
     all the same, so that no piece grows without bound: no token spans that place.

@@ -1,5 +1,5 @@
-"""How places are told, written out plainly: at the input (B, T, C), by a `table` (places, C) where the row
-has one, and at queries and keys (B, T, heads, D)."""
+"""How positions are told, written out plainly: at the input (B, T, C), by learned `vectors` (places, C) where
+the row has them, and at queries and keys (B, T, heads, D)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,6 +23,6 @@ def turned(x: Tensor) -> Tensor:
     return torch.cat((y.real, y.imag), dim=-1).to(x.dtype)
 
 
-LEARNED = Places(lambda x, table: x + table[: x.size(1)], lambda x: x)
-ROPE = Places(lambda x, table: x, turned)
-NONE = Places(lambda x, table: x, lambda x: x)
+LEARNED = Places(lambda x, vectors: x + vectors[: x.size(1)], lambda x: x)
+ROPE = Places(lambda x, vectors: x, turned)
+NONE = Places(lambda x, vectors: x, lambda x: x)

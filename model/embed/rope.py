@@ -34,5 +34,5 @@ class Rope(nn.Module):
         return x
 
     def at_heads(self, x: Tensor) -> Tensor:
-        cos, sin = (table[: x.size(1)].to(x.dtype) for table in (self.cos, self.sin))
+        cos, sin = (one[: x.size(1)].to(x.dtype) for one in (self.cos, self.sin))
         return x * cos + x.roll(x.size(-1) // 2, -1) * sin

@@ -1,7 +1,7 @@
 """Cross entropy over a part of the tokens at a time, so that all logits never exist at once.
 
 The gradients are computed where the logits are at hand, in the forward pass: nothing is computed twice, and
-between the passes lie gradients of the size of x, the head and the table.
+between the passes lie gradients of the size of x, the head and the lookup table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def cross_entropy(x: Tensor, targets: Tensor, head: Head) -> Tensor:
     """In as many parts as make the logits of one no larger than x, up to `MOST_PARTS`."""
     parts = min(MOST_PARTS, math.ceil(head.weight.size(0) / x.size(1)))
     loss: Tensor = _InParts.apply(  # type: ignore[no-untyped-call]
-        x, head.weight, head.table, targets, head.rows, head.softcap, parts
+        x, head.weight, head.lookup_table, targets, head.rows, head.softcap, parts
     )
     return loss
 
@@ -31,7 +31,7 @@ class _InParts(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         weight: Tensor,
-        table: Tensor | None,
+        lookup_table: Tensor | None,
         targets: Tensor,
         rows: Tensor | None,
         softcap: float,
@@ -41,12 +41,12 @@ class _InParts(torch.autograd.Function):
         wide = torch.promote_types(x.dtype, torch.float32)
         dx = torch.empty_like(x)
         dweight = torch.zeros_like(weight, dtype=wide)
-        dtable = None if table is None else torch.zeros_like(table, dtype=wide)
+        dlookup = None if lookup_table is None else torch.zeros_like(lookup_table, dtype=wide)
         total = torch.zeros((), dtype=wide, device=x.device)
         size = math.ceil(N / parts)
         for start in range(0, N, size):
             part = slice(start, start + size)
-            head = Head(weight, softcap, table, None if rows is None else rows[part])
+            head = Head(weight, softcap, lookup_table, None if rows is None else rows[part])
             logits = logits_of(x[part], head)
             wanted = targets[part, None]
             log_sums = logits.logsumexp(dim=-1, keepdim=True)
@@ -56,14 +56,14 @@ class _InParts(torch.autograd.Function):
             slope = slope.scatter_add(1, wanted, torch.full_like(log_sums, -1.0)) / N
             if softcap > 0:
                 slope = slope * (1.0 - (logits / softcap).square())
-            if dtable is not None:
+            if dlookup is not None:
                 assert rows is not None
-                dtable.index_add_(0, rows[part], slope)
+                dlookup.index_add_(0, rows[part], slope)
             slope = slope.to(_matmul_dtype(x))
             dx[part] = slope @ weight.to(slope.dtype)
             dweight += slope.t() @ x[part].to(slope.dtype)
-        dtable = None if dtable is None else dtable.to(weight.dtype)
-        ctx.save_for_backward(dx, dweight.to(weight.dtype), dtable)
+        dlookup = None if dlookup is None else dlookup.to(weight.dtype)
+        ctx.save_for_backward(dx, dweight.to(weight.dtype), dlookup)
         return total / N
 
     @staticmethod

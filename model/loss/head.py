@@ -10,22 +10,22 @@ from torch import Tensor
 
 
 class Head(NamedTuple):
-    """`weight`: (V, C). `softcap`: 0, or what logits stay below. `table`: (R, V), of which a row of logits is
-    added for each token; `rows`: (N,), which one."""
+    """`weight`: (V, C). `softcap`: 0, or what logits stay below. `lookup_table`: (R, V) logits, of which row
+    `rows[i]` is added to those of token i; `rows`: (N,)."""
 
     weight: Tensor
     softcap: float = 0.0
-    table: Tensor | None = None
+    lookup_table: Tensor | None = None
     rows: Tensor | None = None
 
 
 def logits_of(x: Tensor, head: Head) -> Tensor:
-    """softcap tanh((x weight^T + table[rows]) / softcap). x: (N, C) -> (N, V), in fp32 or wider."""
+    """softcap tanh((x weight^T + lookup_table[rows]) / softcap). x: (N, C) -> (N, V), in fp32 or wider."""
     raw = F.linear(x, head.weight)
     logits = raw.to(torch.promote_types(raw.dtype, torch.float32))
-    if head.table is not None:
+    if head.lookup_table is not None:
         assert head.rows is not None
-        logits = logits + F.embedding(head.rows, head.table)
+        logits = logits + F.embedding(head.rows, head.lookup_table)
     if head.softcap > 0:
         logits = head.softcap * torch.tanh(logits / head.softcap)
     return logits

@@ -1,4 +1,4 @@
-"""Liger's fused linear cross entropy: Triton kernels, a part of the tokens at a time. It knows no table."""
+"""Liger's fused linear cross entropy: Triton kernels, a part of the tokens at a time, no lookup table."""
 
 from torch import Tensor
 

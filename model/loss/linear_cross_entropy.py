@@ -1,6 +1,6 @@
 """torch's own linear layer and cross entropy in one, over a part of the tokens at a time.
 
-It knows neither cap nor table, and breaks a compiled graph; `model.runnable` refuses those beforehand.
+It takes no soft-cap and no lookup table, and breaks a compiled graph: `model.runnable` refuses these.
 """
 
 import torch

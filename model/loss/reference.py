@@ -10,8 +10,8 @@ def logits(x: Tensor, head: Head) -> Tensor:
     """(N, C) -> (N, V), in fp32 or wider."""
     raw = x @ head.weight.T
     raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
-    if head.table is not None:
-        raw = raw + head.table[head.rows]
+    if head.lookup_table is not None:
+        raw = raw + head.lookup_table[head.rows]
     return head.softcap * torch.tanh(raw / head.softcap) if head.softcap else raw
 
 

@@ -1,10 +1,10 @@
 """Which role each parameter plays, and the groups that an optimizer makes of the roles.
 
-table      logits that are looked up by the last tokens (the bigram table), by name
-embedding  every other table that is looked up (nn.Embedding: tokens, positions, values), by type
-head       the weight of `lm_head` where it is not the token table; a tied head is the embedding
-vector     everything below two dimensions: norm weights, biases, scalars
-hidden     every other matrix: attention and MLP
+lookup_table  logits that are looked up by the last tokens, by name
+embedding     every other nn.Embedding: of tokens, positions, values
+head          the weight of `lm_head`, unless it is tied: then it is an embedding
+vector        everything below two dimensions: norm weights, biases, scalars
+hidden        every other matrix: attention and MLP
 """
 
 from collections.abc import Iterable
@@ -17,12 +17,12 @@ from model.config import OptimizerConfig
 
 Named = list[tuple[str, nn.Parameter]]
 
-ROLES = ("hidden", "embedding", "table", "head", "vector")
+ROLES = ("hidden", "embedding", "lookup_table", "head", "vector")
 
 
 def roles(module: nn.Module) -> dict[str, Named]:
     """Every trainable parameter once, by role, in the module's order; a role may be empty."""
-    tables = {id(one.weight) for one in module.modules() if isinstance(one, nn.Embedding)}
+    embeddings = {id(one.weight) for one in module.modules() if isinstance(one, nn.Embedding)}
     heads = {
         id(one.weight)
         for name, one in module.named_modules()
@@ -30,8 +30,8 @@ def roles(module: nn.Module) -> dict[str, Named]:
     }
 
     def role(name: str, parameter: nn.Parameter) -> str:
-        if id(parameter) in tables:
-            return "table" if name == "bigrams.weight" else "embedding"
+        if id(parameter) in embeddings:
+            return "lookup_table" if name == "lookup_table.weight" else "embedding"
         if id(parameter) in heads:
             return "head"
         return "vector" if parameter.dim() < 2 else "hidden"
@@ -53,7 +53,7 @@ def adamw_groups(
     settings = {
         "hidden": (1.0, config.weight_decay),
         "embedding": (config.embedding_lr_ratio, config.weight_decay),
-        "table": (config.table_lr_ratio, config.weight_decay),
+        "lookup_table": (config.table_lr_ratio, config.weight_decay),
         "head": (config.head_lr_ratio, config.weight_decay),
         "vector": (config.vector_lr_ratio, 0.0),
     }

@@ -1,7 +1,7 @@
 """Muon: the momentum of every hidden matrix, orthogonalised; AdamW for everything else.
 
-Keller Jordan's method (https://kellerjordan.github.io/posts/muon/). `torch.optim.Muon` computes the same and
-is what a test holds this to; it orthogonalises in bf16 alone, one matrix after another, a fused matrix of
+Keller Jordan's method (https://kellerjordan.github.io/posts/muon/). `torch.optim.Muon` computes the same, and
+a test compares the two. torch's orthogonalises in bf16 alone, one matrix after another, a fused matrix of
 queries, keys and values as if it were one, and takes no compiled step.
 """
 
@@ -17,11 +17,11 @@ from model.config import OptimizerConfig
 from model.optim.adamw import adamw_of, load_kernel
 from model.optim.groups import ROLES, Named, adamw_groups, roles
 from model.optim.stepping import OptimizerSet
+from model.tables import MUON_SCALES, NS_DTYPES
 
 # The quintic of Keller Jordan's post: steepest at zero among those that keep singular values near one.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 SMALLEST_NORM = 1e-7
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 Matrices = Sequence[Tensor]
 Rate = float | Tensor
@@ -29,14 +29,14 @@ Rate = float | Tensor
 
 @dataclass(frozen=True)
 class MuonRule:
-    """What a step does apart from its rate. `scale` names the row of SCALES; `batched`: matrices of one shape
-    are orthogonalised together."""
+    """What a step does apart from its rate. `scale` (rows, columns) is the factor of an update; `batched`:
+    matrices of one shape are orthogonalised together."""
 
     momentum: float
     weight_decay: float
     ns_steps: int
     dtype: torch.dtype
-    scale: str
+    scale: Callable[[int, int], float]
     batched: bool
 
 
@@ -77,8 +77,8 @@ class Muon(torch.optim.Optimizer):
             momentum=config.muon_momentum,
             weight_decay=config.muon_weight_decay,
             ns_steps=config.ns_steps,
-            dtype=DTYPES[config.ns_dtype],
-            scale=config.muon_scale,
+            dtype=NS_DTYPES[config.ns_dtype].load(),
+            scale=MUON_SCALES[config.muon_scale].load(),
             batched=kernel.batched,
         )
         self._update: Callable[..., None] = muon_update
@@ -106,7 +106,7 @@ class Muon(torch.optim.Optimizer):
 
 def rows_of_parts(name: str, shape: Sequence[int]) -> tuple[int, int, int] | None:
     """Rows of queries, keys and values in a fused `c_attn` weight, (C + 2 K, C): K channels of keys, fewer
-    where queries share them. None for a matrix that is one."""
+    where queries share them. None for a matrix that is not fused."""
     rows, columns = shape
     if not name.endswith("c_attn.weight") or rows <= columns or (rows - columns) % 2:
         return None
@@ -122,7 +122,7 @@ def muon_update(
     rule: MuonRule,
 ) -> None:
     """One step in place: w <- (1 - lr decay) w - lr scale NS(g + momentum (m - g)), where m is the running
-    mean of the gradients g. `rows` are those of the parts that are orthogonalised each for itself."""
+    mean of the gradients g. `rows` are those of a fused matrix's parts, which are orthogonalised apart."""
     targets: list[Tensor] = []
     directions: list[Tensor] = []
     for matrix, gradient, momentum, parts in zip(matrices, gradients, momenta, rows, strict=True):
@@ -133,7 +133,7 @@ def muon_update(
         directions += torch.split(direction, list(parts)) if parts else [direction]
     orthogonal = _orthogonalise(directions, rule)
     for target, update in zip(targets, orthogonal, strict=True):
-        scale = SCALES[rule.scale](*target.shape)
+        scale = rule.scale(*target.shape)
         if isinstance(lr, Tensor):
             target.sub_(update.to(target.dtype) * (lr * scale))
         else:
@@ -182,6 +182,3 @@ def match_adamw(rows: int, columns: int) -> float:
     """An update of AdamW's usual root mean square, 0.2 (Moonshot, arXiv 2502.16982): `muon_lr` is then of the
     size of `lr`."""
     return 0.2 * math.sqrt(max(rows, columns))
-
-
-SCALES = {"original": keep_operator_norm, "match_rms_adamw": match_adamw}

@@ -1,4 +1,4 @@
-"""What training steps: one or more torch optimizers as one, at rates in a fixed ratio to one rate."""
+"""One or more torch optimizers stepped as one, at learning rates in fixed ratios."""
 
 from collections.abc import Sequence
 from typing import Any

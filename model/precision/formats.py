@@ -42,7 +42,7 @@ class Precision:
 
     @contextmanager
     def both_passes(self) -> Iterator[None]:
-        """Around forward and backward pass, and no evaluation: the setting is the process's."""
+        """Around forward and backward pass, but not around an evaluation: it is set for the whole process."""
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision(self.matmuls)
         try:

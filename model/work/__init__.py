@@ -3,7 +3,7 @@
 Pure arithmetic on a configuration, without torch: a first-order model.
 
     matmuls      2 m k n operations at the precision that they run in; a backward pass is two more. Attention
-                 is the full square of its scores, except where a fused kernel skips tiles (`seen_share`).
+                 is the full square of its scores, except where a fused kernel skips tiles (`visible_share`).
     elementwise  norms, activations, softmax, loss, residuals, optimizer: operations per element by the tables
                  below, all at fp32, in which they are done whatever the tensors hold; an exp, erf, root or
                  division is one operation. They are 1.7 % of the operations of nanoGPT's CPU recipe.

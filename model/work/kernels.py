@@ -51,23 +51,23 @@ class Attention:
 
 @dataclass(frozen=True)
 class Loss:
-    """Kernels per logit, and of a cap and a bigram table, likewise. `part_size` (tokens, vocabulary over
-    n_embd) gives the tokens that are computed at a time, and their gradients with them; None: all at once."""
+    """Kernels per logit; those of a soft-cap and of a lookup table likewise. `part_size` (tokens, vocabulary
+    over n_embd) gives how many tokens are computed at a time, with their gradients; None: all at once."""
 
     logits: Elementwise
     softcap: Elementwise
-    bigrams: Elementwise
+    lookup: Elementwise
     part_size: Callable[[int, int], int] | None = None
 
 
 @dataclass(frozen=True)
 class Positions:
     """Kernels per element of the embeddings, and of queries and keys (T x (C + K D), None: untouched).
-    `table`: whether each place has a learned vector."""
+    `learned`: whether each place has a learned vector."""
 
     embeddings: Elementwise
     heads: Elementwise | None = None
-    table: bool = False
+    learned: bool = False
 
 
 # ops: mean 1, squares 2, normalise 2, weight 1; backward two sums 4, x_hat 2, dx 4, weight's gradient 2.
@@ -130,7 +130,7 @@ ATTENTION_WORK = {
         ),
         keys=Elementwise(Kernels(casts=1), Kernels(narrow=2, casts=1)),
         multiplied=Elementwise(Kernels(ops=0.5, wide=1 + 2), Kernels(ops=0.5, wide=1)),
-        repeat=Elementwise(Kernels(), Kernels(ops=1, wide=1)),  # forward the copy is made anyhow
+        repeat=Elementwise(Kernels(), Kernels(ops=1, wide=1)),  # the forward pass copies them in any case
         upcasts=True,
     ),
     # torch picks; counted as fused. On a CPU with dropout it takes MATH, and this is too low.
@@ -179,28 +179,28 @@ LOSS_WORK = {
     "plain": Loss(
         logits=Elementwise(Kernels(ops=5, wide=2, casts=1), Kernels(ops=3, wide=4, casts=1)),
         softcap=Elementwise(Kernels(ops=3, wide=6), Kernels(ops=5, wide=7)),
-        bigrams=Elementwise(Kernels(ops=1, wide=5), Kernels(ops=1, wide=1)),
+        lookup=Elementwise(Kernels(ops=1, wide=5), Kernels(ops=1, wide=1)),
     ),
     # All of it in the forward pass. logsumexp 1, subtract 2, exp 2, wanted 2, divide 2; what logsumexp writes
     # for itself is not in it. The cap's slope: divide 2, square 2, subtract 2, multiply 3.
     "chunked": Loss(
         logits=Elementwise(Kernels(ops=7, wide=9, casts=2), Kernels()),
         softcap=Elementwise(Kernels(ops=3 + 4, wide=6 + 9), Kernels()),
-        bigrams=Elementwise(Kernels(ops=2, wide=5 + 3), Kernels()),
+        lookup=Elementwise(Kernels(ops=2, wide=5 + 3), Kernels()),
         part_size=_equal_parts,
     ),
     # It has neither cap nor table: they are never run.
     "linear_cross_entropy": Loss(
         logits=Elementwise(Kernels(ops=7, wide=9, casts=2), Kernels()),
         softcap=NOTHING,
-        bigrams=NOTHING,
+        lookup=NOTHING,
         part_size=_half_power_of_two,
     ),
     # One kernel reads the logits twice and writes their gradient over them, cap included. It has no table.
     "liger": Loss(
         logits=Elementwise(Kernels(ops=7, narrow=3), Kernels()),
         softcap=Elementwise(Kernels(ops=3 + 4), Kernels()),
-        bigrams=NOTHING,
+        lookup=NOTHING,
         part_size=_power_of_two,
     ),
 }
@@ -215,7 +215,7 @@ PARTS_HEAD_PART = Elementwise(Kernels(ops=1, wide=2, narrow=1, casts=1), Kernels
 _TURN = Kernels(ops=3, narrow=9)
 POSITION_WORK = {
     # Position row added; backward: summed over the batch.
-    "learned": Positions(Elementwise(Kernels(ops=1, wide=2), Kernels(ops=1, wide=1)), table=True),
+    "learned": Positions(Elementwise(Kernels(ops=1, wide=2), Kernels(ops=1, wide=1)), learned=True),
     "rope": Positions(NOTHING, heads=Elementwise(_TURN, _TURN)),
     "none": Positions(NOTHING),
 }

@@ -72,7 +72,7 @@ class Pass:
         return self.sequences * self.context
 
     def row(self, path: str, name: str) -> str:
-        """The row that this pass takes of the one that is configured."""
+        """The row that this pass uses where `name` is configured: an evaluation has its own."""
         return name if self.training else evaluated(path, name)
 
     @property
@@ -97,7 +97,7 @@ class Pass:
         return row_of(POSITION_WORK, "model.positions", self.model.positions)
 
     def upcast(self) -> Pass:
-        """The same with fp32 where this has its wide tensors."""
+        """The same pass with its wide tensors in fp32."""
         return replace(self, format=replace(self.format, wide_bytes=FP32_BYTES))
 
     def matmul(self, m: float, k: float, n: float, precision: str | None = None) -> Work:
@@ -124,7 +124,7 @@ class Pass:
 
     def network(self) -> Work:
         stream = self.tokens * self.model.n_embd
-        # The table's gradient is written as a whole; the head's is added to it where they are tied.
+        # The embedding's gradient is written as a whole; the head's is added to it where they are tied.
         gradient = Kernels(wide=1 + 3) if self.model.tied_head else Kernels(wide=1)
         return total(
             [
@@ -141,7 +141,7 @@ class Pass:
         )
 
     def looked_up_values(self) -> Work:
-        """Values by token, one for each head of values; the table's gradient is written as a whole."""
+        """Values by token, one for each head of values; their gradient is written as a whole."""
         if not self.model.value_embedding:
             return Work()
         width = self.model.kv_heads * self.model.head_size
@@ -157,15 +157,15 @@ class Pass:
         work += exact.elementwise(row.logits, logits)
         if model.logit_softcap > 0:
             work += exact.elementwise(row.softcap, logits)
-        if rows := model.lookup_rows(self.vocab_size):
-            work += exact.elementwise(row.bigrams, logits)
+        if rows := model.lookup_table_rows(self.vocab_size):
+            work += exact.elementwise(row.lookup, logits)
             work += self.elementwise(Elementwise(Kernels(), Kernels(wide=1)), rows * self.vocab_size)
         if row.part_size is not None:
             work += self.head_in_parts(row.part_size)
         return work
 
     def head_in_parts(self, part_size: Callable[[int, int], int]) -> Work:
-        """What a loss in parts moves besides."""
+        """What a loss in parts moves in addition."""
         ratio = math.ceil(self.vocab_size / self.model.n_embd)
         parts = math.ceil(self.tokens / part_size(math.ceil(self.tokens), ratio))
         weights = self.vocab_size * self.model.n_embd
@@ -215,7 +215,7 @@ class Pass:
             return self.blocks()
         work = self.heads()
         if row.fused:
-            share = seen_share(self.context)
+            share = visible_share(self.context)
             matmuls = 2 + 5 if self.training else 2  # backward: the scores again, and four gradients
             work += Work({self.format.precision: 2.0 * scores * head_size * share * matmuls})
             return work + self.elementwise(row.scores, scores * share)
@@ -279,13 +279,13 @@ def parameter_count(model: ModelConfig, vocab_size: int) -> int:
         block += n_in * n_out + (n_out if model.bias else 0)
     block += 1 if model.value_embedding else 0
     block += 2 if model.embedding_skip else 0
-    tables = model.n_embd * vocab_size * (1 if model.tied_head else 2)
-    if row_of(POSITION_WORK, "model.positions", model.positions).table:
-        tables += model.n_embd * model.block_size
+    embeddings = model.n_embd * vocab_size * (1 if model.tied_head else 2)
+    if row_of(POSITION_WORK, "model.positions", model.positions).learned:
+        embeddings += model.n_embd * model.block_size
     if model.value_embedding:
-        tables += vocab_size * model.kv_heads * model.head_size
-    tables += model.lookup_rows(vocab_size) * vocab_size
-    return tables + (model.n_embd if model.smear else 0) + model.n_layer * block + per_norm
+        embeddings += vocab_size * model.kv_heads * model.head_size
+    embeddings += model.lookup_table_rows(vocab_size) * vocab_size
+    return embeddings + (model.n_embd if model.smear else 0) + model.n_layer * block + per_norm
 
 
 def block_matrices(model: ModelConfig) -> tuple[tuple[int, int], ...]:
@@ -300,7 +300,7 @@ def block_matrices(model: ModelConfig) -> tuple[tuple[int, int], ...]:
     )
 
 
-def seen_share(context: int) -> float:
+def visible_share(context: int) -> float:
     """The share of a causal score matrix that a fused kernel computes, in tiles of `TILE`."""
     tiles = math.ceil(context / TILE)
     return (tiles + 1) / (2 * tiles)

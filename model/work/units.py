@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from model.tables import PRECISIONS
+from model.variant import ELEMENT_BYTES
 
 Row = TypeVar("Row")
 
@@ -44,8 +45,7 @@ class Work:
         )
 
 
-FP32_BYTES = 4
-BYTES = {"fp32": FP32_BYTES, "bf16": 2}
+FP32_BYTES = ELEMENT_BYTES["fp32"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ NOTHING = Elementwise(Kernels(), Kernels())
 def format_of(path: str, precision: str) -> Format:
     """The format of a row of `model.tables.PRECISIONS`, which the configuration path `path` chooses."""
     row = row_of(PRECISIONS, path, precision)
-    return Format(row.matmuls, BYTES[row.tensors], BYTES[row.weights], row.linear)
+    return Format(row.matmuls, ELEMENT_BYTES[row.tensors], ELEMENT_BYTES[row.weights], row.linear)
 
 
 def bytes_of(row: Kernels, form: Format) -> float:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from model.config import ConfigError, check_seed
 from model.data import DATASETS
+from model.tables import MATMUL_FORMATS
 from search.config.cores import Cores, usable_cores
 from search.config.schema import StudyConfig
 from search.confirm.settings import ConfirmSettings
@@ -30,7 +31,7 @@ NAME_LENGTH = 120
 
 
 def check_run(config: StudyConfig) -> None:
-    """Raises ConfigError for whatever one run needs and is not so."""
+    """Raises ConfigError where a setting that every run needs is invalid."""
     _check_target(config.target_loss)
     _number("target_margin", config.target_margin, at_least=0)
     _choice("data", config.data.name, DATASETS)
@@ -65,8 +66,8 @@ def _check_target(target_loss: float | str) -> None:
 
 
 def _check_threads(threads: int, cores: Cores) -> None:
-    """Threads that share a core wait for each other, mostly spinning: 64 on two cores cost 100 times one's
-    joules."""
+    """Threads that share a core wait for each other, mostly spinning: 64 threads on two cores cost 100 times
+    the joules of one."""
     if threads > cores.threads:
         raise ConfigError(
             f"device.threads={threads} is more than this process may use ({cores.describe()}); "
@@ -93,7 +94,7 @@ def check_meter(meter: MeterSection) -> None:
     if "roofline" in (meter.name, *meter.also):
         _number("meter.roofline.pj_per_byte", meter.roofline.pj_per_byte, above=0)
         for precision, value in meter.roofline.pj_per_flop.items():
-            _choice("meter.roofline.pj_per_flop", precision, ("fp32", "tf32", "bf16", "fp8"))
+            _choice("meter.roofline.pj_per_flop", precision, MATMUL_FORMATS)
             _number(f"meter.roofline.pj_per_flop.{precision}", value, above=0)
         if meter.roofline.compile_j is not None:
             _number("meter.roofline.compile_j", meter.roofline.compile_j, above=0)

@@ -36,7 +36,7 @@ _EXAMPLE = {"--package": "model", "--config-dir": "FOLDER"}
 _REFUSED = {
     "--config-path": "the configuration is the product's own; type --config-dir FOLDER to add studies to it",
     "--config-name": "the configuration is the product's own; type --config-dir FOLDER +study=NAME",
-    "--experimental-rerun": "a study goes on by the command that began it; type python -m search +study=NAME",
+    "--experimental-rerun": "the command that began a study continues it; type python -m search +study=NAME",
 }
 # Each asks for something else to be done; Hydra takes one of them.
 _COMMANDS = ("--run", "--multirun", "--cfg", "--info", "--shell-completion")
@@ -56,7 +56,7 @@ _TEXTS = ("data.path", "output", "recipe", "reports", "storage")
 
 
 def checked(arguments: Sequence[str]) -> list[str]:
-    """The same with options spelt out before overrides. Raises UserError for what cannot be meant."""
+    """The same with options spelt out before overrides. Raises UserError for a mistake."""
     options, overrides = _parted(arguments)
     _check_together([option.partition("=")[0] for option in options], overrides)
     if "--resolve" in options and "--cfg=hydra" in options:
@@ -92,7 +92,7 @@ def _option(argument: str, left: list[str]) -> str:
     typed, equals, value = argument.partition("=")
     name = _LONG.get(typed, typed)
     if name in _REFUSED:
-        raise UserError(f"{typed} is not for here: {_REFUSED[name]}")
+        raise UserError(f"{typed} does not work here: {_REFUSED[name]}")
     if name in _PLAIN:
         if equals:
             raise UserError(f"{typed} takes no value, got {value!r}; type {typed} alone")

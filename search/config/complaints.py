@@ -36,7 +36,7 @@ def unnamed(program: str = "search") -> str:
     if named is None:
         return missing_study().replace("search +", f"{program} +")
     return (
-        f"the study {named!r} gives itself no name, which is its folder below reports/; add to "
+        f"the study {named!r} has no name, which is its folder below reports/; add to "
         f"study/{named}.yaml: 'study: {{name: {named}}}', or type study.name={named}"
     )
 

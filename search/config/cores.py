@@ -37,7 +37,7 @@ def usable_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> Cores:
 
 
 def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:
-    """Of every control group that this process is in, the outer ones included."""
+    """The quotas of every control group that this process is in, the outer ones included."""
     try:
         lines = (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -54,7 +54,7 @@ def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:
 
 
 def _quota_of_v2(folder: Path) -> Iterator[float]:
-    """`cpu.max` holds "max 100000" or microseconds in a period of so many."""
+    """`cpu.max` holds "max 100000", or microseconds and the period that they are granted in."""
     words = _words(folder / "cpu.max")
     if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]) > 0:
         yield int(words[0]) / int(words[1])

@@ -12,7 +12,7 @@ from search.files.version import version
 _HELP = """\
 joulesearch: search how to train a nanoGPT with the least energy, ranked by joules to target loss.
 
-  python -m search +study=NAME [key=value ...]        run a study, or go on with it
+  python -m search +study=NAME [key=value ...]        run a study, or continue it
   python -m search.train [key=value ...]              train one configuration, metered
   python -m search.train recipe=reports/NAME/best.yaml seed=7
   python -m search.report reports/NAME                draw a study's report again

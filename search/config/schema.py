@@ -1,6 +1,6 @@
 """The schema of a study: every key that a person can set, its type and its default.
 
-Composition (Hydra) fills `StudyConfig` from `conf/`; `checks.py` says in one line what cannot be meant.
+Composition (Hydra) fills `StudyConfig` from `conf/`; `checks.py` says in one line what is invalid.
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ class ConfirmSection:
 
 @dataclass
 class StudyConfig:
-    """The whole. `model`, `optimizer`, `schedule` and `train` are the baseline; `space` says what may
-    vary; `reports` is the folder that studies are written to, null for the repository's own. `target_loss` is
-    in nats per token, or `auto`: what the baseline ends at, plus `target_margin`."""
+    """Everything that a person can set. `model`, `optimizer`, `schedule` and `train` are the baseline;
+    `space` says what may vary; `reports` is the folder that studies are written to, null for the repository's
+    own. `target_loss` is in nats per token, or `auto`: what the baseline ends at, plus `target_margin`."""
 
     study: StudySection = field(default_factory=StudySection)
     target_loss: float | int | str = 1.905

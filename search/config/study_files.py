@@ -19,7 +19,7 @@ HEADER = "# @package _global_"
 
 
 def folders(arguments: Sequence[str]) -> list[Path]:
-    """Those of a person first."""
+    """The folders of configuration, a person's own first."""
     return [*config_dirs(arguments), config_dir()]
 
 
@@ -36,8 +36,8 @@ def study_names(arguments: Sequence[str]) -> list[str]:
 
 
 def check_studies(arguments: Sequence[str]) -> None:
-    """Raises UserError where a folder of configuration is none, or a study named from it lacks something
-    without which Hydra's own message would name neither file nor reason."""
+    """Raises UserError where --config-dir is no folder, or a study that is named lacks something for which
+    Hydra's own message would name neither file nor reason."""
     for folder in config_dirs(arguments):
         if not folder.is_dir():
             raise UserError(
@@ -68,7 +68,7 @@ def _check_study(path: Path) -> None:
 
 
 def _say_where(folder: Path, name: str) -> None:
-    """Where a study's file is, when it is not where it is looked for."""
+    """Raises UserError where a study's file lies in a place that Hydra does not search."""
     there = folder / "study" / f"{name}.yaml"
     for found in (folder / f"{name}.yaml", folder / f"{name}.yml", folder / "study" / f"{name}.yml"):
         if not found.is_file():

@@ -19,14 +19,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal,
 
 
 def leave_at_once() -> None:
-    """From now on Ctrl-C, SIGTERM and SIGHUP say one line and end the process, amid an import too."""
+    """From now on Ctrl-C, SIGTERM and SIGHUP say one line and end the process, even during an import."""
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells set it in the background
             signal.signal(number, _leave)
 
 
 def raise_when_stopped() -> None:
-    """From now on Ctrl-C raises KeyboardInterrupt, SIGTERM and SIGHUP `Stopped`: there is a run to end."""
+    """From now on Ctrl-C raises KeyboardInterrupt, SIGTERM and SIGHUP `Stopped`, so that a run can end in
+    good order."""
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _terminate)
@@ -38,7 +39,7 @@ def ignore_interrupts() -> None:
 
 @contextmanager
 def leaving_at_once() -> Iterator[None]:
-    """Around imports that take long, while there is nothing to put away."""
+    """Around imports that take long, while there is nothing to clean up."""
     before = [signal.getsignal(number) for number in _SIGNALS]
     leave_at_once()
     try:
@@ -73,9 +74,9 @@ def end_with(program: Callable[[], int]) -> NoReturn:
             raise
         status = USAGE_ERROR
         say(line)
-    for number in _SIGNALS:  # what is left is the interpreter putting itself away
+    for number in _SIGNALS:  # all that is left to do is the interpreter's own shutdown
         signal.signal(number, signal.SIG_IGN)
-    if status > 128:  # a thread of a library that was amid its work may abort the interpreter at its end
+    if status > 128:  # a library's thread that is still at work may abort the interpreter at its end
         _flush()
         os._exit(status)
     sys.exit(status)

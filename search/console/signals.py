@@ -1,4 +1,4 @@
-"""Signals: which ones speak of a run and which came from outside, and how a single run ends for them."""
+"""Signals: which are a run's own doing and which come from outside, and how they end a single run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def name(number: int) -> str:
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
-    """Those that end a job from outside and are not ignored here."""
+    """The signals that end a job from outside and are not ignored here."""
     return tuple(one for one in _ENDING if signal.getsignal(one) is not signal.SIG_IGN)
 
 

@@ -47,8 +47,8 @@ _AS_WIDE_AS_IT_TAKES = 10_000
 
 
 def console() -> Console:
-    """As wide as the terminal. In a file or a pipe no table is cut and no line broken; COLUMNS wins over
-    both."""
+    """A console as wide as the terminal. In a file or a pipe no table is cut and no line broken; COLUMNS wins
+    over both."""
     from rich.console import Console
 
     found = Console()
@@ -58,7 +58,7 @@ def console() -> Console:
 
 
 def plain(text: str) -> str:
-    """In letters that every terminal has: signs spelled out, accents dropped, `?` for all else."""
+    """The text in letters that every terminal has: signs spelled out, accents dropped, `?` for all else."""
     spelled = "".join(_PLAIN.get(character, character) for character in text)
     bare = unicodedata.normalize("NFKD", spelled)
     letters = (character for character in bare if not unicodedata.combining(character))
@@ -73,7 +73,7 @@ def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
 class Output(io.TextIOWrapper):
     """Standard output that raises `Stopped` once when it cannot be written, and is silent from then on.
 
-    A thread that draws a progress line does not raise in its own stead; the main thread does when it prints.
+    A thread that draws a progress line does not raise; the main thread does when it prints next.
     """
 
     lost: Stopped | None = None
@@ -125,7 +125,7 @@ def tame() -> None:
 
 
 def _open_closed_streams() -> None:
-    """A closed standard stream goes nowhere; else the next file that is opened would take its place."""
+    """Lead closed standard streams nowhere; else the next file that is opened would take their place."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

@@ -27,7 +27,7 @@ class Reading:
     """A cumulative counter at one moment. `energy_j` counts from an arbitrary origin; only differences mean
     anything.
 
-    None is a reading that could not be had, and `problem` says why. `time_s` is a monotonic clock read right
+    It is None where it could not be read, and `problem` says why. `time_s` is a monotonic clock read right
     after the counter. `temperature_c` is the device's, where it tells one.
     """
 

@@ -1,5 +1,5 @@
-"""How well one meter stands in for another: joules that both counted over the same runs -> rank agreement,
-scale, regret, and a verdict.
+"""How well one meter stands in for another, from the joules that both counted over the same runs: rank
+agreement, scale, regret, and a verdict.
 
 Joules of any completed run compare two meters, so the scale and the residuals take all of them. Order and
 regret take only the runs that rank (those that reached the target): a run that was ended early is cheap by

@@ -14,8 +14,8 @@ FROZEN_AFTER_PERIODS = 20.0
 class Counter:
     """What must be known of a counter to judge its readings.
 
-    `update_period_s` is how often it moves (0: continuous). `clocked`: whether that of a device at work moves
-    as time passes, so that standing still means frozen; a modelled one moves with the work alone.
+    `update_period_s` is how often it moves (0: continuous). `clocked`: whether it moves as time passes while
+    its device works, so that standing still means frozen; a modelled one moves with the work alone.
     """
 
     update_period_s: float = 0.0
@@ -38,7 +38,7 @@ class CounterCheck:
         return self if value == self.value else CounterCheck(value, time_s)
 
     def frozen_s(self, time_s: float, update_period_s: float = 0.0) -> float | None:
-        """For how long it has not moved, where that is longer than a counter in order ever takes."""
+        """For how long it has not moved, if that is longer than a working counter ever takes; else None."""
         still_s = time_s - self.since_s
         patience_s = max(FROZEN_AFTER_S, FROZEN_AFTER_PERIODS * update_period_s)
         return still_s if still_s > patience_s else None

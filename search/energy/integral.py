@@ -1,4 +1,4 @@
-"""Joules from a power that is looked at now and then."""
+"""Joules from a power that is sampled now and then."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from search.record.flags import Flag
 
-LONGEST_GAP_S = 2.0  # beyond it nobody knows what was drawn between two looks
+LONGEST_GAP_S = 2.0  # beyond it nobody knows what was drawn between two readings
 
 
 class PowerIntegral:

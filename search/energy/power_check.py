@@ -1,4 +1,4 @@
-"""A counter held against the power that is sampled beside it."""
+"""A counter compared with the power that is sampled beside it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PowerCheck:
 
     @property
     def window_s(self) -> float | None:
-        """None before the first good reading, as the other two."""
+        """From the first good reading to the last; like the joules below, None before the first."""
         return None if self._first is None or self._last is None else self._last.time_s - self._first.time_s
 
     @property
@@ -46,7 +46,7 @@ class PowerCheck:
 
     @property
     def integrated_j(self) -> float | None:
-        """By integrated power; None also where that is unknown."""
+        """Joules by integrated power; None also where that is unknown."""
         if self._first is None or self._last is None:
             return None
         first_j, last_j = self._first.power_j, self._last.power_j
@@ -58,7 +58,7 @@ class PowerCheck:
 
     @property
     def counter_over_power(self) -> float | None:
-        """None without joules by both."""
+        """Joules by the counter over joules by power; None without both."""
         return self.spent_j / self.integrated_j if self.spent_j and self.integrated_j else None
 
     @property

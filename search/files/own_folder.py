@@ -1,7 +1,7 @@
 """Temporary folders that go with the process that made them.
 
-A process that is killed removes nothing. So whoever makes one holds a lock in it, of which the kernel lets
-go, and the folders that nobody holds are removed when the next of their kind is made.
+A process that is killed removes nothing. So the process holds a lock in its folder, which the kernel
+releases, and folders that nobody holds are removed when the next of their kind is made.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class OwnFolder:
 
     @staticmethod
     def make(prefix: str) -> OwnFolder:
-        """In the temporary folder. Raises OSError where nothing can be written there."""
+        """A new one in the temporary folder. Raises OSError where nothing can be written there."""
         _remove_abandoned(Path(tempfile.gettempdir()), prefix)
         path = Path(tempfile.mkdtemp(prefix=prefix))
         lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR, 0o600)

@@ -41,7 +41,7 @@ def _is_ours(around: Path) -> bool:
 
 
 def software() -> dict[str, Any]:
-    """Of this process. Torch is asked by the process that imports it."""
+    """Versions in this process. That of torch is added by the process that imports it."""
     packages = ("optuna", "numpy", "nvidia-ml-py", "hydra-core")
     return {"python": platform.python_version()} | {name: package_version(name) for name in packages}
 

@@ -124,7 +124,7 @@ def check_appendable(path: Path) -> None:
 
 
 def _need_records(path: Path) -> None:
-    """What is no record at the end is cut off before one is added: it must be the trace of one."""
+    """Raises RecordsError where what would be cut off at the end is not the trace of a record."""
     _, length = read_records(path)
     if path.read_bytes()[length:].lstrip()[:1] not in (b"", b"{"):
         raise RecordsError(f"{path}: expected records alone, and its last line is none")

@@ -12,7 +12,7 @@ AROUND = Path(__file__).resolve().parents[2]
 
 
 def version(around: Path = AROUND) -> str | None:
-    """Of the code in `around`. A source tree is asked first: another copy may be installed."""
+    """The version of the code in `around`. A source tree is asked first: another copy may be installed."""
     return _source_version(around) or package_version(PROJECT)
 
 

@@ -22,7 +22,7 @@ __all__ = ["Meter", "MeterSpec", "MeteredDevice", "Reading", "WorkDone"]
 
 @dataclass(frozen=True)
 class MeterSpec:
-    """What a meter is made of, for the record.
+    """What is known of a meter, for the record.
 
     `gain_error` is how far its joules may be off by a constant factor, as a fraction; None where nobody
     knows, as for coefficients that a user sets.
@@ -69,8 +69,8 @@ class MeteredDevice(Protocol):
 
 
 class Meter(Protocol):
-    """The seam. A run calls `start`, then `read` at phase boundaries and a few times a second in between,
-    then `stop`, `flags` and `observed`; then the next run starts.
+    """What a run asks of a meter. It calls `start`, then `read` at phase boundaries and a few times a second
+    in between, then `stop`, `flags` and `observed`; then the next run starts.
 
     `read` must cost well under a millisecond. `start`, `read`, `stop`, `flags` and `observed` must not raise:
     trouble goes into `Reading.problem`.

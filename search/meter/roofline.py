@@ -5,9 +5,9 @@
 
 It reads no sensor and no clock: the same work is the same joules on every machine, to the last digit. What a
 step or an evaluated token is in operations and bytes is `model.work`'s account; where the batch size or the
-context ramps, each step is counted at its own. The form is that of Choi et
-al., "A roofline model of energy" (IPDPS 2013), without its constant power: time costs nothing here, so that
-waiting, launching kernels and an idle machine are free, and idle power is unknown.
+context ramps, each step is counted at its own. The form is that of Choi et al., "A roofline model of energy"
+(IPDPS 2013), without its constant power: time costs nothing here, so that waiting, launching kernels and an
+idle machine are free, and idle power is unknown.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class RooflineMeter:
 
 @dataclass
 class _Run:
-    """A run's work and what its parts cost. At the first reading nothing is set up; afterwards
-    all of it is."""
+    """A run's work and what its parts cost. At the first reading nothing is set up; afterwards all of it
+    is."""
 
     work: WorkDone
     step: Work

@@ -1,6 +1,6 @@
 """Every flag and its meaning: what made a run doubtful. A flag is shown and does not lose the run.
 
-`python -m search.record.flags` prints the table that stands in `docs/measurement.md`.
+`python -m search.record.flags` prints the Markdown table in `docs/measurement.md`.
 """
 
 from __future__ import annotations
@@ -123,11 +123,11 @@ def meaning(name: str) -> str:
     return _MEANINGS.get(name, name)
 
 
-def table() -> str:
-    """In Markdown, without a line's end."""
+def markdown_table() -> str:
+    """All flags in Markdown, without a newline at the end."""
     rows = [f"| `{flag}` | {flag.meaning} |" for flag in Flag]
     return "\n".join(["| flag | what was seen |", "|---|---|", *rows])
 
 
 if __name__ == "__main__":
-    print(table())
+    print(markdown_table())

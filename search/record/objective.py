@@ -58,7 +58,7 @@ def objective_values(names: Sequence[str], spent: Spent) -> dict[str, float] | N
 
 
 def shown_values(values: Mapping[str, float]) -> str:
-    """For a person: `7.62 J, 1.60 s, 135,936 tokens`."""
+    """The values for a person: `7.62 J, 1.60 s, 135,936 tokens`."""
     return ", ".join(
         f"{_shown_number(value)} {OBJECTIVES[name].unit or name}" for name, value in values.items()
     )

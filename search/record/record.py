@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from model.config import renamed, with_current_keys
+from model.config import current_path, with_current_keys
 from search.record.confirmation import Confirmation
 from search.record.crossing import Crossing, CurvePoint
 from search.record.ledger import CountedPhases, Ledger, Phase
@@ -148,10 +148,11 @@ class Record:
 
 def _with_current_paths(params: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Of a trial that any version wrote: what it varied, by the paths of this one."""
-    kept = {path: value for path, value in params.items() if renamed(path) is None}
-    if len(kept) == len(params):
-        return dict(params)
-    return kept | {"model.lookup_table": config["model"]["lookup_table"]}
+    kept = {path: value for path, value in params.items() if current_path(path) == path}
+    for path in [path for path in params if path not in kept]:
+        part, _, name = current_path(path).partition(".")
+        kept[f"{part}.{name}"] = config[part][name]
+    return kept
 
 
 def _confirmation(data: Mapping[str, Any] | None) -> Confirmation | None:

@@ -9,7 +9,7 @@ from search.record.outcome import Outcome, Role
 from search.record.record import Record
 
 AUTO = "auto"
-# What the run that looks for the target tries to reach: no model has this loss, so it trains to its end.
+# The target of the run that is to find one: no model has this loss, so it trains to its end.
 TO_THE_END = 0.0
 
 

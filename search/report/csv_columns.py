@@ -120,8 +120,8 @@ def _observed(key: str, unit: str, meaning: str) -> CsvColumn:
 
 
 def _rise_k(record: Record) -> float | None:
-    seen = warming(record)
-    return None if seen is None else seen.rise_k
+    warmed = warming(record)
+    return None if warmed is None else warmed.rise_k
 
 
 _OBSERVED = (
@@ -138,7 +138,7 @@ _OBSERVED = (
 
 
 def _unless_it_finds(field: str) -> Callable[[Record], float | None]:
-    """Of a run that tries to reach the target; the one that finds it has none."""
+    """The field of a run that tries to reach the target; empty for the one that finds it."""
     return lambda record: None if record.role is Role.TARGET else getattr(record, field)
 
 
@@ -234,7 +234,7 @@ def _cell(value: Any) -> Any:
 
 
 def head(view: StudyView) -> list[str]:
-    """The first columns, for a table without runs."""
+    """The first columns, for a file without runs."""
     return [*(column.name for column in _WHO), *view.objectives]
 
 

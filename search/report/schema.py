@@ -31,8 +31,8 @@ _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(
 
 
 def summary_schema(*, closed: bool = False) -> dict[str, Any]:
-    """The JSON schema of `summary.json`. `closed` refuses fields that it does not name, as later versions may
-    have them."""
+    """The JSON schema of `summary.json`. `closed` refuses fields that it does not name; later versions may
+    have such."""
     definitions: dict[str, Any] = {}
     _reference(Summary, definitions, closed)
     whole = definitions.pop(Summary.__name__)

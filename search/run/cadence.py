@@ -14,22 +14,22 @@ from model.progress import EvaluationResult
 # At the target, evaluations come this share of the steps apart: with rounding, just under the 2 % that the
 # crossing's interval may be wide.
 AT_TARGET = 0.019
-# The most steps between two evaluations, as a share of those so far: until the first whole evaluation, which
-# comes where the target is near; and from then on, when a look is cheap, once the tenth below is used up.
+# The most steps between two evaluations, as a share of those so far: FAR until the first whole evaluation,
+# which comes where the target is near; NEAR from then on, once the tenth below is used up.
 FAR, NEAR = 0.2, 0.03
-# Away from the target no look costs more than a tenth of the steps that come before the next.
+# Away from the target no evaluation costs more than a tenth of the steps that come before the next.
 WAIT_PER_COST = 10.0
 
-# Evaluations may cost a tenth of the steps so far, or what is more: five whole ones (three and a half is what
-# most crossings need), or a hundred steps, which last seconds. Beyond that they come OVER_BUDGET apart.
+# All evaluations together may cost the largest of: a tenth of the steps so far, five whole evaluations (most
+# crossings need three and a half), a hundred steps (seconds). Beyond that they come OVER_BUDGET apart.
 BUDGET_SHARE = 0.10
 BUDGET_WHOLE = 5.0
 BUDGET_STEPS = 100.0
 OVER_BUDGET = 0.05
 
-# The forecast is a straight line through the looks since MEMORY of the steps so far, at least FEWEST. STRAY
-# is how far, in nats, a loss strays from its trend from one look to the next: on recorded runs of nanoGPT's
-# CPU recipe 0.010 early, 0.006 midway and 0.004 late.
+# The forecast is a straight line through the evaluations since MEMORY of the steps so far, at least
+# FEWEST. STRAY is how far, in nats, a loss strays from its trend from one evaluation to the next: on recorded
+# runs of nanoGPT's CPU recipe 0.010 early, 0.006 midway and 0.004 late.
 MEMORY, FEWEST = 0.5, 3
 STRAY = 0.005
 
@@ -44,56 +44,56 @@ def evaluation_cost_steps(config: RunConfig, validation_tokens: int) -> float:
 
 
 def steps_until_evaluation(
-    looks: Sequence[EvaluationResult], target_loss: float, longest: int, whole_cost: float
+    results: Sequence[EvaluationResult], target_loss: float, longest: int, whole_cost: float
 ) -> int:
-    """Steps to train before the next evaluation: 1 to `longest`, or more where evaluating would otherwise
-    take longer than training.
+    """Steps to train before the next evaluation: 1 to `longest`, or more if evaluating would otherwise take
+    longer than training.
 
     `whole_cost` is what a whole evaluation costs, in steps.
     """
-    step = looks[-1].step if looks else 0
-    cheapest = whole_cost * min((look.share for look in looks), default=0.0)
-    spent = whole_cost * math.fsum(look.share for look in looks) + whole_cost  # the next may be a whole one
-    widest = max(_widest(looks, spent <= BUDGET_SHARE * step) * step, WAIT_PER_COST * cheapest)
-    wait = max(AT_TARGET * step, min(steps_to_early_edge(looks, target_loss), widest))
+    step = results[-1].step if results else 0
+    cheapest = whole_cost * min((one.share for one in results), default=0.0)
+    spent = whole_cost * math.fsum(one.share for one in results) + whole_cost  # the next may be a whole one
+    widest = max(_widest(results, spent <= BUDGET_SHARE * step) * step, WAIT_PER_COST * cheapest)
+    wait = max(AT_TARGET * step, min(steps_to_early_edge(results, target_loss), widest))
     if spent > max(BUDGET_SHARE * (step + wait), BUDGET_WHOLE * whole_cost, BUDGET_STEPS):
         wait = max(wait, OVER_BUDGET * step)
     return max(1, min(int(wait), longest), math.ceil(spent - step))
 
 
-def _widest(looks: Sequence[EvaluationResult], in_budget: bool) -> float:
-    if not any(look.whole for look in looks):
+def _widest(results: Sequence[EvaluationResult], in_budget: bool) -> float:
+    if not any(one.whole for one in results):
         return FAR
     return AT_TARGET if in_budget else NEAR
 
 
-def steps_to_early_edge(looks: Sequence[EvaluationResult], target_loss: float) -> float:
-    """Steps until the forecast of the loss, less one standard error, reaches the target: 0 where it has
-    already, inf where it never will or nothing can be said.
+def steps_to_early_edge(results: Sequence[EvaluationResult], target_loss: float) -> float:
+    """Steps until the forecast of the loss, less one standard error, reaches the target: 0 if it has already,
+    inf if it never will or there are too few losses to tell.
 
     The line is fitted by weighted least squares, and its error grows with the distance from the points. So a
-    forecast from few or scattered looks is followed a little way, and one from a plain trend all the way.
+    forecast from few or scattered losses is trusted for a few steps, and one from a clear trend all the way.
     """
-    recent = [look for look in _recent(looks) if math.isfinite(look.loss)]
+    recent = [one for one in _recent(results) if math.isfinite(one.loss)]
     if len(recent) < 2:
         return math.inf
-    weights = [1.0 / (STRAY**2 + (0.0 if look.whole else look.stderr**2)) for look in recent]
+    weights = [1.0 / (STRAY**2 + (0.0 if one.whole else one.stderr**2)) for one in recent]
 
     def weighted(values: Iterable[float]) -> float:
         return math.fsum(weight * value for weight, value in zip(weights, values, strict=True))
 
     total = math.fsum(weights)
-    middle = weighted(look.step for look in recent) / total
-    level = weighted(look.loss for look in recent) / total
-    width = weighted((look.step - middle) ** 2 for look in recent)
-    slope = weighted((look.step - middle) * (look.loss - level) for look in recent) / width
-    now = looks[-1].step - middle
+    middle = weighted(one.step for one in recent) / total
+    level = weighted(one.loss for one in recent) / total
+    width = weighted((one.step - middle) ** 2 for one in recent)
+    slope = weighted((one.step - middle) * (one.loss - level) for one in recent) / width
+    now = results[-1].step - middle
     return _meets_its_error(level - target_loss, slope, 1.0 / total, 1.0 / width, now) - now
 
 
-def _recent(looks: Sequence[EvaluationResult]) -> Sequence[EvaluationResult]:
-    since = MEMORY * looks[-1].step if looks else 0.0
-    return looks[-max(FEWEST, sum(look.step >= since for look in looks)) :]
+def _recent(results: Sequence[EvaluationResult]) -> Sequence[EvaluationResult]:
+    since = MEMORY * results[-1].step if results else 0.0
+    return results[-max(FEWEST, sum(one.step >= since for one in results)) :]
 
 
 def _meets_its_error(height: float, slope: float, variance: float, growth: float, now: float) -> float:

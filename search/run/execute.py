@@ -74,7 +74,7 @@ def execute(
     run.read_last(end)
     for one in meters:
         one.meter.stop()
-    still = pauses.stop()  # a stop while it told something is in both
+    still = pauses.stop()  # a stop during a report is counted in both
     still = replace(still, paused_s=max(still.paused_s, run.unheard_s))
     state = replace(run.state, stillness=still, peak_memory_bytes=peak_memory())
     state = _with_findings(state, meters, flags)
@@ -96,7 +96,8 @@ class _Reader:
         return tuple(one.meter.read() for one in self.meters)
 
     def read_anyhow(self) -> tuple[Reading, ...]:
-        """At both ends, where a device that fails for good must not take the record with it."""
+        """For the first and the last reading: a device that fails for good must not take the record with
+        it."""
         try:
             return self.read()
         except Exception as error:
@@ -107,7 +108,7 @@ class _Reader:
 @dataclass
 class _Run:
     """`state` stays that of the last readings, whatever the training raises. `unheard_s` are the seconds for
-    which nobody took what was told: the training waits, and the device draws power."""
+    which nobody took what `report` told: the training waits meanwhile, and the device draws power."""
 
     state: RunState
     work: WorkDone
@@ -167,7 +168,7 @@ class _Run:
 
 
 def _with_findings(state: RunState, meters: Sequence[ChosenMeter], flags: Sequence[Flag]) -> RunState:
-    """What the run and its meters have seen, when both have ended."""
+    """The state with the flags and observations of the run and its meters, when both have ended."""
     flagged = tuple(
         replace(before, flags=tuple(one.meter.flags()))
         for before, one in zip(state.meters, meters, strict=True)
@@ -185,7 +186,7 @@ def _schedule_done(steps: int) -> str:
 
 
 def _note(work: WorkDone, phase: Phase, progress: Progress) -> None:
-    """What was done in `phase`, which ends with this progress or goes on."""
+    """Note what was done in `phase`, which ends with this progress or continues."""
     work.steps = progress.step
     work.evaluated_tokens += progress.evaluated_tokens or 0
     work.compiles += phase is Phase.COMPILE and progress.phase != Phase.COMPILE

@@ -14,7 +14,7 @@ ONE_UPDATE = 0.01  # of the counted seconds: above it, a run is short for its me
 
 
 def own_flags(state: RunState) -> tuple[Flag, ...]:
-    """Those that follow from a run's state when it has ended."""
+    """The flags that follow from a run's state when it has ended."""
     found = {
         Flag.SHORT_WINDOW: short_window(state.counted[1], state.account.counter.update_period_s),
         Flag.WAITED_FOR_DATA: state.progress.waited_s > DATA_WAIT * state.account.time_s[Phase.TRAIN],
@@ -33,8 +33,8 @@ def short_window(counted_s: float, update_period_s: float) -> bool:
 
 
 def data_wait(state: RunState) -> dict[str, float]:
-    """What a run waited for data, in seconds and in joules of its mean training power; nothing of one that
-    did not."""
+    """What a run waited for data, in seconds and in joules of its mean training power; empty if it did not
+    wait."""
     waited_s, train_s = state.progress.waited_s, state.account.time_s[Phase.TRAIN]
     if waited_s == 0.0:
         return {}
@@ -46,13 +46,13 @@ def data_wait(state: RunState) -> dict[str, float]:
 
 
 def paused(state: RunState) -> dict[str, float]:
-    """How long a run's process stood still and how often it was continued; nothing where neither."""
+    """How long a run's process stood still and how often it was continued; empty if neither."""
     still = state.stillness
     return {"paused_s": still.paused_s, "continued": still.continued} if still.at_most_s else {}
 
 
 def compile_counts(progress: Progress) -> dict[str, float]:
-    """torch's own counts of a run that compiled; nothing of one that did not."""
+    """torch's own counts of a run that compiled; else empty."""
     if progress.compiled is None:
         return {}
     return {"compiled_graphs": progress.compiled.graphs, "graph_breaks": progress.compiled.graph_breaks}

@@ -1,11 +1,12 @@
 """Whether a run's process stood still: stopped by a signal, suspended with its container or its job, or
 asleep with its machine.
 
-Its meters and the clock went on, so what was drawn meanwhile is in the run's joules and nobody can take it
-out again. A thread beats a few times a second, through a long evaluation or compilation too. A beat comes
-late for other reasons as well, and each leaves a trace: the process worked and held the interpreter; the
-thread asked for the interpreter again and again; it was ready and had no core. What is left over is standing
-still. While a machine sleeps the monotonic clock stops, and the clock since boot goes on.
+Meters and the clock go on meanwhile, so what was drawn is in the run's joules and nobody can take it out
+again. A thread beats a few times a second, through a long evaluation or compilation too. A beat comes late
+for other reasons as well, and each leaves a trace: the process worked and held the interpreter, or the thread
+asked for the interpreter again and again, or it was ready and had no core. Where none of these explains the
+delay, the process stood still. While a machine sleeps the monotonic clock stops, and the clock since boot
+goes on.
 """
 
 from __future__ import annotations
@@ -93,15 +94,14 @@ def stood_still_s(before: Moment, after: Moment, cores: int = CORES) -> float:
 
 @dataclass(frozen=True)
 class Stillness:
-    """Of a run's process: the seconds that it is known to have stood still, and how often it was continued
-    after a stop."""
+    """How long a run's process is known to have stood still, and how often it was continued after a stop."""
 
     paused_s: float = 0.0
     continued: int = 0
 
     @property
     def at_most_s(self) -> float:
-        """Each stop may have been as long as one that no beat tells."""
+        """At most so many seconds: each stop may have been just too short to delay a beat noticeably."""
         return max(self.paused_s, self.continued * STOOD_STILL_S)
 
 
@@ -116,7 +116,7 @@ class Pauses(Protocol):
 
 
 class NoPauses:
-    """Of a run that a test drives by a clock of its own."""
+    """For a run that a test drives by a clock of its own."""
 
     def start(self) -> None:
         pass
@@ -126,7 +126,7 @@ class NoPauses:
 
 
 class Heartbeat:
-    """Watches this process from `start` to `stop`. Both in the main thread, or no SIGCONT is seen."""
+    """Watches this process from `start` to `stop`. Call both in the main thread, or no SIGCONT is noticed."""
 
     def __init__(self, moment: Callable[[], Moment] = now) -> None:
         self._moment = moment

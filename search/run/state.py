@@ -34,14 +34,14 @@ class MeterState:
         return MeterState(info, Account.open(Phase.SETUP, reading, counter))
 
     def counted_j(self, policy: CountedPhases) -> float | None:
-        """None where it is unknown."""
+        """Counted joules so far; None if unknown."""
         ledger = self.account.ledger()
         return None if ledger is None else ledger.counted_energy_j(policy)
 
 
 @dataclass(frozen=True)
 class Temperatures:
-    """Of the device during a run, in degrees Celsius; None where nobody knows."""
+    """The device's temperatures during a run, in degrees Celsius; None if unknown."""
 
     start_c: float | None = None
     end_c: float | None = None
@@ -83,12 +83,12 @@ class RunState:
 
     @property
     def meter(self) -> MeterInfo:
-        """The one that ranks."""
+        """The meter that ranks."""
         return self.meters[0].info
 
     @property
     def account(self) -> Account:
-        """Of the meter that ranks."""
+        """The account of the meter that ranks."""
         return self.meters[0].account
 
     @property

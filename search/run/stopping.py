@@ -17,8 +17,7 @@ DIVERGED_ABOVE_UNIFORM = 1.5
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a run stands: `spent` in counted phases, gross joules and seconds, and the latest losses looked
-    at."""
+    """Where a run stands: `spent` in counted phases, gross joules and seconds, and the latest losses."""
 
     spent: Spent
     gross_energy_j: float | None
@@ -81,8 +80,8 @@ def _out_of_budget(standing: Standing, limits: Limits) -> Ending | None:
 
 
 def _dominated(spent: Spent, objectives: Sequence[str], rivals: Sequence[Rival]) -> Ending | None:
-    """Sound: what is spent only grows, so a rival that needed no more than that in everything stays
-    better."""
+    """Without regret: what is spent only grows, so a rival that needed no more of anything than this run has
+    spent already stays as good or better."""
     bound = objective_values(objectives, spent)
     if bound is None:
         return None

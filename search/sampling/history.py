@@ -28,14 +28,14 @@ _CONSTRAINTS = "constraints"
 def sampler_history(records: Sequence[Record], space: Space, objectives: Sequence[str]) -> list[FrozenTrial]:
     """Every configuration once, of the runs whose values can be trusted; a baseline that was run again to
     see the noise teaches nothing new."""
-    seen: set[str] = set()
+    visited: set[str] = set()
     history = []
     for record in records:
         key = config_key(record.config)
         known = record.outcome.completes and all(name in record.spent for name in objectives)
-        if not known or key in seen or record.role is Role.TARGET:
+        if not known or key in visited or record.role is Role.TARGET:
             continue
-        seen.add(key)
+        visited.add(key)
         params, distributions = _drawn(record, space)
         history.append(
             create_trial(

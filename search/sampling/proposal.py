@@ -114,7 +114,7 @@ def agrees(space: Space, params: Params, fixed: Mapping[str, Any]) -> bool:
 def nothing_runs(space: Space, why_not: WhyNot, key_of: KeyOf) -> str:
     """Why a study of this space would end after its baseline, in one line; or nothing.
 
-    All points are looked at where they can be listed, else some hundred at random.
+    All points are tried where they can be listed, else some hundred at random.
     """
     points = space.points(MOST_POINTS)
     tried = points if points is not None else (draw_at_random(space, seed) for seed in range(RANDOM_ATTEMPTS))
@@ -179,7 +179,7 @@ def _ask(
 ) -> Proposal:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.filterwarnings("ignore", message="Fixed parameter")  # out of its range: looked at afterwards
+        warnings.filterwarnings("ignore", message="Fixed parameter")  # out of its range: checked afterwards
         scratch = optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
         scratch.add_trials(history)
         if fixed:

@@ -48,7 +48,7 @@ def task(composed: DictConfig) -> int:
     space, left_out = offered(wanted, capabilities)
     console = terminal.console()
     console.print(f"{escape(config.study.name)} on {escape(capabilities.device_name)}", highlight=False)
-    console.print(table(space))
+    console.print(printed_table(space))
     for line in left_out:
         console.print(f"left out: {escape(line)}", highlight=False, soft_wrap=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -59,7 +59,7 @@ def task(composed: DictConfig) -> int:
     return 0
 
 
-def table(space: Space) -> Table:
+def printed_table(space: Space) -> Table:
     """A row a dimension."""
     rows = Table(title="offered", title_justify="left")
     for name in ("parameter", "lever of the", "baseline", "values", "only where"):
@@ -76,7 +76,7 @@ def table(space: Space) -> Table:
 
 
 def _lever(space: Space, entry: Entry) -> str:
-    """By all that the parameter may be, the baseline's value among it."""
+    """The lever of all values that the parameter may take, the baseline's included."""
     return lever_of(entry.path, (*entry.choices, get_path(space.base, entry.path)))
 
 

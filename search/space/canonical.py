@@ -28,7 +28,7 @@ _OF_MUON = (
 def config_key(config: Mapping[str, Any], vocab_size: int | None = None) -> str:
     """Equal for configurations that train the same thing; the seed and the instrument do not count.
 
-    `vocab_size`, where it is known, tells how many rows a table has that is not given any.
+    `vocab_size`, where it is known, gives the rows of a lookup table with `lookup_rows: null`.
     """
     written = with_current_keys({part: config[part] for part in SEARCHABLE if part in config})
     try:
@@ -57,13 +57,13 @@ def _model(model: ModelConfig, vocab_size: int | None) -> dict[str, Any]:
     }
     form = _without(form, *idle_settings(model))
     if model.lookup_table == "none":
-        return _without(form, "bigram_rows")
+        return _without(form, "lookup_rows")
     if vocab_size is None:
         return form
-    rows = model.lookup_rows(vocab_size)
-    # A row is (last + vocab_size x the one before) modulo rows: here the one before drops out.
-    table = "bigram" if vocab_size % rows == 0 else model.lookup_table
-    return form | {"bigram_rows": rows, "lookup_table": table}
+    rows = model.lookup_table_rows(vocab_size)
+    # A row is (last + vocab_size x the one before) modulo rows: here the token before drops out.
+    name = "bigram" if vocab_size % rows == 0 else model.lookup_table
+    return form | {"lookup_rows": rows, "lookup_table": name}
 
 
 def _optimizer(optimizer: OptimizerConfig, model: ModelConfig) -> dict[str, Any]:

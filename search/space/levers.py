@@ -1,7 +1,7 @@
 """What kind of lever a parameter is: of the model, of the training, or of the kernel that computes the same.
 
-A kernel may save energy at an equal loss curve; another function changes what is learnt. Whether values of
-one parameter are kernels of one function, the tables of variants say (`model.tables.functions`).
+A kernel may save energy at an equal loss curve; another function changes what is learnt. Which values of a
+parameter are kernels of one function stands in the tables of variants (`model.tables.functions`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _MEANINGS = {
 
 
 def lever_of(path: str, values: Iterable[object]) -> Lever:
-    """Of a parameter that takes these values. One that is a kernel here and another function there is a lever
-    of what it changes most."""
+    """The lever of a parameter that takes these values. If they do not all compute the same function, its
+    path says whether the model or the training changes."""
     kernels = path in _OF_KERNELS or (path in TABLES and len(by_function(path, values)) <= 1)
     if kernels:
         return Lever.KERNEL
@@ -42,8 +42,8 @@ def lever_of(path: str, values: Iterable[object]) -> Lever:
 
 
 def by_function(path: str, values: Iterable[object]) -> tuple[tuple[str, ...], ...]:
-    """The values of a parameter with a table of variants, those together that compute the same function; one
-    that the table does not have any more is a function of its own. Nothing where there is no table."""
+    """The values of a parameter, grouped by the function that they compute according to its table of
+    variants. A value that the table no longer has is a group of its own. Empty where there is no table."""
     if path not in TABLES:
         return ()
     wanted = list(dict.fromkeys(str(value) for value in values))

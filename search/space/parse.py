@@ -212,7 +212,8 @@ def _check_needs(entry: Entry, entries: Mapping[str, Entry], base: Mapping[str, 
 
 
 def _check_multiples(space: Space) -> None:
-    """Whatever the heads come to, some width must divide by them. Raises ConfigError where none does."""
+    """Raises ConfigError where a value of a divisor, such as the number of heads, leaves its entry no
+    multiple."""
     entries = {entry.path: entry for entry in space.entries}
     for entry in space.entries:
         if entry.multiple_of:
@@ -260,6 +261,4 @@ def _check_corners(space: Space) -> None:
             try:
                 RunConfig.from_mapping(space.config(space.sample(suggest)))
             except (ConfigError, TypeError, ZeroDivisionError) as error:
-                raise ConfigError(
-                    f"space.{entry.path} leads to a configuration that cannot be: {error}"
-                ) from error
+                raise ConfigError(f"space.{entry.path} leads to an invalid configuration: {error}") from error

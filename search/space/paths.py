@@ -25,7 +25,8 @@ def set_path(config: dict[str, Any], path: str, value: Any) -> None:
 def side_by_side(
     one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Every path at which not both have a mapping with keys, with what each has there, or `ABSENT`."""
+    """(path, what `one` has there, what `other` has), with `ABSENT` for nothing. A path goes down as far as
+    both have mappings with keys."""
     for key in dict.fromkeys((*one, *other)):
         path, ours, theirs = f"{prefix}{key}", one.get(key, ABSENT), other.get(key, ABSENT)
         if isinstance(ours, Mapping) and isinstance(theirs, Mapping) and (ours or theirs):
@@ -35,7 +36,7 @@ def side_by_side(
 
 
 def leaves(config: Mapping[str, Any]) -> list[str]:
-    """The path of every value that is no mapping with keys, in order."""
+    """The path of every value, in order; an empty mapping is a value."""
     return [path for path, _, _ in side_by_side(config, config)]
 
 

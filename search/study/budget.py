@@ -28,8 +28,8 @@ def search_limit_j(records: Sequence[Record], config: StudyConfig) -> float | No
 
 
 def counted_trials(records: Sequence[Record]) -> int:
-    """Those that `budget.n_trials` counts: all but the runs that look for the target, or repeat a baseline
-    that has reached it."""
+    """How many runs `budget.n_trials` counts: all but those that find the target, or repeat a baseline that
+    has reached it."""
     count, reached = 0, False
     for record in records:
         is_baseline = record.role is Role.BASELINE

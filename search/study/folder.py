@@ -84,7 +84,7 @@ class StudyFolder:
 
     def read_running(self, say: Callable[[str], None]) -> Record | None:
         """The latest state of the run that was going on when the process before ended. None where there is
-        none, or it cannot be understood, which is said."""
+        none, or where it cannot be understood, which `say` is told."""
         written = read_json(self.running_file)
         if written is None:
             return None
@@ -114,4 +114,4 @@ class StudyFolder:
         """The end of a line that says why a study stopped."""
         runs = "1 run is" if n_records == 1 else f"{n_records} runs are"
         safe = f"{runs} safe in {shown(self.records_file)}; " if n_records else ""
-        return f"{safe}then the same command goes on"
+        return f"{safe}then the same command continues the study"

@@ -1,4 +1,4 @@
-"""What must not change when a study goes on: with another of these its numbers would not compare."""
+"""What must not change when a study continues, because its numbers would no longer compare."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from search.space.paths import differences
 from search.study.mirror import Mirror
 from search.worker.protocol import WorkerInfo
 
-# What a person reads in a glance of what changed.
+# How much of what changed a message shows.
 CHANGES_SHOWN = 4
 CHANGE_LENGTH = 120
 
@@ -114,7 +114,7 @@ def begun_with(record: Record) -> dict[str, Any]:
 
 
 def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Of our identity what the other one says something about."""
+    """The parts of our identity that the other one knows too."""
     return {
         key: known_part(value, theirs[key])
         if isinstance(value, Mapping) and isinstance(theirs[key], Mapping)

@@ -139,7 +139,7 @@ def _open(
     check_storage(mirror, records, folder.records_file)
     folder.write_settings(_shown_config(config), ours)
     if records and records[-1].study != config.study.name:
-        watcher.note(f"begun as study {records[-1].study!r}; it goes on as {config.study.name!r}")
+        watcher.note(f"begun as study {records[-1].study!r}; it continues as {config.study.name!r}")
     return TrialRunner(folder, records, mirror, worker, info.meter, watcher)
 
 

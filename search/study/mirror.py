@@ -183,14 +183,15 @@ class Mirror:
             raise UserError(_trouble(self.url, self.folder, "written", error)) from error
 
     def _reopen(self) -> None:
-        """A fresh look: what was read before may have been deleted, or lie in a file that is no more."""
+        """Open the storage anew: what was read before may have been deleted, or lie in a file that is
+        gone."""
         self.close()
         self.backend = _open_backend(self.url, self.folder, self.say)
         self.study = storage.open_study(self.backend, self.name, len(self.objectives))
         self._file = storage.file_of(self.backend)
 
     def _set_aside_if_damaged(self, error: Exception) -> None:
-        """A file of the study's own, that is; others may be anything."""
+        """Only a file of the study's own: others may be anything."""
         path = self.folder / "study.db"
         if self.url == "auto" and storage.is_damaged(error) and path.is_file():
             self.close()
@@ -210,7 +211,7 @@ class Mirror:
             raise KeyError(storage.IDENTITY)
 
     def _abandoned_numbers(self) -> set[int]:
-        """Of RUNNING trials whose process has ended, or whose run in this process has."""
+        """The numbers of RUNNING trials whose process has ended, or whose run in this process has."""
         local = storage.is_local(self.backend)
         return {trial.number for trial in storage.abandoned(self.study, local, own=True)}
 

@@ -93,8 +93,8 @@ class Watcher:
         """A warning where no language model is needed."""
         if target_loss >= ngram.loss:
             self.say(
-                f"[yellow]warning:[/] the target {target_loss:g} does not lie below that, so reaching it "
-                "does not need a language model; a claim needs a lower target "
+                f"[yellow]warning:[/] counting n-grams already reaches the target {target_loss:g}, so no "
+                "language model is needed; a claim needs a lower target "
                 "(more train.max_steps, a larger model)"
             )
 
@@ -114,7 +114,7 @@ class Watcher:
         for record in records:
             self._remember(record)
         if records:
-            self.say(f"going on after {counted(len(records), 'finished trial')}")
+            self.say(f"continuing after {counted(len(records), 'finished trial')}")
         self._began_s = time.monotonic()
         if not self._console.is_terminal:
             yield
@@ -174,8 +174,8 @@ class Watcher:
 
     def stopped_now(self, folder: Path) -> None:
         self.say(
-            f"stopped; nothing finished is lost. The same command goes on; python -m search.report "
-            f"{escape(shown(folder))} draws what there is"
+            "stopped; nothing finished is lost. The same command continues the study; "
+            f"python -m search.report {escape(shown(folder))} draws what there is"
         )
 
     def budget_spent(self, spent_j: float, limit_j: float, kind: Kind) -> None:

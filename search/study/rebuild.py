@@ -78,7 +78,7 @@ def _restore_system_attrs(
 
 
 def _with_new_id(key: str, new_ids: Mapping[int, int]) -> str | None:
-    """The key of a note on a trial under its new id; None where the trial is no more."""
+    """The key of a note on a trial under its new id; None where the trial is gone."""
     found = re.fullmatch(r"dashboard:(\d+):(.*)", key)
     if found is None:
         return key

@@ -92,8 +92,8 @@ def _check_sqlite(storage: RDBStorage) -> None:
 
 
 def file_of(backend: RDBStorage) -> tuple[int, int] | None:
-    """Which file a SQLite storage's path leads to now, None where it is none. One that was deleted or
-    replaced goes on taking what is written to it."""
+    """Which file a SQLite storage's path leads to now, None where it is none. A deleted or replaced file
+    still takes what is written to it."""
     path = backend.engine.url.database
     try:
         found = os.stat(path) if is_local(backend) and path else None
@@ -220,7 +220,7 @@ def beat(storage: RDBStorage, trial: Trial) -> None:
 def beating(storage: RDBStorage, trial: Trial) -> Iterator[None]:
     """Say so all the while: an evaluation or a compilation may be longer than the grace period.
 
-    Whatever the storage answers: a trial that somebody deleted has no heart, and the run goes on."""
+    Errors of the storage are ignored: a deleted trial takes no heartbeat, and the run continues."""
     done = threading.Event()
 
     def pulse() -> None:

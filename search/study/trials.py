@@ -24,7 +24,7 @@ def trial_of(study: optuna.Study, number: int) -> Trial:
 
 
 def waiting_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Those that somebody enqueued, in their order."""
+    """The trials that somebody enqueued, in their order."""
     return study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
 
 

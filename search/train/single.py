@@ -28,7 +28,7 @@ from search.worker.protocol import WorkerInfo, WorkerSetup
 
 def train_one(config: StudyConfig, console: Console, interruption: Interruption) -> Record:
     """The record of the configuration's run, interrupted or not."""
-    resolve(config.device)  # a GPU that is not there is said before anything is downloaded
+    resolve(config.device)  # reports a missing GPU before anything is downloaded
     if config.output is not None:
         check_output(config.output)
     watcher = Watcher(console, config.study.name, 1)

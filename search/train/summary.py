@@ -83,7 +83,7 @@ def _temperature_words(record: Record) -> str:
 
 
 def _end_words(record: Record) -> str:
-    """Of a run that missed its target or, by target_loss=auto, had none: how near it came, what to type."""
+    """For a run that missed its target, or had none (target_loss=auto): how near it came, what to type."""
     auto = record.target_loss == TO_THE_END
     closest = record.curve[-1].loss if auto or record.best_loss is None else record.best_loss
     return (

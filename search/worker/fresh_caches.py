@@ -57,7 +57,7 @@ SWITCHES = {
 
 @dataclass(frozen=True)
 class FreshCaches:
-    """Those of one process, in a folder of its own."""
+    """The caches of one process, in a folder of its own."""
 
     own: OwnFolder
 

@@ -256,7 +256,7 @@ def _partial(
 
 def check_device(section: DeviceSection) -> None:
     """Raises UserError where a GPU is asked for and torch sees none, before anything is downloaded for it.
-    Another process looks: this one imports no torch."""
+    Another process does this: this one imports no torch."""
     if section.name != "cuda":
         return
     command, path = python_like_this("search.worker.device")

@@ -148,7 +148,8 @@ def _write_holder(path: Path, holder: str) -> None:
 
 
 def _holder_of(folder: Path, name: str) -> str:
-    """The latest to have noted it. One that was killed leaves its note, which the next holder's outdates."""
+    """Who noted last that he holds it. A holder that was killed leaves its note until the next one writes
+    another."""
     notes = []
     for path in folder.glob(f"{name}.*.holder"):
         with suppress(OSError):

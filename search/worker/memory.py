@@ -5,8 +5,8 @@ before a run everything that is free goes back to the system (garbage, malloc's 
 data), and the kernel's mark is reset. Where that cannot be done, or leaves more than was there before the
 first run, the peak is unknown.
 
-Measured with glibc 2.36 on Linux 6.18: the same configuration alone, after itself and after one of 200 times
-its parameters peaked at 361 to 365 MB (without this at 362 to 791), that large one at 796 to 818. What
+Measured with glibc 2.36 on Linux 6.18: one configuration, run alone, after itself, and after one of 200 times
+its parameters, peaked at 361 to 365 MB (without this at 362 to 791), the large one at 796 to 818. What
 remains differs by where malloc puts things.
 """
 
@@ -63,7 +63,8 @@ def resident_bytes(key: str, status: Path = STATUS) -> int | None:
 
 
 class PeakMemory(Protocol):
-    """The peak memory of a run. `worn`: runs before left so much behind that the next wants a new process."""
+    """The peak memory of a run. `worn`: earlier runs left so much behind that the next needs a new
+    process."""
 
     worn: bool
 
@@ -125,5 +126,5 @@ class CpuPeak:
         self.worn = not self._known
 
     def bytes(self) -> int | None:
-        """None where the reset could not do what it should."""
+        """The peak since the reset; None where the reset failed."""
         return resident_bytes("VmHWM", self._status) if self._known else None

@@ -94,7 +94,7 @@ class DeviceWorker:
 
     @property
     def meter(self) -> MeterInfo:
-        """The one that ranks."""
+        """The meter that ranks."""
         return self.meters[0].info
 
     def info(self) -> WorkerInfo:
@@ -172,7 +172,7 @@ def next_evaluation(config: RunConfig, target_loss: float, corpus: Corpus) -> Ne
     context = config.evaluation.context
     tokens = (config.evaluation.tokens or len(corpus.validation) - 1) // context * context
     cost = evaluation_cost_steps(config, tokens)
-    return lambda looks: steps_until_evaluation(looks, target_loss, config.evaluation.interval, cost)
+    return lambda results: steps_until_evaluation(results, target_loss, config.evaluation.interval, cost)
 
 
 def only_at_the_end(config: RunConfig) -> NextEvaluation:

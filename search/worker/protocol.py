@@ -104,7 +104,7 @@ class ProgressReport:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The run cannot start yet: for what it waits."""
+    """The run cannot start yet: what it waits for."""
 
     what: str
 
@@ -118,7 +118,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run's record. `worn`: so much memory is left over that the next run wants a new process."""
+    """The run's record. `worn`: so much memory is left over that the next run needs a new process."""
 
     record: Record
     worn: bool
@@ -137,7 +137,7 @@ def event_to_line(event: Event) -> str:
 
 
 def event_from_dict(body: Mapping[str, Any]) -> Event:
-    """Of a line's JSON. Raises KeyError for an event that is none of these."""
+    """The event in a line's JSON. Raises KeyError for one that is none of these."""
     return _EVENTS[body["event"]](body)
 
 

@@ -127,7 +127,7 @@ def test_reports_go_to_the_folder_that_is_named_and_its_commands_work_from_there
 def test_a_study_goes_on_in_the_folder_that_is_named(tiny: Callable[..., list[str]], tmp_path: Path) -> None:
     assert run_here(tiny("budget.n_trials=2", f"reports={tmp_path}/my reports")).returncode == 0
     more = run_here(tiny("budget.n_trials=3", f"reports={tmp_path}/my reports"))
-    assert "going on after 2 finished trials" in more.stdout
+    assert "continuing after 2 finished trials" in more.stdout
 
 
 @pytest.mark.parametrize("place", ["the study's folder", "the reports' folder", "a folder above"])

@@ -158,7 +158,7 @@ def test_a_study_whose_storage_is_lost_broken_or_renamed_goes_on_from_its_record
         assert "target_loss: 3.25 -> 3.2" in refused
         done = run_here(tiny("budget.n_trials=5", f"study.name={other}"))
         assert done.returncode == 0, done.stdout + done.stderr
-        assert f"begun as study '{study_name}'; it goes on as '{other}'" in done.stdout
+        assert f"begun as study '{study_name}'; it continues as '{other}'" in done.stdout
         assert len(trials_of(other)) == len(records_of(other)) == 5
     finally:
         shutil.rmtree(study_dir(other), ignore_errors=True)

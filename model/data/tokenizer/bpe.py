@@ -1,10 +1,10 @@
-"""Byte pairs learnt from the training part, by Hugging Face's `tokenizers`: as GPT-2's, but fewer.
+"""Byte pairs learnt from the training part, by Hugging Face's `tokenizers`: like GPT-2's, but fewer.
 
-What was learnt is kept beside the text's tokens, so that a text has one tokenizer of a size here for ever;
-its digest is in the label, because another version of the library may learn another.
+What was learnt is kept beside the text's tokens and used again. Its digest is in the label, because another
+version of the library may learn other pairs.
 
-The library takes time with the square of a word's length to learn, and a text without spaces is one word: so
-pairs are learnt within stretches of at most `LONGEST_LEARNT_CHARACTERS`. Words of a language are shorter.
+To learn, the library takes time with the square of a word's length, and a text without spaces is one word. So
+pairs are learnt within stretches of at most `LONGEST_LEARNT_CHARACTERS`; words of a language are shorter.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _FORMAT = 2  # of what is kept; a change in how it is learnt needs a new one
 DEFAULT_VOCABULARY = 1024
 MIN_VOCABULARY = 257  # the bytes, and one pair
-# Half a CPU-second a million (seen on the plays), two of a genome, whose words all differ; more text hardly
-# changes which pairs are frequent.
+# A million characters take half a CPU-second (the plays) to two (a genome, whose words all differ); more text
+# hardly changes which pairs are frequent.
 LEARNT_FROM_CHARACTERS = 50_000_000
 LEARNT_FROM_CHARACTERS_OF_WORDS = 4_000_000  # each different word once
 LONGEST_LEARNT_CHARACTERS = 256
@@ -109,7 +109,7 @@ def _learn(train: Pieces, vocab_size: int, on_progress: OnProgress = silent) -> 
 
 
 def _short(text: Iterator[str]) -> Iterator[str]:
-    """The same text in stretches that take the library no time."""
+    """The same text in stretches that the library learns from quickly."""
     for piece in text:
         yield from pieces(io.StringIO(piece), LONGEST_LEARNT_CHARACTERS, LONGEST_LEARNT_CHARACTERS)
 
@@ -129,7 +129,8 @@ def _beginning(text: Iterator[str], characters: int, characters_of_words: int) -
 
 
 def _interruptible(work: Callable[[], None], while_it_lasts: Callable[[], None]) -> None:
-    """Do `work`, which does not look at signals, where Ctrl-C need not wait for it. Raises what it raises."""
+    """Do `work`, which does not react to signals, such that Ctrl-C need not wait for it. Raises what it
+    raises."""
     failed: list[BaseException] = []
 
     def run() -> None:

@@ -1,8 +1,9 @@
 """Characters as tokens, with nanoGPT's ids: the sorted characters of the whole text.
 
-Of the whole text, as nanoGPT's are, and not of the training part with one symbol for all others: a run of
-unlike characters under one symbol can be learnt, and a loss on them would say nothing. A character that only
-the validation part has is never trained on, and costs accordingly (`model.data.corpus.unseen_share`).
+They are those of the whole text, as in nanoGPT. If they were those of the training part, with one symbol for
+all others, a run of different characters under that symbol could be learnt, and a loss on them would say
+nothing. A character that only the validation part has is never trained on, and costs accordingly
+(`model.data.corpus.unseen_share`).
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ _PARTS = (
 
 
 class Gpt2Tokenizer:
-    """Text is text: `<|endoftext|>` within it is no document's end. That one's id is `END_OF_TEXT`."""
+    """`<|endoftext|>` within a text is ordinary text. A document's end has the id `END_OF_TEXT`."""
 
     END_OF_TEXT = 50256
 
@@ -95,7 +95,7 @@ class Gpt2Tokenizer:
 
     @property
     def token_bytes(self) -> npt.NDArray[np.int64]:
-        """How many bytes of text each token stands for, shape (tokens,). A document's end is no text: 0."""
+        """How many bytes of text each token stands for, shape (tokens,). A document's end stands for 0."""
         lengths = np.array([len(token) for token in self._tokens], dtype=np.int64)
         lengths[self.END_OF_TEXT] = 0
         return lengths
@@ -147,7 +147,7 @@ def _lying_about(part: _Part, installed_in: Sequence[str]) -> Iterator[Path]:
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
-    """tiktoken can be told where its files are in no other way."""
+    """Set a variable meanwhile: tiktoken cannot be told in another way where its files are."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:

@@ -225,11 +225,10 @@ class CpuUse:
     def flags(self, *, expect_busy: bool = True) -> tuple[Flag, ...]:
         """Sorted. `foreign_cpu_load`: others used over a tenth of a core.
 
-        `cpu_contended`: a thread was ready and had no core for over 5 % of the time. The worst thread counts,
-        neither the mean nor the sum: work in parallel ends with its slowest thread, so one that waits holds
-        all of them up, and a mean over many would hide it; while in a sum, the moments that every thread of a
-        quiet machine waits would add up with the number of cores. A single thread gives the same by all
-        three.
+        `cpu_contended`: a thread was ready and had no core for over 5 % of the time. The worst thread counts.
+        Work in parallel ends with its slowest thread, so one that waits holds up all of them, and a mean over
+        many would hide it; in a sum, the moments that every thread waits on a quiet machine would add up with
+        the number of cores. For a single thread all three are the same.
 
         `threads_spinning`: the same, or a quota, while two threads or more never slept.
 
@@ -277,7 +276,8 @@ def _use_between(start: _Totals, end: _Totals) -> CpuUse:
 def _grown_s(
     start: Mapping[Thread, float] | None, end: Mapping[Thread, float] | None
 ) -> dict[Thread, float] | None:
-    """By thread that lives at the end. One with less than before has the number of one that ended."""
+    """Seconds gained by each thread that lives at the end. One with less than before is new and has the
+    number of one that ended."""
     if start is None or end is None:
         return None
     befores = [(thread, total, start.get(thread, 0.0)) for thread, total in end.items()]
@@ -330,7 +330,7 @@ class CpuLoad:
         return {} if use is None else dict(vars(use))
 
     def use(self) -> CpuUse | None:
-        """Since `start`, until `stop` or now. None where the system did not answer."""
+        """The use since `start`, until `stop` or now. None where the system did not answer."""
         end = self._end or self._totals()
         return None if self._start is None or end is None else _use_between(self._start, end)
 

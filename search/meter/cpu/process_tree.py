@@ -3,7 +3,8 @@
 The kernel keeps the time of a living child, of a child that ended and was waited for, and, within that, of
 the children that it had waited for itself. A child that ends between two of these readings is in neither or
 in both, so a reading during which the family changed is taken again. The time of a child that nobody waits
-for, or whose parent died before it, is in no total any more: what was seen of it is kept.
+for, or whose parent died before it, is in none of the kernel's totals any more: what was last read of it is
+kept.
 """
 
 from __future__ import annotations

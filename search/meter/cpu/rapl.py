@@ -163,8 +163,8 @@ class _Counter:
     `counted_uj` is since the first reading. `problem` stays: nobody can tell how much energy was lost.
     `unread` lasts until the next reading, which holds all energy since the last.
 
-    A reset of a counter that had not yet counted what is drawn between two readings is not seen; what is lost
-    is as little.
+    A counter that is reset before it has counted as much as is drawn between two readings does not show it;
+    no more than that is lost.
     """
 
     def __init__(self, domain: Domain) -> None:

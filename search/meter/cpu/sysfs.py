@@ -80,7 +80,7 @@ class SysfsPowercap:
         return text
 
     def _refuse(self, zone: str, file: str, error: PermissionError) -> NoReturn:
-        """Since Linux 5.10 energy_uj is the administrator's, on some distributions the rest of a zone too."""
+        """Since Linux 5.10 only root may read energy_uj, on some distributions nothing of a zone."""
         raise PowercapError(
             f"only root may read RAPL's {zone}/{file}: `sudo chmod -R a+r {self._root}/intel-rapl/` opens it "
             "to everybody until the next boot, which is your decision, because through this counter other "

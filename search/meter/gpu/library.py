@@ -1,4 +1,4 @@
-"""What a GPU meter asks of a GPU: the seam between its rules (`gpu_meter`) and who answers, NVML or a
+"""What a GPU meter asks of a GPU: the seam between its rules (`meter`) and who answers, NVML or a
 simulator."""
 
 from __future__ import annotations

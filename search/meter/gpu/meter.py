@@ -1,8 +1,8 @@
 """Joules of GPUs by rules that know no vendor: counters where there are any, integrated power elsewhere.
 
-A counter moves every 20 to 100 ms and covers the whole board, so a window wants seconds, an exclusive GPU,
-and no MIG. A GPU without one is read by its power, sampled ten times a second. Where there is a counter, a
-few samples a second check it.
+A counter moves every 20 to 100 ms and covers the whole board, so a run should last seconds, alone on its GPU
+and without MIG. A GPU without one is read by its power, sampled ten times a second. Where there is a counter,
+a few samples a second check it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class GpuMeter:
     All methods may be called from several threads.
 
     Raises MeterUnavailable where there is no GPU, one is named twice, is in MIG mode, counts a whole module
-    and `allow_module_scope` is False, or cannot be read. Whoever called keeps what `on_close` would let go.
+    and `allow_module_scope` is False, or cannot be read. `on_close` is then left to the caller.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 """NVIDIA GPUs as NVML shows them: the boundary at which its calls and errors become ours. The rules are in
-`gpu_meter`."""
+`meter`."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _check(returned: int) -> None:
 
 @dataclass(frozen=True)
 class NvmlGpu:
-    """An open GPU, for `gpu_meter`. `instantaneous`: whether it has the field for power at this moment.
+    """An open GPU, for `GpuMeter`. `instantaneous`: whether it has the field for power at this moment.
 
     Which of the two powers it gives is settled when it is opened: a sum must not mix them.
     """

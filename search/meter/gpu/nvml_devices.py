@@ -61,7 +61,7 @@ def ask(doing: str, call: Callable[..., T], *args: object) -> T:
 
 
 def ask_or_none(call: Callable[..., T], *args: object) -> T | None:
-    """The same for a value that a run can do without: None where it cannot be had."""
+    """`ask` for a value that a run can do without: None where it cannot be had."""
     try:
         return ask("answer", call, *args)
     except GpuError:
@@ -130,17 +130,17 @@ def resolve_devices(
             raise ValueError(f"a GPU is a CUDA index such as 0, or a UUID such as GPU-8932f937, got {name!r}")
     by_bus = sorted(inventory, key=lambda gpu: gpu.index)
     if visible is not None and visible.startswith("GPU-"):
-        seen = _visible_by_uuid(by_bus, visible)
+        visible_gpus = _visible_by_uuid(by_bus, visible)
     elif visible is not None:
-        seen = _visible_by_index(by_bus, visible)
-        _refuse_unknown_order(by_bus, order, numbered=bool(seen))
+        visible_gpus = _visible_by_index(by_bus, visible)
+        _refuse_unknown_order(by_bus, order, numbered=bool(visible_gpus))
     else:
-        seen = by_bus
+        visible_gpus = by_bus
         numbered = not wanted or not all(name.startswith("GPU-") for name in wanted)
         _refuse_unknown_order(by_bus, order, numbered=numbered)
-    if not seen:
+    if not visible_gpus:
         raise MeterUnavailable(f"no GPU is visible: CUDA_VISIBLE_DEVICES={visible!r} hides all {len(by_bus)}")
-    chosen = tuple(_pick(seen, name, visible) for name in wanted) if wanted else tuple(seen)
+    chosen = tuple(_pick(visible_gpus, name, visible) for name in wanted) if wanted else tuple(visible_gpus)
     if len({gpu.uuid for gpu in chosen}) < len(chosen):
         raise ValueError(f"each GPU may be named once, got {', '.join(wanted)}")
     return chosen
@@ -165,39 +165,39 @@ def _refuse_unknown_order(gpus: Sequence[GpuInfo], order: str | None, *, numbere
 def _visible_by_index(gpus: Sequence[GpuInfo], visible: str) -> list[GpuInfo]:
     """CUDA's reading: leading digits count ("1gpu" is 1), the first entry that is no GPU's hides itself and
     the rest, and a repeated one hides everything. An entry that is a UUID among indices ends the list too."""
-    seen: list[GpuInfo] = []
+    found: list[GpuInfo] = []
     for entry in visible.split(","):
         number = re.match(r"\s*\+?([0-9]+)", entry)
         if number is None or int(number[1]) >= len(gpus):
             break
-        seen.append(gpus[int(number[1])])
-    return _unless_repeated(seen)
+        found.append(gpus[int(number[1])])
+    return _unless_repeated(found)
 
 
 def _visible_by_uuid(gpus: Sequence[GpuInfo], visible: str) -> list[GpuInfo]:
     """The same rules for UUIDs or their beginnings; one that fits no GPU, or several, ends the list."""
-    seen: list[GpuInfo] = []
+    found: list[GpuInfo] = []
     for entry in visible.split(","):
         matches = [gpu for gpu in gpus if entry.startswith("GPU-") and gpu.uuid.startswith(entry)]
         if len(matches) != 1:
             break
-        seen.append(matches[0])
-    return _unless_repeated(seen)
+        found.append(matches[0])
+    return _unless_repeated(found)
 
 
-def _unless_repeated(seen: list[GpuInfo]) -> list[GpuInfo]:
-    return seen if len({gpu.uuid for gpu in seen}) == len(seen) else []
+def _unless_repeated(found: list[GpuInfo]) -> list[GpuInfo]:
+    return found if len({gpu.uuid for gpu in found}) == len(found) else []
 
 
-def _pick(seen: Sequence[GpuInfo], name: str, visible: str | None) -> GpuInfo:
+def _pick(gpus: Sequence[GpuInfo], name: str, visible: str | None) -> GpuInfo:
     if name.startswith("GPU-"):
-        matches = [gpu for gpu in seen if gpu.uuid.startswith(name)]
+        matches = [gpu for gpu in gpus if gpu.uuid.startswith(name)]
     else:
-        matches = list(seen[int(name) : int(name) + 1])
+        matches = list(gpus[int(name) : int(name) + 1])
     if len(matches) == 1:
         return matches[0]
     where = "" if visible is None else f" under CUDA_VISIBLE_DEVICES={visible!r}"
-    listed = ", ".join(f"{index}={gpu.uuid}" for index, gpu in enumerate(seen))
+    listed = ", ".join(f"{index}={gpu.uuid}" for index, gpu in enumerate(gpus))
     raise MeterUnavailable(
         f"{name} is {'several GPUs' if matches else 'no visible GPU'}{where}; CUDA sees {listed}"
     )

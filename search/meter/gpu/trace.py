@@ -35,7 +35,8 @@ class GpuTrace:
 
     @property
     def counter_over_power(self) -> float | None:
-        """None without a counter, and where it does not cover what the power covers (modules)."""
+        """Joules by the counter over integrated power. None without a counter, and where the two cover
+        different things (modules)."""
         return self.check.counter_over_power if self._is_comparable else None
 
     @property

@@ -39,7 +39,7 @@ class GpuWatch:
         self._since = self._since or self._latest
 
     def sample_clocks(self) -> None:
-        """Not in `check`, which also sees a GPU before and after its work, when its clocks say nothing."""
+        """Kept apart from `check`, which also runs before and after the work, when clocks say nothing."""
         clocks = [gpu.clocks_mhz() for gpu in self._gpus]
         self._sm_mhz += [mhz["sm"] for mhz in clocks if mhz is not None and "sm" in mhz]
 
@@ -99,7 +99,7 @@ class _Processes:
 
     def check(self, lists: Sequence[frozenset[int] | None]) -> None:
         self._unlisted |= None in lists
-        if self._ours and self._others:  # nothing more to learn, and finding ancestors is dear
+        if self._ours and self._others:  # nothing more to learn, and finding ancestors is costly
             return
         for pid in {pid for pids in lists if pids is not None for pid in pids}:
             ours = _is_ours(pid)

@@ -1,8 +1,8 @@
 """A machine that is not there: GPUs and RAPL packages that play a `Program` over a clock.
 
-The rules of measuring live in `gpu_meter` and `rapl` and ask what is below through a seam; here a simulator
-answers instead of NVML or sysfs. So each rule is tested without hardware, and `meter=simulated` runs a study
-on the very code that measures. Its joules are modelled, and say so.
+The rules of measuring live in `gpu.meter` and `cpu.rapl` and ask the hardware through a seam; here a
+simulator answers instead of NVML or sysfs. So each rule is tested without hardware, and `meter=simulated`
+runs a study on the very code that measures. Its joules are modelled, and say so.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class FakeClock:
 
 
 class _Device:
-    """What GPUs and packages have in common: when they fail, and what their counter has seen."""
+    """What GPUs and packages have in common: when they fail, and what their counter has counted."""
 
     def __init__(self, program: Program, index: int, clock: Clock, origin_s: float) -> None:
         self._program, self._clock, self._origin_s = program, clock, origin_s
@@ -64,7 +64,7 @@ class _Device:
         return self._faulty and _since(since, self.now_s) and not _since(until, self.now_s)
 
     def counted_j(self) -> float:
-        """Since the meter was opened, at the last tick."""
+        """Joules since the meter was opened, as of the last tick."""
         program, now_s = self._program, self.now_s
         seen_s = now_s
         if self._faulty and program.frozen_from_s is not None:
@@ -83,7 +83,7 @@ class _Device:
 
 
 class SimulatedGpu:
-    """Answers as NVML does (see `gpu.Gpu`)."""
+    """Answers as NVML does (see `gpu.library.Gpu`)."""
 
     def __init__(self, program: Program, index: int, clock: Clock, origin_s: float) -> None:
         self._program = program
@@ -172,7 +172,7 @@ class SimulatedGpu:
 
 
 class SimulatedPowercap:
-    """Answers as sysfs does (see `powercap.Powercap`)."""
+    """Answers as sysfs does (see `cpu.powercap.Powercap`)."""
 
     def __init__(self, program: Program, clock: Clock, origin_s: float) -> None:
         self._program = program

@@ -19,9 +19,8 @@ CLOCK_FLAGS = (Flag.THROTTLED_THERMAL, Flag.THROTTLED_POWER_BRAKE, Flag.THROTTLE
 
 @dataclass(frozen=True)
 class PowerProfile:
-    """Watts by time: each step is (from this second on, watts), in order of time from second 0 on, before
-    which the first watts were drawn. With `repeat_s` the first so many seconds come again and again, and came
-    before."""
+    """Watts by time. A step is (second, watts) and holds until the next one; the first is at second 0, and
+    holds before it too. With `repeat_s` the first `repeat_s` seconds repeat for ever, before second 0 too."""
 
     steps: tuple[tuple[float, float], ...]
     repeat_s: float | None = None
@@ -140,7 +139,7 @@ class Program:
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any]) -> Program:
-        """Raises ConfigError for an unknown key or a value that cannot be meant."""
+        """Raises ConfigError for an unknown key or an invalid value."""
         known = get_type_hints(Program)
         for key in values:
             if key not in known:
@@ -157,8 +156,8 @@ class Program:
 
 
 def temperature_c(program: Program, time_s: float) -> float | None:
-    """Of a body that warms towards ambient + kelvin_per_w x watts with one time constant; it starts in
-    balance with nothing drawn."""
+    """The temperature of a body that warms towards ambient + kelvin_per_w x watts with one time constant, and
+    starts at rest with nothing drawn."""
     if program.ambient_c is None:
         return None
     edges = sorted({0.0, time_s, *_edges(program, time_s)})

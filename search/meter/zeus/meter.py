@@ -28,7 +28,7 @@ from search.meter.zeus.sources import CumulativeSource, ZeusError, amd_gpu, impo
 from search.record.flags import Flag
 
 # An upper bound. AMD: Linux kept a GPU's metrics for up to 100 ms (Navi, before 5.9), and for 1 ms since.
-# Jetson: zeus looks at the power every 100 ms. Apple does not say; `python -m search.meter` measures it.
+# Jetson: zeus reads the power every 100 ms. Apple does not say; `python -m search.meter` measures it.
 UPDATE_PERIOD_S = 0.1
 PROBE_S, PROBE_EVERY_S = 1.0, 0.05
 
@@ -84,7 +84,7 @@ class ZeusMeter:
 
     @property
     def spec(self) -> MeterSpec:
-        """Without a `gain_error`: of none of these sources is it known how far it may be off."""
+        """It has no `gain_error`: nobody knows how far these sources may be off."""
         return MeterSpec(
             name="zeus",
             kind=self._info.kind,

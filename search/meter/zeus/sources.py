@@ -20,7 +20,7 @@ INSTALL = "pip install 'joulesearch[zeus]'"
 # In zeus' process on a Jetson: the first answer waits until that process has started.
 FIRST_ANSWER_S, ANSWER_S = 60.0, 2.0
 
-# They hide GPUs from HIP, and zeus does not look at them: it would read another GPU.
+# They hide GPUs from HIP, and zeus ignores them: it would read another GPU.
 HIDING_FROM_ZEUS = ("ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
 
 # What is summed on Apple silicon, where the chip has it. Apple documents none of it; that GPU and GPU SRAM do
@@ -93,7 +93,8 @@ class AmdGpu:
         return float(power_mw) / 1000.0
 
     def temperature_c(self) -> float | None:
-        """At the hottest spot. 0 is what is left of degrees that zeus takes for thousandths."""
+        """The temperature at the hottest spot. None for 0, which zeus gives where it takes degrees for
+        thousandths."""
         try:
             return float(_ask("read its temperature", self._gpu.get_gpu_temperature)) or None
         except ZeusError:
@@ -303,8 +304,8 @@ def nvidia_total_mj(index: int, load: Callable[[str], Any] = import_zeus) -> int
 
 
 def _ask(doing: str, call: Callable[[], T]) -> T:
-    """The one place where zeus' errors become ours. It lets those of the vendors' libraries through, which
-    have no base in common."""
+    """The one place where zeus' errors become ours. zeus lets those of the vendors' libraries through, and
+    they have no base class in common."""
     try:
         return call()
     except Exception as error:

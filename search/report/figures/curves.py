@@ -109,7 +109,7 @@ def _ends(info: CurvesInfo, which: str) -> list[float]:
 
 
 def _loss_range(info: CurvesInfo, log: bool) -> list[float] | None:
-    """Everything that is drawn but a run that diverges, which must not squash the rest."""
+    """The range of the losses without those of diverging runs, which would squash the rest."""
     steady = [curve for curve in info.curves if not curve.diverged] or info.curves
     losses = [loss for curve in steady for _, loss, _ in _points(curve, "time_s", log)]
     losses += [loss for loss in (info.target_loss, info.ngram_loss) if loss is not None]

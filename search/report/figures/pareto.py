@@ -200,11 +200,11 @@ def _add_panel(figure: go.Figure, info: ParetoInfo, number: int, plane: tuple[st
     """Marks and axes of one panel. What matters most is drawn last, on top, and is first in the legend."""
     x, y = plane
     baseline_right = _lies_right(info, x)
-    tables = ((_REACHED_MARKERS, info.reached, False), (_MISSED_MARKERS, info.missed, strip))
-    for table, groups, in_strip in tables:
-        for rank, group in reversed(list(enumerate(table, start=1 if table is _REACHED_MARKERS else 50))):
+    places = ((_REACHED_MARKERS, info.reached, False), (_MISSED_MARKERS, info.missed, strip))
+    for markers, groups, in_strip in places:
+        for rank, group in reversed(list(enumerate(markers, start=1 if markers is _REACHED_MARKERS else 50))):
             if marks := groups.get(group):
-                trace = _marks_trace(table[group], group, marks, plane, in_strip, baseline_right)
+                trace = _marks_trace(markers[group], group, marks, plane, in_strip, baseline_right)
                 trace.update(legendrank=rank, showlegend=number == 1, **panels.axes_of(number, in_strip))
                 figure.add_trace(trace)
     missed = {axis: strip is False or axis == x for axis in plane}

@@ -51,7 +51,7 @@ def text(value: object) -> str:
 
 
 def lines(parts: Sequence[str]) -> str:
-    """The lines of a hover; a long one goes on in the next, down to a few."""
+    """The lines of a hover; a long text is wrapped, and cut after `_MAX_LINES`."""
     wrapped = (line for part in parts for line in _wrapped(part))
     return "<br>".join(html.escape(line, quote=False) for line in wrapped)
 

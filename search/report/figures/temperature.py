@@ -1,4 +1,4 @@
-"""Temperatures beside joules: what draws more gets hotter, and a thermometer knows nothing of the meter."""
+"""Temperatures beside joules: what draws more gets hotter, and a thermometer does not depend on the meter."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def temperature_info(view: StudyView) -> TemperatureInfo:
     """Every run with temperatures and an energy, whatever became of it."""
     parts: dict[str, list[WarmedRun]] = {}
     for record in view.records:
-        seen, ledger = warming(record), record.ledger
-        if seen is not None and ledger is not None and ledger.gross_time_s > 0:
+        warmed, ledger = warming(record), record.ledger
+        if warmed is not None and ledger is not None and ledger.gross_time_s > 0:
             power_w = ledger.gross_energy_j / ledger.gross_time_s
-            parts.setdefault(_part(view, record), []).append(_run(view, record, power_w, seen))
+            parts.setdefault(_part(view, record), []).append(_run(view, record, power_w, warmed))
     runs = [run for part in parts.values() for run in part]
     return TemperatureInfo(
         parts={part: tuple(found) for part, found in parts.items()},
@@ -63,14 +63,14 @@ def _part(view: StudyView, record: Record) -> str:
     return "front" if view.on_front(record) else "other"
 
 
-def _run(view: StudyView, record: Record, power_w: float, seen: Warming) -> WarmedRun:
+def _run(view: StudyView, record: Record, power_w: float, warmed: Warming) -> WarmedRun:
     name = name_of(view, record)
-    degrees = f"{seen.start_c:.0f} °C to {seen.highest_c:.0f} °C: {numbers.kelvin(seen.rise_k)}"
+    degrees = f"{warmed.start_c:.0f} °C to {warmed.highest_c:.0f} °C: {numbers.kelvin(warmed.rise_k)}"
     power = f"mean power {numbers.quantity(power_w, 'W')}"
     return WarmedRun(
         name,
         power_w,
-        seen,
+        warmed,
         style.describe(record, name, view.objectives, view.params(record), (power, degrees)),
     )
 

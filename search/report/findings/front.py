@@ -15,7 +15,7 @@ from search.report.view.data import Saving, StudyView
 from search.report.view.values import brief_names, differing_params, flat
 
 _LOOKUP = (
-    "Lookup-like variants (a bigram table, smeared embeddings) map the last tokens to the next by looking "
+    "Lookup-like variants (lookup tables, smeared embeddings) map the last tokens to the next by looking "
     "them up; they buy a loss that counting n-grams buys too, so they are a class of their own"
 )
 _RATIO = (
@@ -127,7 +127,7 @@ def _within(record: Record) -> str:
 
 
 def _measure(view: StudyView, record: Record, objective: str) -> Measure:
-    """Of a run short of the target, what it had spent: at least so much it would have cost."""
+    """A run that missed the target shows what it had spent, a lower bound of what reaching it costs."""
     value, ratio = record.spent.get(objective), view.ratio(record, objective)
     shown = numbers.objective_value(objective, value, record.energy_error_j)
     at_least = value is not None and not view.ranks(record)

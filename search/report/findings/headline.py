@@ -82,7 +82,7 @@ def _reached_for(view: StudyView, best: Record) -> str:
 
 
 def what_it_is(view: StudyView, record: Record) -> str:
-    """Of a recipe, on one line: which run it is, and what it took beside the baseline."""
+    """One line on a recipe: which run it is, and what it took beside the baseline."""
     if not view.baseline_reached or view.baseline is None:
         return f"{_reached_for(view, record)}."
     saved = "" if _saves(view, record) else ", which saves nothing"
@@ -186,7 +186,7 @@ def _share(view: StudyView, objective: str, best: Record, baseline: Record) -> s
 
 
 def _lookup_caveat(view: StudyView, best: Record) -> str:
-    """That the winner is lookup-like, and the best of the trials that are not."""
+    """Says that the winner is lookup-like, and names the best trial that is not."""
     other, baseline = view.best_without_lookup, view.baseline
     lead = (
         f"Trial {best.trial} is lookup-like: it maps the last tokens to the next by looking them up, which "

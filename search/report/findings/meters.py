@@ -113,7 +113,7 @@ def meter_warning(view: StudyView) -> str:
 
 
 def meter_disagreement(view: StudyView) -> str:
-    """The same in a line that refers to the report."""
+    """`meter_warning` in one line that refers to the report."""
     found = view.meters.of_the_ranking
     if found is None or found.agreement.verdict is not Verdict.DISAGREES:
         return ""

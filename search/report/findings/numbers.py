@@ -78,7 +78,7 @@ def quantity(value: float | None, unit_name: str) -> str:
 
 
 def duration(time_s: float) -> str:
-    """Seconds, and hours from two of them."""
+    """In seconds; in hours from two hours on."""
     return f"{number(time_s / 3600)} h" if time_s >= 7200 else quantity(time_s, "s")
 
 

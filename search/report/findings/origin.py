@@ -38,7 +38,7 @@ def _dates(found: Origin) -> str:
 
 
 def _versions(found: Origin) -> str:
-    """Of what moves the joules: the product, torch, Python."""
+    """The versions of what moves the joules: the product, torch, Python."""
     named = {
         "joulesearch": found.code.get("version"),
         "torch": found.software.get("torch"),

@@ -40,7 +40,7 @@ class Recipe:
 
     @property
     def content(self) -> str:
-        """Of the file."""
+        """The text of the file."""
         return f"# {self.cost}\n{self.yaml}"
 
 

@@ -58,7 +58,7 @@ class RunsTable:
 
 
 def runs_table(view: StudyView) -> RunsTable:
-    """One of the columns says what is lookup-like, where a run that ranks is."""
+    """All runs; a column marks lookup-like ones if one of them ranks."""
     paths = differing_params([view.params(record) for record in view.records])
     warm = any(warming(record) is not None for record in view.records)
     columns = _columns(view, paths, warm)
@@ -140,7 +140,8 @@ def mark(view: StudyView, record: Record) -> str:
 
 
 def _objective_cell(view: StudyView, record: Record, objective: str) -> Cell:
-    """A run short of the target has spent at least this much; of one that finds it nothing is said."""
+    """A run that missed the target shows what it had spent, with a ≥; the run that finds the target shows
+    nothing."""
     value = None if record.role is Role.TARGET else record.spent.get(objective)
     if value is None:
         return Cell("unknown" if record.outcome is Outcome.UNMEASURED else "", "")
@@ -162,11 +163,11 @@ def _number_cell(value: float | None) -> Cell:
 
 def _temperature_cell(record: Record) -> Cell:
     """Start and highest in degrees Celsius, and the rise, which is what it is sorted by."""
-    seen = warming(record)
-    if seen is None:
+    warmed = warming(record)
+    if warmed is None:
         return Cell("n/a")
-    text = f"{seen.start_c:.0f} → {seen.highest_c:.0f} ({numbers.kelvin(seen.rise_k)})"
-    return Cell(text, str(seen.rise_k))
+    text = f"{warmed.start_c:.0f} → {warmed.highest_c:.0f} ({numbers.kelvin(warmed.rise_k)})"
+    return Cell(text, str(warmed.rise_k))
 
 
 def _lookup_cell(record: Record) -> Cell:

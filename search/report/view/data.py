@@ -32,7 +32,7 @@ RANKED_ROLES = (Role.SEARCH, Role.SINGLE)
 class Problem:
     """What had to be learned. A field is None where no record says it.
 
-    `unseen_share` is that of the validation tokens that the training text lacks.
+    `unseen_share` is the share of validation tokens that the training text lacks.
     """
 
     dataset: str | None
@@ -125,7 +125,7 @@ class StudyView:
 
     @property
     def counted_phases(self) -> CountedPhases | None:
-        """What ranks; None where no run says it."""
+        """Which phases rank; None where no run says it."""
         return self.records[0].counted_phases if self.records else None
 
     def on_front(self, record: Record) -> bool:

@@ -92,7 +92,7 @@ def side_by_side(records: Sequence[Record], ranked: Sequence[Record]) -> SideByS
 
 
 def _meters(records: Sequence[Record]) -> list[StudyMeter]:
-    """The one that ranks, then the others as they are named first."""
+    """The meter that ranks, then the others in the order in which runs name them first."""
     found: dict[str, StudyMeter] = {}
     for record in records:
         own = record.meter

@@ -21,7 +21,7 @@ class Varied:
 
 
 def varied(view: StudyView) -> tuple[Varied, ...]:
-    """Of all runs, levers of the model first, then of the training, then of the kernel."""
+    """What varied over all runs: levers of the model first, then of the training, then of the kernel."""
     records = [record for record in view.records if record.params]
     paths = dict.fromkeys(path for record in records for path in record.params)
     found = []

@@ -39,7 +39,7 @@ configs = st.builds(
     embedding_skip=st.booleans(),
     value_embedding=st.booleans(),
     lookup_table=st.sampled_from(["none", "bigram", "trigram"]),
-    bigram_rows=st.sampled_from([None, 7]),
+    lookup_rows=st.sampled_from([None, 7]),
     smear=st.booleans(),
 )
 
@@ -88,7 +88,7 @@ def expected_parameters(config, vocab_size):
     total += config.block_size * C * (config.positions == "learned") + C * config.smear
     total += V * kv_width * config.value_embedding
     rows = {"none": 0, "bigram": V, "trigram": V**2}[config.lookup_table]
-    return total + (config.bigram_rows or rows) * V * (config.lookup_table != "none")
+    return total + (config.lookup_rows or rows) * V * (config.lookup_table != "none")
 
 
 def test_nanogpts_cpu_recipe_has_the_0_80_million_parameters_that_nanogpt_prints():
@@ -370,13 +370,13 @@ def test_grouped_queries_are_heads_of_keys_and_values_repeated(attention, traini
 
 @pytest.mark.parametrize("rows", [None, 40, 5, 1])
 def test_the_table_of_pairs_adds_the_row_of_the_token_or_of_its_remainder(rows):
-    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, lookup_table="bigram", bigram_rows=rows)
+    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, lookup_table="bigram", lookup_rows=rows)
     model = with_random_weights(config, 13)
     tokens = torch.arange(13)[None]
     with torch.no_grad():
         both = model(tokens)
-        table = model.bigrams.weight.clone()
-        model.bigrams.weight.zero_()
+        table = model.lookup_table.weight.clone()
+        model.lookup_table.weight.zero_()
         added = both - model(tokens)
     assert table.shape == (rows or 13, 13)
     torch.testing.assert_close(added[0], table[torch.arange(13) % (rows or 13)], rtol=0, atol=1e-5)
@@ -384,13 +384,13 @@ def test_the_table_of_pairs_adds_the_row_of_the_token_or_of_its_remainder(rows):
 
 @pytest.mark.parametrize("rows", [None, 200, 5])
 def test_a_table_of_order_three_adds_the_row_of_the_last_two_tokens(rows):
-    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, lookup_table="trigram", bigram_rows=rows)
+    config = ModelConfig(n_layer=1, n_embd=16, n_head=2, lookup_table="trigram", lookup_rows=rows)
     model = with_random_weights(config, 13)
     tokens = torch.tensor([[4, 12, 0, 7], [12, 4, 7, 0]])
     with torch.no_grad():
         both = model(tokens)
-        table = model.bigrams.weight.clone()
-        model.bigrams.weight.zero_()
+        table = model.lookup_table.weight.clone()
+        model.lookup_table.weight.zero_()
         added = both - model(tokens)
     contexts = torch.tensor([[4, 4 * 13 + 12, 12 * 13, 7], [12, 12 * 13 + 4, 4 * 13 + 7, 7 * 13]])
     assert table.shape == (rows or 169, 13)
@@ -399,7 +399,7 @@ def test_a_table_of_order_three_adds_the_row_of_the_last_two_tokens(rows):
 
 def test_a_table_that_no_memory_holds_is_refused_before_it_is_made():
     config = ModelConfig(n_layer=1, n_embd=16, n_head=2, lookup_table="trigram")
-    with pytest.raises(ConfigError, match=r"set model\.bigram_rows to fewer rows"):
+    with pytest.raises(ConfigError, match=r"set model\.lookup_rows to fewer rows"):
         GPT(config, 50_257)
 
 

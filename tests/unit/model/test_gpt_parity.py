@@ -58,7 +58,7 @@ def random_model(seed, compiled=False):
             embedding_skip=choose.random() < 0.5,
             value_embedding=choose.random() < 0.5,
             lookup_table=choose.choice(["none", "none", "bigram", "trigram"]),
-            bigram_rows=choose.choice([None, 5, 40]),
+            lookup_rows=choose.choice([None, 5, 40]),
             smear=choose.random() < 0.5,
         )
         evaluation = EvaluationConfig(context=config.block_size)
@@ -124,7 +124,7 @@ def plain_network(config, w, tokens):
         x = x + attention(norm(x, f"{name}.ln_1"), f"{name}.attn")
         h = linear(norm(x, f"{name}.ln_2"), f"{name}.mlp.c_fc")
         x = x + linear(MLPS[config.mlp].load_reference()(h), f"{name}.mlp.c_proj")
-    table = w.get("bigrams.weight")
+    table = w.get("lookup_table.weight")
     contexts = tokens
     if config.lookup_table == "trigram":
         contexts = tokens + w["wte.weight"].size(0) * F.pad(tokens[:, :-1], (1, 0))
@@ -206,7 +206,7 @@ SWITCHED_ON = ModelConfig(
     embedding_skip=True,
     value_embedding=True,
     lookup_table="trigram",
-    bigram_rows=25,
+    lookup_rows=25,
     smear=True,
 )
 
@@ -242,7 +242,7 @@ def test_a_network_that_leaves_something_out_is_far_outside_what_is_allowed(chan
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_network_with_its_table_of_pairs_shifted_is_far_outside_what_is_allowed(name):
     def shifted(config, w, tokens):
-        return plain_network(config, w | {"bigrams.weight": w["bigrams.weight"].roll(1, 0)}, tokens)
+        return plain_network(config, w | {"lookup_table.weight": w["lookup_table.weight"].roll(1, 0)}, tokens)
 
     model = every_weight_matters(GPT(SWITCHED_ON, 13))
     assert network_error_ratio(model, name, plain_logits_of=shifted) > 3

@@ -147,7 +147,7 @@ BAD_VALUES = {
     "model.mlp_ratio": [0.0, -1.0, math.nan, math.inf],
     "model.dropout": [-0.1, 1.0, math.nan],
     "model.n_kv_head": [0, -1],
-    "model.bigram_rows": [0, -1],
+    "model.lookup_rows": [0, -1],
     "model.lookup_table": ["fourgram", ""],
     "model.norm_eps": [0.0, -1e-6, math.nan, math.inf],
     "model.logit_softcap": [-1.0, math.nan, math.inf],
@@ -267,6 +267,8 @@ def test_a_configuration_is_checked_without_torch():
 def test_an_old_key_is_refused_with_the_new_one(key):
     line = refusal({"model": {key: 3}})
     assert line == f"model.{key} is model.lookup_table now; type model.lookup_table=none or bigram or trigram"
+    line = refusal({"model": {"bigram_rows": 3}})
+    assert line == "model.bigram_rows is model.lookup_rows now; type model.lookup_rows=NUMBER"
 
 
 @pytest.mark.parametrize(

@@ -51,22 +51,22 @@ def test_the_default_tokens_of_a_text_are_a_row_of_the_table():
     [
         (
             {"name": "shakespeare", "path": "my.txt"},
-            "data.path=my.txt: data=shakespeare does not heed it; type data.path=null",
+            "data.path=my.txt: data=shakespeare does not use it; type data.path=null",
         ),
         (
             {"name": "text", "path": "x", "shards": 2},
-            "data.shards=2: data=text does not heed it; type data.shards=1",
+            "data.shards=2: data=text does not use it; type data.shards=1",
         ),
-        ({"name": "fineweb", "tokenizer": "bytes"}, "data.tokenizer=bytes: data=fineweb does not heed it"),
+        ({"name": "fineweb", "tokenizer": "bytes"}, "data.tokenizer=bytes: data=fineweb does not use it"),
         (
             {"name": "sparse_parity", "urls": ["http://a.example/"]},
-            "data=sparse_parity does not heed it; type data.urls=null",
+            "data=sparse_parity does not use it; type data.urls=null",
         ),
         ({"name": "fineweb", "shards": 104}, "data.shards=104: expected 1 to 103"),
         ({"name": "fineweb", "urls": ["http://a.example/x.bin"]}, "expects folders, addresses that end in /"),
     ],
 )
-def test_what_a_data_set_does_not_heed_is_refused_in_one_line(values, message, tmp_path):
+def test_what_a_data_set_does_not_use_is_refused_in_one_line(values, message, tmp_path):
     with pytest.raises(DataError) as error:
         load(DataConfig(**values), tmp_path)
     assert message in str(error.value)

@@ -88,7 +88,7 @@ def test_a_wrong_loss_is_far_outside_what_is_allowed(wrong, name):
 
 
 def without_table(x, targets, head):
-    return LOSSES["plain"].load()(x, targets, head._replace(table=None)) + 0 * head.table.sum()
+    return LOSSES["plain"].load()(x, targets, head._replace(lookup_table=None)) + 0 * head.lookup_table.sum()
 
 
 def rows_off_by_one(x, targets, head):

@@ -45,7 +45,7 @@ def test_a_tied_head_is_an_embedding_and_an_untied_one_a_head():
 
 def test_a_bigram_table_is_a_table_and_other_lookups_are_embeddings():
     found = roles(small_gpt(lookup_table="bigram", value_embedding=True))
-    assert [name for name, _ in found["table"]] == ["bigrams.weight"]
+    assert [name for name, _ in found["lookup_table"]] == ["lookup_table.weight"]
     assert [name for name, _ in found["embedding"]] == ["wte.weight", "wpe.weight", "values.weight"]
 
 
@@ -56,7 +56,7 @@ def test_a_table_inside_a_block_is_an_embedding_and_what_does_not_train_has_no_r
     assert found == {
         "hidden": ["blocks.1.weight"],
         "embedding": ["blocks.0.weight"],
-        "table": [],
+        "lookup_table": [],
         "head": [],
         "vector": [],
     }
@@ -87,7 +87,7 @@ def test_every_role_trains_at_its_ratio_of_the_rate(name):
     expected = {
         "hidden": 0.01 if name == "muon" else 0.002,
         "embedding": 0.006,
-        "table": 0.04,
+        "lookup_table": 0.04,
         "head": 0.001,
         "vector": 0.014,
     }

@@ -104,7 +104,7 @@ EAGER = [
     {"smear": True},
     {"logit_softcap": 15.0},
     {"lookup_table": "bigram"},
-    {"lookup_table": "bigram", "bigram_rows": 7, "tied_head": False},
+    {"lookup_table": "bigram", "lookup_rows": 7, "tied_head": False},
     {"lookup_table": "trigram"},
     {"loss": "chunked", "n_embd": 16},
     {"loss": "chunked", "lookup_table": "bigram", "logit_softcap": 15.0},

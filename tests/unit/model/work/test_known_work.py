@@ -67,7 +67,7 @@ COUNTED = {
             "logit_softcap",
         ),
         *("logit_softcap", "embedding_skip", "value_embedding", "smear"),
-        *("lookup_table", "bigram_rows"),
+        *("lookup_table", "lookup_rows"),
     },
     "optimizer": {"name", "grad_clip", "kernel", "muon_split_qkv", "ns_steps", "ns_dtype"},
     "train": {"batch_size", "grad_accum", "precision"},

@@ -18,7 +18,7 @@ from model.work import (
     parameter_count,
     step_work,
 )
-from model.work.network import seen_share
+from model.work.network import visible_share
 
 
 @pytest.mark.parametrize("attention", UNFUSED)
@@ -58,7 +58,7 @@ def test_in_bf16_each_matmul_is_counted_at_the_precision_that_it_runs_in(attenti
 
 @given(st.integers(1, 100_000))
 def test_the_share_of_scores_that_is_seen_lies_between_a_half_and_all(context):
-    assert 0.5 < seen_share(context) <= 1.0
+    assert 0.5 < visible_share(context) <= 1.0
 
 
 @given(
@@ -79,7 +79,7 @@ def test_the_share_of_scores_that_is_seen_lies_between_a_half_and_all(context):
         embedding_skip=st.booleans(),
         value_embedding=st.booleans(),
         lookup_table=st.sampled_from(["none", "bigram", "trigram"]),
-        bigram_rows=st.sampled_from([None, 7]),
+        lookup_rows=st.sampled_from([None, 7]),
         smear=st.booleans(),
     ),
     st.integers(2, 80),

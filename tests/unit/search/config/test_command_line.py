@@ -25,7 +25,7 @@ REFUSED = {
     "-sc install=csh": "install=bash",
     "--config-path x": "type --config-dir FOLDER",
     "--config-name=x": "type --config-dir FOLDER",
-    "--experimental-rerun x": "goes on by the command that began it",
+    "--experimental-rerun x": "the command that began a study continues it",
     "--multirun --cfg job": "ask for different things",
     "--run --multirun": "ask for different things",
     "--multirun=2": "--multirun takes no value",

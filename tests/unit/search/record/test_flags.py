@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search.record.flags import Flag, meaning, table
+from search.record.flags import Flag, markdown_table, meaning
 
 ROOT = Path(__file__).parents[4]
 
@@ -32,4 +32,4 @@ def test_every_flag_is_raised_somewhere() -> None:
 
 def test_the_documentation_has_the_table_of_flags() -> None:
     text = (ROOT / "docs" / "measurement.md").read_text(encoding="utf-8")
-    assert f"\n\n{table()}\n\n" in text, "put in what `python -m search.record.flags` prints"
+    assert f"\n\n{markdown_table()}\n\n" in text, "put in what `python -m search.record.flags` prints"

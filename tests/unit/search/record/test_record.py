@@ -179,9 +179,15 @@ def test_a_record_of_before_names_its_lookup_table_as_one_of_today() -> None:
     written = make_record(3).to_dict()
     model = {key: value for key, value in written["config"]["model"].items() if key != "lookup_table"}
     of_before = written | {
-        "config": dict(written["config"]) | {"model": model | {"bigram_table": True, "table_order": 3}},
-        "params": {"model.n_layer": 2, "model.bigram_table": True, "model.table_order": 3},
+        "config": dict(written["config"])
+        | {"model": model | {"bigram_table": True, "table_order": 3, "bigram_rows": 7}},
+        "params": {
+            "model.n_layer": 2,
+            "model.bigram_table": True,
+            "model.table_order": 3,
+            "model.bigram_rows": 7,
+        },
     }
     read = Record.from_dict(of_before)
-    assert read.config["model"] == model | {"lookup_table": "trigram"}
-    assert read.params == {"model.n_layer": 2, "model.lookup_table": "trigram"}
+    assert read.config["model"] == model | {"lookup_table": "trigram", "lookup_rows": 7}
+    assert read.params == {"model.n_layer": 2, "model.lookup_table": "trigram", "model.lookup_rows": 7}

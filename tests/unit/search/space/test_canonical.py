@@ -69,10 +69,10 @@ TRAPEZOID = {"schedule__name": "trapezoid"}
 SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"model__n_kv_head": None}, {"model__n_kv_head": 2}),
     ({"model__mlp_ratio": 4}, {"model__mlp_ratio": 4.01}),
-    ({}, {"model__bigram_rows": 7}),
+    ({}, {"model__lookup_rows": 7}),
     (
         {"model__lookup_table": "bigram"},
-        {"model__lookup_table": "bigram", "model__bigram_rows": VOCAB},
+        {"model__lookup_table": "bigram", "model__lookup_rows": VOCAB},
     ),
     ({}, {"optimizer__table_lr_ratio": 5.0}),
     ({}, {"optimizer__head_lr_ratio": 5.0}),
@@ -177,7 +177,7 @@ choices: dict[str, st.SearchStrategy[Any]] = {
     "model__norm": st.sampled_from(["layernorm", "rmsnorm_weightless"]),
     "model__tied_head": st.booleans(),
     "model__lookup_table": st.sampled_from(["none", "bigram", "trigram"]),
-    "model__bigram_rows": st.sampled_from([None, VOCAB, 7]),
+    "model__lookup_rows": st.sampled_from([None, VOCAB, 7]),
     "optimizer__name": st.sampled_from(["adamw", "muon"]),
     "optimizer__muon_lr": st.sampled_from([0.01, 0.02]),
     "optimizer__ns_dtype": st.sampled_from(["fp32", "bf16"]),
@@ -226,7 +226,7 @@ def test_whatever_is_set_two_keys_mean_two_trainings(first: dict[str, Any], data
 def test_a_table_of_unknown_vocabulary_is_compared_as_it_is_written() -> None:
     one, other = StudyConfig().run_values(), StudyConfig().run_values()
     for config, rows in ((one, None), (other, 65)):
-        config["model"] |= {"lookup_table": "bigram", "bigram_rows": rows}
+        config["model"] |= {"lookup_table": "bigram", "lookup_rows": rows}
     assert config_key(one) != config_key(other)
     assert config_key(one, 65) == config_key(other, 65)
     assert config_key(one, 66) != config_key(other, 66)
