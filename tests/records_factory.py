@@ -173,7 +173,7 @@ def unmeasured(trial: int, reason: str) -> Record:
 
 
 def make_study() -> list[Record]:
-    """A baseline that was killed once, fourteen trials of every outcome, and a replicate."""
+    """A baseline that was killed once, fourteen trials of every outcome, and one run of a confirmation."""
 
     def params(*values: Any, compiled: bool = False) -> dict[str, Any]:
         return dict(zip(BASELINE_PARAMS, (*values, compiled), strict=True))
@@ -267,7 +267,7 @@ def make_study() -> list[Record]:
             time_s=5.0,
             steps=310,
             params=params("muon", 3e-2, 2, "rmsnorm", 16),
-            role=Role.REPLICATE,
+            role=Role.FIT,
         ),
     ]
     return [killed, *rows]

@@ -52,7 +52,7 @@ _WHO = (
     CsvColumn(
         "role",
         "text",
-        "baseline, search, replicate, single, or target: the run that finds it (target_loss=auto)",
+        "baseline, search, fit and confirm (of the confirmation), single, or target (target_loss=auto)",
         lambda r: r.role,
     ),
     CsvColumn(

@@ -43,7 +43,7 @@ def studies(draw: st.DrawFn, lookup: tuple[bool, ...] = (False, True)) -> StudyV
     costs = st.integers(min_value=1, max_value=6).map(float)
     outcomes = st.sampled_from((*[Outcome.REACHED] * 4, Outcome.DOMINATED, Outcome.CRASHED))
     rows = st.tuples(
-        costs, costs, outcomes, st.sampled_from(lookup), st.sampled_from((Role.SEARCH, Role.REPLICATE))
+        costs, costs, outcomes, st.sampled_from(lookup), st.sampled_from((Role.SEARCH, Role.SINGLE))
     )
     records = []
     for trial, (energy_j, time_s, outcome, looks_up, role) in enumerate(draw(st.lists(rows, max_size=10))):

@@ -38,7 +38,6 @@ def test_every_run_that_both_meters_read_is_in_the_plane_of_the_two(misranked: S
     assert {name: len(runs) for name, runs in groups.items()} == {
         "baseline": 1,
         "ranks": 8,
-        "replicate": 1,
         "short": 4,
     }
 

@@ -49,7 +49,6 @@ def test_runs_that_reached_the_target_are_apart_from_those_that_did_not(view: St
         "baseline": [0],
         "front": [7, 10, 12],
         "feasible": [14, 6, 13, 4, 1],
-        "replicate": [15],
     }
     assert {name: [mark.trial for mark in marks] for name, marks in info.missed.items()} == {
         "DIVERGED": [3],

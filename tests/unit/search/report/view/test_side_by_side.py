@@ -19,7 +19,7 @@ from records_factory import (
 from report_page import view_of
 
 from search.record.meter_info import Kind, MeterInfo
-from search.record.outcome import Outcome, Role
+from search.record.outcome import Outcome
 from search.record.record import Record
 from search.report.summary_json import summary
 from search.report.view.data import study_view
@@ -108,11 +108,6 @@ def test_runs_that_crashed_or_were_killed_or_have_no_energy_compare_no_meters(fi
     broken = dataclasses.replace(make_record(2, **fields), second_meters=(side(ROOFLINE, 5.0),))
     found = only_comparison([read_beside(CHEAP, ROOFLINE, 0.5), broken])
     assert [record.trial for record in found.records] == [1]
-
-
-def test_a_replicate_compares_meters_and_does_not_rank() -> None:
-    found = only_comparison([*trials_at([0.5, 0.5]), *trials_at([0.5], role=Role.REPLICATE)])
-    assert (found.agreement.runs, len(found.agreement.pairs)) == (2, 3)
 
 
 def test_side_readings_that_could_not_be_had_are_counted_by_their_reason() -> None:

@@ -49,8 +49,8 @@ def test_the_baseline_may_be_on_the_front() -> None:
     assert front_trials(view_of(quick, CHEAP)) == [1, 0]
 
 
-def test_a_replicate_is_not_ranked_however_cheap_it_was() -> None:
-    assert front_trials(view_of(CHEAP, make_record(2, energy_j=1.0, time_s=1.0, role=Role.REPLICATE))) == [1]
+def test_a_run_of_the_confirmation_is_not_ranked_however_cheap_it_was() -> None:
+    assert front_trials(view_of(CHEAP, make_record(2, energy_j=1.0, time_s=1.0, role=Role.CONFIRM))) == [1]
 
 
 def test_a_run_that_lacks_an_objective_is_not_ranked_and_the_notes_say_so() -> None:
