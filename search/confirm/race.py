@@ -12,9 +12,10 @@ from itertools import count
 
 from search.confirm.clauses import VerdictFacts
 from search.confirm.intervals import Interval, mean_below, paired_ratio, pooled_spread
-from search.confirm.rounds import BASELINES, ConfirmedRun, Pending, Round, pending, rounds
+from search.confirm.rounds import DOCUMENTED, ConfirmedRun, Pending, Round, pending, rounds
 from search.confirm.settings import ConfirmSettings
 from search.confirm.verdict import Verdict, VerdictKind, judge
+from search.record.meter_info import Kind
 
 # A candidate leaves from this many rounds on: of two, a spread says next to nothing.
 FIRST_LEAVING = 3
@@ -141,7 +142,7 @@ def _why_it_leaves(
     n = len(done)
     if _misses(arm, done, facts[arm].target_loss):
         return f"after {n} seeds its mean end loss lies above the target with 95 % confidence"
-    against = _energy_ratio(arm, BASELINES[0], done)
+    against = _energy_ratio(arm, DOCUMENTED, done, facts[arm])
     if against is not None and against.low > 1:
         return f"after {n} seeds it takes more energy than the documented baseline with 95 % confidence"
     final = next((clause for clause in verdicts[arm].clauses if clause.final), None)
@@ -149,7 +150,7 @@ def _why_it_leaves(
         return f"after {n} seeds it can no longer save: {final.name}: {final.words}"
     for other in verdicts:
         if other != arm and not verdicts[other].hopeless and _reaches(other, done, facts[other].target_loss):
-            ratio = _energy_ratio(arm, other, done)
+            ratio = _energy_ratio(arm, other, done, facts[arm])
             if ratio is not None and ratio.low > 1:
                 return (
                     f"after {n} seeds {other}, which reaches the target too, takes less energy with 95 % "
@@ -179,7 +180,7 @@ def _all_losses(done: Sequence[Round]) -> list[list[float]]:
     return [_losses(arm, done) for arm in arms]
 
 
-def _energy_ratio(arm: str, other: str, done: Sequence[Round]) -> Interval | None:
+def _energy_ratio(arm: str, other: str, done: Sequence[Round], facts: VerdictFacts) -> Interval | None:
     pairs = [
         (mine.energy_j, theirs.energy_j)
         for one in done
@@ -187,7 +188,7 @@ def _energy_ratio(arm: str, other: str, done: Sequence[Round]) -> Interval | Non
     ]
     mine_j = [mine for mine, _ in pairs if mine is not None]
     theirs_j = [theirs for _, theirs in pairs if theirs is not None]
-    return paired_ratio(mine_j, theirs_j, LEAVING_LEVEL, exact=True)
+    return paired_ratio(mine_j, theirs_j, LEAVING_LEVEL, exact=facts.meter_kind == Kind.MODELLED)
 
 
 def _race(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from search.confirm.clauses import (
+    MORE_SEEDS,
     Clause,
     VerdictFacts,
     against_no_arm,
@@ -268,7 +269,7 @@ def _why(kind: VerdictKind, seeds: int, clauses: Sequence[Clause], evidence: _Ev
 
 def _mend(clause: Clause, evidence: _Evidence) -> str:
     """What would decide a clause; of more seeds, about how many by the present spread."""
-    if clause.mend != "more seeds":
+    if clause.mend != MORE_SEEDS:
         return clause.mend
     gap, spread, level = _missing(clause.name, evidence)
     seeds = seeds_for(gap, spread, level)
