@@ -24,6 +24,7 @@ from search.confirm.intervals import (
     RATIO_LEVEL,
     REACH_LEVEL,
     Interval,
+    Spread,
     clopper_pearson,
     difference,
     level_of_look,
@@ -98,7 +99,8 @@ class _Evidence:
     arm: str
     arms: tuple[str, ...]
     rounds: tuple[Round, ...]
-    every: Sequence[ConfirmedRun]
+    noise: Spread | None  # of end losses, pooled over all arms
+    test_noise: Spread | None  # of test losses
     facts: VerdictFacts
     settings: ConfirmSettings
 
@@ -114,14 +116,6 @@ class _Evidence:
         both = [(value(one.runs[self.arm]), value(one.runs[other])) for one in self.rounds]
         return [(mine, theirs) for mine, theirs in both if mine is not None and theirs is not None]
 
-    def by_arm(self, value: Callable[[ConfirmedRun], float | None]) -> list[list[float]]:
-        """`value` of all confirmed runs, other candidates' too, arm by arm."""
-        groups: dict[str, list[float]] = {}
-        for run in self.every:
-            if (one := value(run)) is not None:
-                groups.setdefault(run.arm, []).append(one)
-        return list(groups.values())
-
 
 def judge(
     candidate: str, runs: Sequence[ConfirmedRun], facts: VerdictFacts, settings: ConfirmSettings
@@ -132,11 +126,13 @@ def judge(
     the one that counts is taken (`rounds`).
     """
     arms = (candidate, DOCUMENTED, *((FITTED,) if any(run.arm == FITTED for run in runs) else ()))
-    evidence = _Evidence(candidate, arms, rounds(runs, arms), _counting(runs), facts, settings)
+    latest = _latest(runs)
+    noise, test_noise = _pooled(latest, _loss), _pooled(latest, _test_loss)
+    evidence = _Evidence(candidate, arms, rounds(runs, arms), noise, test_noise, facts, settings)
     n, own = len(evidence.rounds), evidence.own
     reach_level = evidence.level(REACH_LEVEL)
     losses = [run.loss for run in own]
-    test = mean_below(losses, facts.target_loss, reach_level, pooled_spread(evidence.by_arm(_loss)))
+    test = mean_below(losses, facts.target_loss, reach_level, noise)
     misses = sum(not loss <= facts.target_loss for loss in losses)
     energy, time = [_ratios(evidence, value) for value in (_energy_j, _time_s)]
     gap = _test_gap(evidence)
@@ -188,10 +184,19 @@ def _time_s(run: ConfirmedRun) -> float | None:
     return run.time_s
 
 
-def _counting(runs: Sequence[ConfirmedRun]) -> list[ConfirmedRun]:
+def _latest(runs: Sequence[ConfirmedRun]) -> list[ConfirmedRun]:
     """The latest attempt of every arm and round."""
     latest = {(run.arm, run.round): run for run in sorted(runs, key=lambda run: run.attempt)}
     return list(latest.values())
+
+
+def _pooled(runs: Sequence[ConfirmedRun], value: Callable[[ConfirmedRun], float | None]) -> Spread | None:
+    """The spread of `value` over all runs, other candidates' too, arm by arm."""
+    groups: dict[str, list[float]] = {}
+    for run in runs:
+        if (one := value(run)) is not None:
+            groups.setdefault(run.arm, []).append(one)
+    return pooled_spread(groups.values())
 
 
 def _ratios(evidence: _Evidence, value: Callable[[ConfirmedRun], float | None]) -> dict[str, Interval | None]:
@@ -208,9 +213,8 @@ def _ratios(evidence: _Evidence, value: Callable[[ConfirmedRun], float | None]) 
 
 def _test_gap(evidence: _Evidence) -> Interval | None:
     pairs = evidence.pairs(DOCUMENTED, _test_loss)
-    pooled = pooled_spread(evidence.by_arm(_test_loss))
     mine, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    return difference(mine, theirs, evidence.level(RATIO_LEVEL), pooled)
+    return difference(mine, theirs, evidence.level(RATIO_LEVEL), evidence.test_noise)
 
 
 def _against(evidence: _Evidence, what: str, ratios: dict[str, Interval | None]) -> tuple[Clause, Clause]:
@@ -282,10 +286,9 @@ def _mend(clause: Clause, evidence: _Evidence) -> str:
 def _missing(name: str, evidence: _Evidence) -> tuple[float, float, float]:
     """How far the estimate of a clause lies from its limit, the spread of one pair, and the level."""
     if name == "reach":
-        pooled = pooled_spread(evidence.by_arm(_loss))
         losses = [run.loss for run in evidence.own]
         gap = evidence.facts.target_loss - math.fsum(losses) / len(losses)
-        return gap, pooled.sd if pooled else 0.0, evidence.level(REACH_LEVEL)
+        return gap, evidence.noise.sd if evidence.noise else 0.0, evidence.level(REACH_LEVEL)
     level = evidence.level(RATIO_LEVEL)
     if name == "loss":
         gaps = [mine - theirs for mine, theirs in evidence.pairs(DOCUMENTED, _test_loss)]
