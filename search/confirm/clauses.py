@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,9 @@ INTEGRITY_FLAGS = frozenset(
         Flag.ENERGY_UNTIL_LAST_REPORT,
     }
 )
+
+
+MORE_SEEDS = "more seeds"
 
 
 class FittedBaseline(StrEnum):
@@ -63,42 +67,37 @@ class Clause:
 def reach_clause(test: MeanBelow, misses: int, seeds: int, target_loss: float) -> Clause:
     """`test` at the level of this look."""
     missed = f"{misses} of {seeds} seeds missed it"
+    if seeds and math.isinf(test.mean):
+        words = f"a run diverged or crashed, so that there is no mean end loss; {missed}"
+        return Clause("reach", False, words, final=True, mend="a steadier recipe")
     if test.upper is None:
         words = f"whether the mean end loss lies below {target_loss:g} is not known yet; {missed}"
-        return Clause("reach", None, words, mend="more seeds")
+        return Clause("reach", None, words, mend=MORE_SEEDS)
     words = f"mean end loss {test.mean:.4f} against a target of {target_loss:g}, at most {test.upper:.4f}"
     holds = test.upper < target_loss
     above = test.lower is not None and test.lower > target_loss
-    mend = "" if holds else "a longer recipe" if above or test.mean >= target_loss else "more seeds"
+    mend = "" if holds else "a longer recipe" if above or test.mean >= target_loss else MORE_SEEDS
     return Clause("reach", holds, f"{words}; {missed}", above, mend)
 
 
 def energy_clause(name: str, ratio: Interval | None, baseline: str, pairs: int, needed: int) -> Clause:
     """`pairs`: in how many both sides have joules; `needed`: how many a claim takes."""
-    if ratio is None or pairs < needed:
-        words = f"joules against the {baseline} baseline are not known: {pairs} pairs of {needed} have them"
-        if ratio is None and pairs >= needed:
-            words = (
-                f"joules against the {baseline} baseline are not known: all pairs are equal to the last bit"
-            )
-        return Clause(name, None, words, mend="more measured pairs")
     words = f"{_ratio(ratio)} of the {baseline} baseline's joules"
-    holds = ratio.high < 1
-    final = ratio.low > 1
-    return Clause(name, holds, words, final, "" if holds else "a cheaper recipe" if final else "more seeds")
+    if ratio is None or pairs < needed:
+        return _unknown(name, words, ratio, pairs, needed)
+    holds, final = ratio.high < 1, ratio.low > 1
+    return Clause(name, holds, words, final, "" if holds else "a cheaper recipe" if final else MORE_SEEDS)
 
 
 def time_clause(
     name: str, ratio: Interval | None, baseline: str, pairs: int, needed: int, margin: float
 ) -> Clause:
-    limit = 1 + margin
+    words = f"{_ratio(ratio)} of the {baseline} baseline's seconds"
     if ratio is None or pairs < needed:
-        words = f"seconds against the {baseline} baseline are not known: {pairs} pairs of {needed} have them"
-        return Clause(name, None, words, mend="more measured pairs")
-    words = f"{_ratio(ratio)} of the {baseline} baseline's seconds, {limit:g} allowed"
-    holds = ratio.high <= limit
-    final = ratio.low > limit
-    return Clause(name, holds, words, final, "" if holds else "a faster recipe" if final else "more seeds")
+        return _unknown(name, words, ratio, pairs, needed)
+    holds, final = ratio.high <= 1 + margin, ratio.low > 1 + margin
+    words += f", {1 + margin:g} allowed"
+    return Clause(name, holds, words, final, "" if holds else "a faster recipe" if final else MORE_SEEDS)
 
 
 def against_no_arm(documented: Clause, name: str, became: FittedBaseline) -> Clause:
@@ -121,14 +120,14 @@ def loss_clause(gap: Interval | None, test_part: bool, margin: float) -> Clause:
         words = "the data have no test part, so that only the losses by which runs were chosen are known"
         return Clause("loss", False, words, final=True, mend="a text with a test part")
     if gap is None:
-        return Clause("loss", None, "how the test losses differ is not known", mend="more seeds")
+        return Clause("loss", None, "how the test losses differ is not known", mend="more test losses")
     words = (
         f"test loss {gap.estimate:+.4f} nats against the documented baseline's "
         f"({gap.low:+.4f} to {gap.high:+.4f}), {margin:g} allowed"
     )
     holds = gap.high <= margin
     final = gap.low > margin
-    return Clause("loss", holds, words, final, "" if holds else "a longer recipe" if final else "more seeds")
+    return Clause("loss", holds, words, final, "" if holds else "a longer recipe" if final else MORE_SEEDS)
 
 
 def problem_clause(facts: VerdictFacts) -> Clause:
@@ -166,5 +165,15 @@ def enough_pairs(settings: ConfirmSettings) -> int:
     return settings.seeds
 
 
-def _ratio(ratio: Interval) -> str:
+def _unknown(name: str, words: str, ratio: Interval | None, pairs: int, needed: int) -> Clause:
+    if ratio is None and pairs >= needed:
+        words += ": all pairs are equal to the last bit, or a value is not above 0, as no meter's are"
+    else:
+        words += f" by {pairs} measured pairs, too few: a claim takes {needed}"
+    return Clause(name, None, words, mend="more measured pairs")
+
+
+def _ratio(ratio: Interval | None) -> str:
+    if ratio is None:
+        return "an unknown part"
     return f"{ratio.estimate:.4g} ({ratio.low:.4g} to {ratio.high:.4g})"

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from search.confirm.clauses import VerdictFacts
-from search.confirm.intervals import Interval, mean_below, paired_ratio, pooled_spread
-from search.confirm.rounds import BASELINES, ConfirmedRun, Pending, Round, pending, rounds
+from search.confirm.intervals import Interval, MeanBelow, mean_below, paired_ratio, pooled_spread
+from search.confirm.rounds import DOCUMENTED, ConfirmedRun, Pending, Round, pending, rounds
 from search.confirm.settings import ConfirmSettings
 from search.confirm.verdict import Verdict, VerdictKind, judge
+from search.record.meter_info import Kind
 
 # A candidate leaves from this many rounds on: of two, a spread says next to nothing.
 FIRST_LEAVING = 3
@@ -53,24 +54,36 @@ def race(
 ) -> Race:
     """Round by round from the first. `facts` are of every candidate, in the order of their rank; `baselines`
     are the arms beside them. Rounds count from 0. `spent_j`: of `settings.energy_j`, the joules so far."""
-    standing = Standing(tuple(facts))
+    standing, verdicts = Standing(tuple(facts)), judged((), facts, settings)
     done: list[Round] = []
     for number in count():
-        why = why_it_ends(done, standing, facts, settings, spent_j)
+        why = why_it_ends(done, standing, verdicts, facts, settings)
         if why:
-            return _race(done, standing, facts, settings, None, why)
+            return _race(done, standing, verdicts, facts, None, why)
         arms = (*baselines, *standing.candidates)
         next_up = pending(runs, arms, number, study_seed, settings.repeats)
         if next_up is not None:
             over = _over_budget(settings, spent_j)
-            return _race(done, standing, facts, settings, None if over else next_up, over)
+            return _race(done, standing, verdicts, facts, None if over else next_up, over)
         done += rounds([run for run in runs if run.round == number], arms)
-        standing = after_round(done, standing, facts, settings)
+        verdicts = judged(done, facts, settings)
+        standing = after_round(done, standing, verdicts, facts)
     raise AssertionError("rounds end")
 
 
+def judged(
+    done: Sequence[Round], facts: Mapping[str, VerdictFacts], settings: ConfirmSettings
+) -> dict[str, Verdict]:
+    """The verdict on every candidate of `facts`."""
+    runs = [run for one in done for run in one.runs.values()]
+    return {arm: judge(arm, runs, facts[arm], settings) for arm in facts}
+
+
 def after_round(
-    done: Sequence[Round], standing: Standing, facts: Mapping[str, VerdictFacts], settings: ConfirmSettings
+    done: Sequence[Round],
+    standing: Standing,
+    verdicts: Mapping[str, Verdict],
+    facts: Mapping[str, VerdictFacts],
 ) -> Standing:
     """Who is still in after the last of these rounds.
 
@@ -80,12 +93,11 @@ def after_round(
     """
     if len(done) < FIRST_LEAVING or len(standing.candidates) < 2:
         return standing
-    runs = flat(done)
-    verdicts = {arm: judge(arm, runs, facts[arm], settings) for arm in standing.candidates}
-    reasons = {arm: _why_it_leaves(arm, done, verdicts, facts) for arm in standing.candidates}
+    tests = _against_target(standing.candidates, done, facts)
+    reasons = {arm: _why_it_leaves(arm, done, verdicts, tests, facts[arm]) for arm in standing.candidates}
     leaving = {arm: reason for arm, reason in reasons.items() if reason}
     if len(leaving) == len(standing.candidates):
-        del leaving[leader(done, standing, verdicts, facts)]
+        del leaving[leader(standing, verdicts, facts)]
     stay = tuple(arm for arm in standing.candidates if arm not in leaving)
     return Standing(stay, {**standing.left, **leaving})
 
@@ -93,9 +105,9 @@ def after_round(
 def why_it_ends(
     done: Sequence[Round],
     standing: Standing,
+    verdicts: Mapping[str, Verdict],
     facts: Mapping[str, VerdictFacts],
     settings: ConfirmSettings,
-    spent_j: float,
 ) -> str:
     """Why no further round runs, empty while one does."""
     if not standing.candidates:
@@ -104,9 +116,7 @@ def why_it_ends(
         return ""
     if len(done) >= settings.max_seeds:
         return f"all {settings.max_seeds} seeds have run"
-    runs = flat(done)
-    verdicts = {arm: judge(arm, runs, facts[arm], settings) for arm in standing.candidates}
-    first = verdicts[leader(done, standing, verdicts, facts)]
+    first = verdicts[leader(standing, verdicts, facts)]
     if first.decided:
         state = "cannot save" if first.kind is VerdictKind.UNPROVEN else first.kind
         return f"the leading candidate is decided after {len(done)} seeds: {state}"
@@ -114,7 +124,6 @@ def why_it_ends(
 
 
 def leader(
-    done: Sequence[Round],
     standing: Standing,
     verdicts: Mapping[str, Verdict],
     facts: Mapping[str, VerdictFacts],
@@ -131,30 +140,30 @@ def leader(
     return min(standing.candidates, key=rank)
 
 
-def flat(done: Sequence[Round]) -> list[ConfirmedRun]:
-    return [run for one in done for run in one.runs.values()]
-
-
 def _why_it_leaves(
-    arm: str, done: Sequence[Round], verdicts: Mapping[str, Verdict], facts: Mapping[str, VerdictFacts]
+    arm: str,
+    done: Sequence[Round],
+    verdicts: Mapping[str, Verdict],
+    tests: Mapping[str, MeanBelow],
+    facts: VerdictFacts,
 ) -> str:
-    n = len(done)
-    if _misses(arm, done, facts[arm].target_loss):
-        return f"after {n} seeds its mean end loss lies above the target with 95 % confidence"
-    against = _energy_ratio(arm, BASELINES[0], done)
+    """`tests` are of the candidates still in, `facts` those of this one."""
+    after = f"after {len(done)} seeds"
+    lower = tests[arm].lower
+    if lower is not None and lower > facts.target_loss:
+        return f"{after} its mean end loss lies above the target with 95 % confidence"
+    against = _energy_ratio(arm, DOCUMENTED, done, facts)
     if against is not None and against.low > 1:
-        return f"after {n} seeds it takes more energy than the documented baseline with 95 % confidence"
+        return f"{after} it takes more energy than the documented baseline with 95 % confidence"
     final = next((clause for clause in verdicts[arm].clauses if clause.final), None)
     if final is not None:
-        return f"after {n} seeds it can no longer save: {final.name}: {final.words}"
-    for other in verdicts:
-        if other != arm and not verdicts[other].hopeless and _reaches(other, done, facts[other].target_loss):
-            ratio = _energy_ratio(arm, other, done)
+        return f"{after} it can no longer save: {final.name}: {final.words}"
+    for other, test in tests.items():
+        reaches = test.upper is not None and test.upper < facts.target_loss
+        if other != arm and reaches and not verdicts[other].hopeless:
+            ratio = _energy_ratio(arm, other, done, facts)
             if ratio is not None and ratio.low > 1:
-                return (
-                    f"after {n} seeds {other}, which reaches the target too, takes less energy with 95 % "
-                    "confidence"
-                )
+                return f"{after} {other}, which reaches the target, takes less energy with 95 % confidence"
     return ""
 
 
@@ -162,24 +171,17 @@ def _losses(arm: str, done: Sequence[Round]) -> list[float]:
     return [one.runs[arm].loss for one in done if arm in one.runs]
 
 
-def _misses(arm: str, done: Sequence[Round], target_loss: float) -> bool:
-    pooled = pooled_spread(_all_losses(done))
-    test = mean_below(_losses(arm, done), target_loss, LEAVING_LEVEL, pooled)
-    return test.lower is not None and test.lower > target_loss
+def _against_target(
+    arms: Collection[str], done: Sequence[Round], facts: Mapping[str, VerdictFacts]
+) -> dict[str, MeanBelow]:
+    """The end losses of every arm against the target, each end of the interval at one-sided 95 %."""
+    pooled = pooled_spread(_losses(arm, done) for arm in {arm for one in done for arm in one.runs})
+    return {
+        arm: mean_below(_losses(arm, done), facts[arm].target_loss, LEAVING_LEVEL, pooled) for arm in arms
+    }
 
 
-def _reaches(arm: str, done: Sequence[Round], target_loss: float) -> bool:
-    pooled = pooled_spread(_all_losses(done))
-    test = mean_below(_losses(arm, done), target_loss, LEAVING_LEVEL, pooled)
-    return test.upper is not None and test.upper < target_loss
-
-
-def _all_losses(done: Sequence[Round]) -> list[list[float]]:
-    arms = {arm for one in done for arm in one.runs}
-    return [_losses(arm, done) for arm in arms]
-
-
-def _energy_ratio(arm: str, other: str, done: Sequence[Round]) -> Interval | None:
+def _energy_ratio(arm: str, other: str, done: Sequence[Round], facts: VerdictFacts) -> Interval | None:
     pairs = [
         (mine.energy_j, theirs.energy_j)
         for one in done
@@ -187,20 +189,18 @@ def _energy_ratio(arm: str, other: str, done: Sequence[Round]) -> Interval | Non
     ]
     mine_j = [mine for mine, _ in pairs if mine is not None]
     theirs_j = [theirs for _, theirs in pairs if theirs is not None]
-    return paired_ratio(mine_j, theirs_j, LEAVING_LEVEL, exact=True)
+    return paired_ratio(mine_j, theirs_j, LEAVING_LEVEL, exact=facts.meter_kind == Kind.MODELLED)
 
 
 def _race(
     done: Sequence[Round],
     standing: Standing,
+    verdicts: Mapping[str, Verdict],
     facts: Mapping[str, VerdictFacts],
-    settings: ConfirmSettings,
     next_up: Pending | None,
     why: str,
 ) -> Race:
-    runs = flat(done)
-    verdicts = {arm: judge(arm, runs, facts[arm], settings) for arm in facts}
-    first = leader(done, standing, verdicts, facts) if standing.candidates else None
+    first = leader(standing, verdicts, facts) if standing.candidates else None
     return Race(tuple(done), standing.candidates, standing.left, verdicts, first, next_up, why)
 
 

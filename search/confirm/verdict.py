@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from search.confirm.clauses import (
+    MORE_SEEDS,
     Clause,
     VerdictFacts,
     against_no_arm,
@@ -19,21 +19,17 @@ from search.confirm.clauses import (
     reach_clause,
     time_clause,
 )
+from search.confirm.evidence import Evidence, energy_of, gap_of_test_losses, gather, missing, ratios, time_of
 from search.confirm.intervals import (
     RATIO_LEVEL,
     REACH_LEVEL,
     Interval,
     clopper_pearson,
-    difference,
-    level_of_look,
     mean_below,
-    paired_ratio,
-    pooled_spread,
     seeds_for,
 )
-from search.confirm.rounds import DOCUMENTED, FITTED, ConfirmedRun, Round, rounds
+from search.confirm.rounds import DOCUMENTED, FITTED, ConfirmedRun
 from search.confirm.settings import ConfirmSettings
-from search.record.meter_info import Kind
 
 
 class VerdictKind(StrEnum):
@@ -90,38 +86,6 @@ class Verdict:
         return any(clause.final for clause in self.clauses)
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    """The rounds of one candidate beside its baselines, and what they were measured with."""
-
-    arm: str
-    arms: tuple[str, ...]
-    rounds: tuple[Round, ...]
-    every: Sequence[ConfirmedRun]
-    facts: VerdictFacts
-    settings: ConfirmSettings
-
-    @property
-    def own(self) -> list[ConfirmedRun]:
-        return [one.runs[self.arm] for one in self.rounds]
-
-    def level(self, level: float) -> float:
-        return level_of_look(len(self.rounds), level, self.settings, self.facts.n_candidates)
-
-    def pairs(self, other: str, value: Callable[[ConfirmedRun], float | None]) -> list[tuple[float, float]]:
-        """`value` of both sides, of the rounds in which both have it."""
-        both = [(value(one.runs[self.arm]), value(one.runs[other])) for one in self.rounds]
-        return [(mine, theirs) for mine, theirs in both if mine is not None and theirs is not None]
-
-    def by_arm(self, value: Callable[[ConfirmedRun], float | None]) -> list[list[float]]:
-        """`value` of all confirmed runs, other candidates' too, arm by arm."""
-        groups: dict[str, list[float]] = {}
-        for run in self.every:
-            if (one := value(run)) is not None:
-                groups.setdefault(run.arm, []).append(one)
-        return list(groups.values())
-
-
 def judge(
     candidate: str, runs: Sequence[ConfirmedRun], facts: VerdictFacts, settings: ConfirmSettings
 ) -> Verdict:
@@ -130,25 +94,19 @@ def judge(
     `runs` are those of all arms: the noise of end losses is pooled over them. Of several attempts of a round
     the one that counts is taken (`rounds`).
     """
-    arms = (candidate, DOCUMENTED, *((FITTED,) if any(run.arm == FITTED for run in runs) else ()))
-    evidence = _Evidence(candidate, arms, rounds(runs, arms), _counting(runs), facts, settings)
-    n, own = len(evidence.rounds), evidence.own
+    evidence = gather(candidate, runs, facts, settings)
+    n, losses = len(evidence.rounds), [run.loss for run in evidence.own]
     reach_level = evidence.level(REACH_LEVEL)
-    losses = [run.loss for run in own]
-    test = mean_below(losses, facts.target_loss, reach_level, pooled_spread(evidence.by_arm(_loss)))
+    test = mean_below(losses, facts.target_loss, reach_level, evidence.noise)
     misses = sum(not loss <= facts.target_loss for loss in losses)
-    energy, time = [_ratios(evidence, value) for value in (_energy_j, _time_s)]
-    gap = _test_gap(evidence)
+    energy, time, gap = ratios(evidence, energy_of), ratios(evidence, time_of), gap_of_test_losses(evidence)
     clauses = (
         reach_clause(test, misses, n, facts.target_loss),
         *_against(evidence, "energy", energy),
         *_against(evidence, "time", time),
-        loss_clause(gap, all(run.test_loss is not None for run in own), settings.loss_margin),
-        problem_clause(facts),
-        meter_clause([run for one in evidence.rounds for run in one.runs.values()], facts),
+        *_of_itself(evidence, gap),
     )
     kind = _kind(n, clauses, energy[DOCUMENTED], settings)
-    decided = _decided(n, kind, clauses, settings)
     return Verdict(
         arm=candidate,
         kind=kind,
@@ -166,67 +124,36 @@ def judge(
         looks=max(0, n - settings.seeds + 1),
         level=evidence.level(RATIO_LEVEL),
         uneven=sum(bool(one.uneven) for one in evidence.rounds),
-        decided=decided,
+        decided=_decided(n, kind, clauses, settings),
         why=_why(kind, n, clauses, evidence),
     )
 
 
-def _loss(run: ConfirmedRun) -> float | None:
-    return run.loss
-
-
-def _test_loss(run: ConfirmedRun) -> float | None:
-    return run.test_loss
-
-
-def _energy_j(run: ConfirmedRun) -> float | None:
-    return run.energy_j if run.has_energy else None
-
-
-def _time_s(run: ConfirmedRun) -> float | None:
-    return run.time_s
-
-
-def _counting(runs: Sequence[ConfirmedRun]) -> list[ConfirmedRun]:
-    """The latest attempt of every arm and round."""
-    latest = {(run.arm, run.round): run for run in sorted(runs, key=lambda run: run.attempt)}
-    return list(latest.values())
-
-
-def _ratios(evidence: _Evidence, value: Callable[[ConfirmedRun], float | None]) -> dict[str, Interval | None]:
-    """By baseline that ran. Modelled joules are counts: equal ones are known exactly."""
-    exact = value is _energy_j and evidence.facts.meter_kind == Kind.MODELLED
-    level = evidence.level(RATIO_LEVEL)
-    found: dict[str, Interval | None] = {}
-    for other in evidence.arms[1:]:
-        pairs = evidence.pairs(other, value)
-        mine, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        found[other] = paired_ratio(mine, theirs, level, exact)
-    return found
-
-
-def _test_gap(evidence: _Evidence) -> Interval | None:
-    pairs = evidence.pairs(DOCUMENTED, _test_loss)
-    pooled = pooled_spread(evidence.by_arm(_test_loss))
-    mine, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    return difference(mine, theirs, evidence.level(RATIO_LEVEL), pooled)
-
-
-def _against(evidence: _Evidence, what: str, ratios: dict[str, Interval | None]) -> tuple[Clause, Clause]:
+def _against(evidence: Evidence, what: str, by_arm: dict[str, Interval | None]) -> tuple[Clause, Clause]:
     """The clauses on energy or time, against the documented baseline and against the fitted one."""
-    value = _energy_j if what == "energy" else _time_s
+    value = energy_of if what == "energy" else time_of
     needed = enough_pairs(evidence.settings)
 
     def clause(other: str) -> Clause:
         name, pairs = f"{what}_{other}", len(evidence.pairs(other, value))
         if what == "energy":
-            return energy_clause(name, ratios[other], other, pairs, needed)
-        return time_clause(name, ratios[other], other, pairs, needed, evidence.settings.time_margin)
+            return energy_clause(name, by_arm[other], other, pairs, needed)
+        return time_clause(name, by_arm[other], other, pairs, needed, evidence.settings.time_margin)
 
     documented = clause(DOCUMENTED)
-    if FITTED in ratios:
+    if FITTED in by_arm:
         return documented, clause(FITTED)
     return documented, against_no_arm(documented, f"{what}_{FITTED}", evidence.facts.fitted_baseline)
+
+
+def _of_itself(evidence: Evidence, gap: Interval | None) -> tuple[Clause, Clause, Clause]:
+    """The clauses on the test loss, the problem and the meter."""
+    test_part = all(run.test_loss is not None for run in evidence.own)
+    return (
+        loss_clause(gap, test_part, evidence.settings.loss_margin),
+        problem_clause(evidence.facts),
+        meter_clause([run for one in evidence.rounds for run in one.runs.values()], evidence.facts),
+    )
 
 
 def _kind(
@@ -252,7 +179,7 @@ def _decided(seeds: int, kind: VerdictKind, clauses: Sequence[Clause], settings:
     return kind is not VerdictKind.UNPROVEN or hopeless or seeds >= settings.max_seeds
 
 
-def _why(kind: VerdictKind, seeds: int, clauses: Sequence[Clause], evidence: _Evidence) -> str:
+def _why(kind: VerdictKind, seeds: int, clauses: Sequence[Clause], evidence: Evidence) -> str:
     """One sentence or two: what the verdict rests on, or what fails and what would decide it."""
     if kind is VerdictKind.SAVES:
         return "every clause holds"
@@ -266,34 +193,13 @@ def _why(kind: VerdictKind, seeds: int, clauses: Sequence[Clause], evidence: _Ev
     return f"{words}. What would decide it: {', and '.join(mends)}"
 
 
-def _mend(clause: Clause, evidence: _Evidence) -> str:
+def _mend(clause: Clause, evidence: Evidence) -> str:
     """What would decide a clause; of more seeds, about how many by the present spread."""
-    if clause.mend != "more seeds":
+    if clause.mend != MORE_SEEDS:
         return clause.mend
-    gap, spread, level = _missing(clause.name, evidence)
+    gap, spread, level = missing(clause.name, evidence)
     seeds = seeds_for(gap, spread, level)
     longer = ", or a longer recipe" if clause.name in ("reach", "loss") else ""
     if seeds is None:
         return f"far more than 200 seeds by the present spread{longer}"
     return f"about {max(seeds, len(evidence.rounds) + 1)} seeds by the present spread{longer}"
-
-
-def _missing(name: str, evidence: _Evidence) -> tuple[float, float, float]:
-    """How far the estimate of a clause lies from its limit, the spread of one pair, and the level."""
-    if name == "reach":
-        pooled = pooled_spread(evidence.by_arm(_loss))
-        losses = [run.loss for run in evidence.own]
-        gap = evidence.facts.target_loss - math.fsum(losses) / len(losses)
-        return gap, pooled.sd if pooled else 0.0, evidence.level(REACH_LEVEL)
-    level = evidence.level(RATIO_LEVEL)
-    if name == "loss":
-        gaps = [mine - theirs for mine, theirs in evidence.pairs(DOCUMENTED, _test_loss)]
-        limit = evidence.settings.loss_margin
-    else:
-        what, other = name.split("_")
-        value = _energy_j if what == "energy" else _time_s
-        other = other if other in evidence.arms else DOCUMENTED
-        gaps = [math.log(mine / theirs) for mine, theirs in evidence.pairs(other, value)]
-        limit = 0.0 if what == "energy" else math.log1p(evidence.settings.time_margin)
-    spread = pooled_spread([gaps])
-    return limit - math.fsum(gaps) / len(gaps), spread.sd if spread else 0.0, level

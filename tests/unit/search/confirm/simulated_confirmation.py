@@ -1,6 +1,6 @@
 """A programmed confirmation: seed noise, thermal drift and a gain of each run, through the real race.
 
-`simulate` decides round by round by `order_of_round`, `after_round`, `why_it_ends` and `judge`, as `race`
+`simulate` decides round by round by `order_of_round`, `judged`, `after_round` and `why_it_ends`, as `race`
 does, without working through the earlier rounds again each time.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from search.confirm.clauses import FittedBaseline, VerdictFacts
-from search.confirm.race import Standing, after_round, flat, why_it_ends
+from search.confirm.race import Standing, after_round, judged, why_it_ends
 from search.confirm.rounds import DOCUMENTED, ConfirmedRun, Round, order_of_round
 from search.confirm.settings import ConfirmSettings
-from search.confirm.verdict import Verdict, judge
+from search.confirm.verdict import Verdict
 
 TARGET_LOSS = 1.905
 SEED_NOISE = 0.0065  # nats, measured on nanoGPT's CPU recipe
@@ -71,13 +71,14 @@ def simulate(programme: Programme, study_seed: int) -> dict[str, Verdict]:
     run = _runner(programme, arms, rng)
     facts, settings = programme.facts, programme.settings
     standing, done = Standing(tuple(facts)), list[Round]()
-    while not why_it_ends(done, standing, facts, settings, 0.0):
+    verdicts = judged(done, facts, settings)
+    while not why_it_ends(done, standing, verdicts, facts, settings):
         number = len(done)
         order = order_of_round((*programme.baselines, *standing.candidates), study_seed, number, attempt=0)
         done.append(Round(number, 0, {arm: run(arm, number) for arm in order}, ()))
-        standing = after_round(done, standing, facts, settings)
-    runs = flat(done)
-    return {arm: judge(arm, runs, facts[arm], settings) for arm in facts}
+        verdicts = judged(done, facts, settings)
+        standing = after_round(done, standing, verdicts, facts)
+    return verdicts
 
 
 def _runner(
