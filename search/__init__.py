@@ -15,6 +15,7 @@ A trial's way through the rooms:
     files      records.jsonl, and every other file of ours
     report     what the study found: values, sentences, figures, the page
     train      one configuration alone
+    sample     what a trained model writes
     console    how every program prints, is interrupted and ends
     errors     errors of one line, and exit statuses
 

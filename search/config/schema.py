@@ -27,7 +27,7 @@ from search.space.canonical import SEARCHABLE
 from search.space.model import Space
 from search.space.parse import parse_space
 
-ONE_RUN = ("recipe", "trial", "output")
+ONE_RUN = ("recipe", "trial", "output", "save")
 """Keys that only `python -m search.train` reads."""
 
 
@@ -98,7 +98,7 @@ class StudyConfig:
     in nats per token, or `auto`: what the baseline ends at, plus `target_margin`.
 
     Those of `ONE_RUN`: `recipe` is a recipe's file or a study's folder, `trial` a
-    trial of that study, `output` a file that the record is added to.
+    trial of that study, `output` a file that the record is added to, `save` a folder for the trained model.
     """
 
     study: StudySection = field(default_factory=StudySection)
@@ -123,6 +123,7 @@ class StudyConfig:
     recipe: str | None = None
     trial: int | None = None
     output: str | None = None
+    save: str | None = None
 
     def run_values(self) -> dict[str, Any]:
         """The baseline's RunConfig as nested plain values."""
