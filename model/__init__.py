@@ -19,4 +19,6 @@ The map, in the order of a run's life:
     evaluate.py   validation loss, the same for every configuration
     progress.py   what training yields (no torch)
     train.py      training as a generator of progress, driven from outside
+    weights.py    a trained model as a file, and back
+    sample.py     a trained model continues a text
 """

@@ -49,6 +49,7 @@ def train(
     target_loss: float | None = None,
     compile_backend: str = "inductor",
     score_test: bool = False,
+    hand_over: Callable[[GPT], None] = lambda model: None,
 ) -> Generator[Progress, None, GPT]:
     """Train for `config.train.max_steps`, evaluating where `next_evaluation` says and at the end; return the
     model.
@@ -56,8 +57,9 @@ def train(
     An evaluation that finds itself plainly above `target_loss` ends early; without a target, and at the last
     step, it is whole. `score_test` evaluates the test part too, once, with the evaluation of the last step;
     otherwise nothing looks at it. The work before the first value is the setup phase. `compile_backend` is
-    torch.compile's; one that generates no code is enough to see whether anything recompiles. Raises
-    ConfigError for a combination that cannot run.
+    torch.compile's; one that generates no code is enough to see whether anything recompiles. `hand_over` gets
+    the model before it is trained: whoever stops the training early has it nevertheless. Raises ConfigError
+    for a combination that cannot run.
     """
     check_runnable(config, device)
     if problem := no_window(config, corpus):
@@ -69,6 +71,7 @@ def train(
     model = GPT(config.model, corpus.vocab_size).to(device)
     precision: Precision = PRECISIONS[config.train.precision].load()
     precision.prepare(model)
+    hand_over(model)
     batches = open_batches(corpus, config.seed, device)
     optimizer: OptimizerSet = OPTIMIZERS[config.optimizer.name].load()(config.optimizer, model)
     compute_loss = _loss_function(model, precision, device)

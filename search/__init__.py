@@ -16,6 +16,7 @@ A trial's way through the rooms:
     confirm    fitting lengths, racing on fresh seeds, the verdict                   pure
     report     what the study found: values, sentences, figures, the page
     train      one configuration alone
+    sample     what a trained model writes
     console    how every program prints, is interrupted and ends
     errors     errors of one line, and exit statuses
 

@@ -16,13 +16,15 @@ def task(composed: DictConfig) -> int:
 
     from search.config.complaints import unnamed
     from search.config.composition import to_config
+    from search.config.schema import ONE_RUN
     from search.errors import UserError
 
     if OmegaConf.is_missing(composed.study, "name"):
         raise UserError(unnamed())
     config = to_config(composed)
-    if config.recipe is not None or config.output is not None:
-        raise UserError("recipe= and output= belong to python -m search.train; a study has its own space")
+    of_one_run = next((key for key in ONE_RUN if getattr(config, key) is not None), None)
+    if of_one_run is not None:
+        raise UserError(f"{of_one_run}= belongs to python -m search.train; a study has its own space")
     with leaving_at_once():
         import optuna
 

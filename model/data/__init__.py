@@ -31,6 +31,7 @@ from model.data.config import DataConfig
 from model.data.corpus import (
     Corpus,
     Tokens,
+    corpus_folder,
     read_corpus,
     tokenised,
     tokens_folder,
@@ -42,7 +43,7 @@ from model.data.errors import DataError
 from model.data.ngram import NgramLoss, best_ngram, cached_best_ngram, ngram_losses
 from model.data.text import read_text
 from model.data.text_parts import Pieces, Text, told
-from model.data.tokenizer import DEFAULT_VOCABULARY, TOKENIZERS, CharTokenizer, Making
+from model.data.tokenizer import DEFAULT_VOCABULARY, TOKENIZERS, CharTokenizer, KeptTokenizer, Making
 
 __all__ = [
     "DATASETS",
@@ -51,9 +52,11 @@ __all__ = [
     "Corpus",
     "DataError",
     "DataSet",
+    "KeptTokenizer",
     "NgramLoss",
     "best_ngram",
     "cached_best_ngram",
+    "kept_tokenizer",
     "load",
     "ngram_losses",
     "unseen_share",
@@ -150,6 +153,15 @@ def load(config: DataConfig, cache_dir: Path, on_progress: OnProgress = silent) 
                 opened = opened or dataset.open(config, downloads)
                 corpus = _make(opened, config, folder, downloads)
     return corpus
+
+
+def kept_tokenizer(corpus: Corpus, cache_dir: Path) -> KeptTokenizer:
+    """What to keep of a corpus' tokenizer beside a model that was trained on it. Raises `DataError` where
+    what was learnt from the text is not in the cache any more."""
+    kept = KeptTokenizer(corpus.tokenizer, corpus.vocabulary)
+    row = TOKENIZERS.get(kept.kind)
+    learnt = None if row is None else row.learnt(kept.label, corpus_folder(corpus.sha256, cache_dir))
+    return replace(kept, learnt=learnt)
 
 
 def _dataset(config: DataConfig) -> DataSet:

@@ -49,7 +49,7 @@ def check_run(config: StudyConfig) -> None:
         if value is not None:
             _number(f"budget.{name}", value, above=0)
     check_seed("seed", config.seed)
-    for name in ("reports", "storage", "recipe", "output"):
+    for name in ("reports", "storage", "recipe", "output", "save"):
         if (place := getattr(config, name)) is not None and not place.strip():
             raise ConfigError(f"{name} must say where, got {place!r}; type {name}=PLACE, or leave it out")
     config.run_config()

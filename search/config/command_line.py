@@ -52,7 +52,7 @@ _HYDRA_KEYS = {
     "sweeper": "-m takes every combination of the values given; drop it",
 }
 # Keys whose value is a path or an address: what Hydra's grammar cannot read in one is meant as it stands.
-_TEXTS = ("data.path", "output", "recipe", "reports", "storage")
+_TEXTS = ("data.path", "output", "recipe", "reports", "save", "storage")
 
 
 def checked(arguments: Sequence[str]) -> list[str]:

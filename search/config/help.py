@@ -14,7 +14,9 @@ joulesearch: search how to train a nanoGPT with the least energy, ranked by joul
 
   python -m search +study=NAME [key=value ...]        run a study, or continue it
   python -m search.train [key=value ...]              train one configuration, metered
-  python -m search.train recipe=reports/NAME/best.yaml seed=7
+  python -m search.train recipe=reports/NAME seed=7   the best of a study again; trial=N: any trial of it
+  python -m search.train recipe=reports/NAME save=FOLDER        keep the trained model
+  python -m search.sample FOLDER "To be, or"          what it writes after a prompt
   python -m search.report reports/NAME                draw a study's report again
   python -m search.space +study=NAME                  what may vary here, and what is left out
   python -m search.meter [--check]                    what can be measured on this machine

@@ -27,6 +27,9 @@ from search.space.canonical import SEARCHABLE
 from search.space.model import Space
 from search.space.parse import parse_space
 
+ONE_RUN = ("recipe", "trial", "output", "save")
+"""Keys that only `python -m search.train` reads."""
+
 
 @dataclass
 class StudySection:
@@ -116,7 +119,11 @@ class ConfirmSection:
 class StudyConfig:
     """Everything that a person can set. `model`, `optimizer`, `schedule` and `train` are the baseline;
     `space` says what may vary; `reports` is the folder that studies are written to, null for the repository's
-    own. `target_loss` is in nats per token, or `auto`: what the baseline ends at, plus `target_margin`."""
+    own. `target_loss` is in nats per token, or `auto`: what the baseline ends at, plus `target_margin`.
+
+    Those of `ONE_RUN`: `recipe` is a recipe's file or a study's folder, `trial` a trial of that study,
+    `output` a file that the record is added to, `save` a folder for the trained model.
+    """
 
     study: StudySection = field(default_factory=StudySection)
     target_loss: float | int | str = 1.905
@@ -139,7 +146,9 @@ class StudyConfig:
     reports: str | None = None
     storage: str = "auto"
     recipe: str | None = None
+    trial: int | None = None
     output: str | None = None
+    save: str | None = None
 
     def run_values(self) -> dict[str, Any]:
         """The baseline's RunConfig as nested plain values."""

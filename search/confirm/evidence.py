@@ -17,8 +17,9 @@ from search.confirm.intervals import (
     paired_ratio,
     pooled_spread,
 )
-from search.confirm.rounds import DOCUMENTED, FITTED, ConfirmedRun, Round, rounds
+from search.confirm.rounds import ConfirmedRun, Round, rounds
 from search.confirm.settings import ConfirmSettings
+from search.record.confirmation import DOCUMENTED, FITTED
 from search.record.meter_info import Kind
 
 

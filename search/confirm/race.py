@@ -12,9 +12,10 @@ from itertools import count
 
 from search.confirm.clauses import VerdictFacts
 from search.confirm.intervals import Interval, MeanBelow, mean_below, paired_ratio, pooled_spread
-from search.confirm.rounds import DOCUMENTED, ConfirmedRun, Pending, Round, pending, rounds
+from search.confirm.rounds import ConfirmedRun, Pending, Round, pending, rounds
 from search.confirm.settings import ConfirmSettings
 from search.confirm.verdict import Verdict, VerdictKind, judge
+from search.record.confirmation import DOCUMENTED
 from search.record.meter_info import Kind
 
 # A candidate leaves from this many rounds on: of two, a spread says next to nothing.

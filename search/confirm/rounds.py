@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DOCUMENTED = "documented"  # the baseline at its documented length
-FITTED = "fitted"  # the baseline at the length that was fitted for it
+from search.record.confirmation import DOCUMENTED, FITTED
+
 BASELINES = (DOCUMENTED, FITTED)
 # The part of a seed that sets the order of rounds apart from everything else that a study draws.
 _ORDER = 2_000_000

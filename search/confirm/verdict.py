@@ -28,8 +28,9 @@ from search.confirm.intervals import (
     mean_below,
     seeds_for,
 )
-from search.confirm.rounds import DOCUMENTED, FITTED, ConfirmedRun
+from search.confirm.rounds import ConfirmedRun
 from search.confirm.settings import ConfirmSettings
+from search.record.confirmation import DOCUMENTED, FITTED
 
 
 class VerdictKind(StrEnum):

@@ -5,16 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from search.console import terminal
 from search.console.leaving import end_with
 from search.console.one_line_parser import OneLineParser
-from search.files.records import RecordsError, read_records
+from search.errors import UserError
+from search.files.records import read_records
+from search.files.study_config import read_config
 from search.report import ReportError, cost_line, front_table, study_view, what_next, write_report
 
 
@@ -31,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = read_config(folder / "config.yaml")
         view = study_view(records, config)
         page = write_report(folder, view, config)
-    except (RecordsError, ReportError, OSError) as error:
+    except (UserError, ReportError, OSError) as error:
         print(f"python -m search.report: {error}", file=sys.stderr)
         return 2
     console = terminal.console()
@@ -41,32 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A study's `config.yaml`, empty where there is none. Raises ReportError where it is no mapping.
-
-    A group with a reference that only resolves while a study runs is kept as it is written.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        config = OmegaConf.load(path)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ReportError(f"{path}: expected a YAML mapping, got {' '.join(str(error).split())}") from error
-    if not isinstance(config, DictConfig):
-        raise ReportError(f"{path}: expected a YAML mapping, got a list")
-    return {str(key): _group(config, key) for key in config}
-
-
-def _group(config: DictConfig, key: Any) -> Any:
-    plain = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(plain, dict)
-    try:
-        value = config[key]
-        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-    except OmegaConfBaseException:
-        return plain[key]
 
 
 def _parser() -> OneLineParser:

@@ -27,7 +27,12 @@ from search.run.request import RunRequest
 from search.run.state import MeterState, RunState, Temperatures
 from search.run.stopping import Ending, ending
 
+Keep = Callable[[RunState, Ending], None]
+"""Keeps the model of a run that was trained to its end. It must not raise for a disk that refuses."""
+
 READ_EVERY_S = 0.5
+TRAINED = (Outcome.REACHED, Outcome.OUT_OF_BUDGET)
+"""How a run ends that has a model to keep."""
 INTERRUPTED = "the run was interrupted"
 
 
@@ -43,13 +48,15 @@ def execute(
     peak_memory: Callable[[], int | None] = lambda: None,
     flags: Sequence[Flag] = (),
     pauses: Pauses | None = None,
+    keep: Keep | None = None,
 ) -> Record:
     """Drive `training` until the target, a budget, a dominating rival or its end. Never raises for the run's
     errors.
 
     The first of `meters` ranks; the others are read at the same moments. `report` gets the run so far
     whenever they are read. `clock` must be the meters' own. `flags`: what was wrong before the run began.
-    `pauses` tells whether this process stood still.
+    `pauses` tells whether this process stood still. `keep` is called where the run was trained to its end, in
+    the checkpoint phase.
     """
     pauses = pauses or NoPauses()
     work = WorkDone(request.run_config(), request.vocab_size)
@@ -71,12 +78,14 @@ def execute(
     )
     run = _Run(state, work, reader, report, peak_memory)
     end = run.drive(training)
+    if keep is not None:
+        end = run.keep(keep, end)
     run.read_last(end)
     for one in meters:
         one.meter.stop()
     still = pauses.stop()  # a stop during a report is counted in both
     still = replace(still, paused_s=max(still.paused_s, run.unheard_s))
-    state = replace(run.state, stillness=still, peak_memory_bytes=peak_memory())
+    state = replace(run.state, stillness=still, peak_memory_bytes=run.peak_memory())
     state = _with_findings(state, meters, flags)
     stood_still = end.outcome is not Outcome.CRASHED and paused_too_long(state) != ""
     interrupted = end.reason == INTERRUPTED or stood_still  # either is worth another attempt
@@ -159,6 +168,21 @@ class _Run:
         self.report(self.state)
         waited_s = self.reader.clock() - began_s
         self.unheard_s += waited_s if waited_s >= STOOD_STILL_S else 0.0
+
+    def keep(self, keep: Keep, end: Ending) -> Ending:
+        """Let `keep` have the model where there is one. What that takes has its own phase in the ledger; its
+        memory is not the training's."""
+        if end.outcome not in TRAINED:
+            return end
+        trained_with_bytes = self.peak_memory()
+        self.peak_memory = lambda: trained_with_bytes
+        progress = replace(self.state.progress, phase=Phase.CHECKPOINT, loss=None)
+        try:
+            self.state = self.state.advance(progress, self.reader.read_anyhow(), trained_with_bytes)
+            keep(self.state, end)
+        except KeyboardInterrupt:
+            return Ending(Outcome.CRASHED, INTERRUPTED)
+        return end
 
     def read_last(self, end: Ending) -> None:
         """After a crash, a reading that could not be had leaves what was read before."""

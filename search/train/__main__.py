@@ -1,7 +1,8 @@
 """`python -m search.train [key=value ...]`: one configuration to the target, metered as in a study; prints
 its ledger.
 
-`recipe=reports/NAME/best.yaml` starts from a study's winner; what stands on the command line wins over it.
+`recipe=reports/NAME` starts from a study's winner, and with `trial=N` from any trial of it; what stands on
+the command line wins over both. `save=FOLDER` keeps the trained model.
 """
 
 from __future__ import annotations
@@ -39,10 +40,14 @@ def _train(composed: DictConfig, interruption: Interruption) -> int:
     with console.status("opening the device and its meter"), fresh_caches_here():
         with leaving_at_once():  # imports torch, which must find the caches in place
             from search.train.single import train_one
-        record = train_one(config, console, interruption)
+        record, saving = train_one(config, console, interruption)
     print_summary(record, console)
+    if saving is not None and (line := saving.line(record)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if config.output is not None:
         append_to_output(config.output, record)
+    if saving is not None:
+        saving.check()
     return _exit_status(record, interruption)
 
 

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.markup import escape
 
+from model.data import kept_tokenizer
 from model.runnable import absent
 from search.config.schema import StudyConfig
 from search.console.signals import Interruption
 from search.errors import Stopped, UserError
+from search.files.paths import cache_dir
+from search.files.saved_model import free_folder
 from search.record.meter_info import Kind
 from search.record.outcome import Role
 from search.record.record import Record
@@ -21,20 +24,28 @@ from search.run.state import RunState
 from search.study.problem import Problem, load_problem
 from search.study.progress import Watcher
 from search.train.output import check_output
+from search.train.save import Saving
 from search.worker.device import resolve
 from search.worker.process import DeviceWorker
 from search.worker.protocol import WorkerInfo, WorkerSetup
 
 
-def train_one(config: StudyConfig, console: Console, interruption: Interruption) -> Record:
-    """The record of the configuration's run, interrupted or not."""
+def train_one(
+    config: StudyConfig, console: Console, interruption: Interruption
+) -> tuple[Record, Saving | None]:
+    """The record of the configuration's run, interrupted or not; and what saved its model, where one was to
+    be saved."""
     resolve(config.device)  # reports a missing GPU before anything is downloaded
     if config.output is not None:
         check_output(config.output)
+    folder = None if config.save is None else free_folder(config.save)
     watcher = Watcher(console, config.study.name, 1)
     problem = load_problem(config, watcher.loading)
     target_loss = target_of(config.target_loss, config.target_margin, ())
     watcher.problem(problem.corpus, problem.ngram, target_loss, problem.validation_tokens)
+    saving = None
+    if folder is not None:
+        saving = Saving(folder, config, kept_tokenizer(problem.corpus, cache_dir()))
     worker = DeviceWorker.open(WorkerSetup.of(config, problem.corpus.sha256))
     info = worker.info()
     if missing := absent(config.run_config(), info.capabilities):
@@ -47,7 +58,7 @@ def train_one(config: StudyConfig, console: Console, interruption: Interruption)
     )
     request = _request(config, problem, info, TO_THE_END if target_loss is None else target_loss)
     report = _evaluation_printer(console, meter.kind, interruption)
-    return worker.run(request, report, _waiting_printer(console))
+    return worker.run(request, report, _waiting_printer(console), saving), saving
 
 
 def _request(config: StudyConfig, problem: Problem, info: WorkerInfo, target_loss: float) -> RunRequest:

@@ -23,7 +23,7 @@ from model.compiling import import_compiler
 from model.config import RunConfig
 from model.data import load
 from model.data.corpus import Corpus
-from model.gpt import count_parameters
+from model.gpt import GPT, count_parameters
 from model.train import NextEvaluation, train
 from search.energy.account import mean_power_w
 from search.errors import ONE_LINE, UserError
@@ -60,6 +60,9 @@ from search.worker.protocol import (
 
 # A progress event carries the whole record so far; it is sent at most so often.
 REPORT_EVERY_S = 0.5
+
+KeepModel = Callable[[GPT, RunState, Ending], None]
+"""As `search.run.execute.Keep`, with the model."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +114,16 @@ class DeviceWorker:
         request: RunRequest,
         report: Callable[[RunState], None],
         on_wait: Callable[[str], None] = lambda what: None,
+        keep: KeepModel | None = None,
     ) -> Record:
-        """One run, holding the device."""
+        """One run, holding the device. `keep` gets the model of one that was trained to its end."""
         config = request.run_config()
         if config.compiles:
             import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
         waits_for_the_end = only_at_the_end(config)
         as_it_learns = next_evaluation(config, request.target_loss, self.corpus)
+        models: list[GPT] = []
         training = train(
             config,
             self.corpus,
@@ -126,6 +131,7 @@ class DeviceWorker:
             waits_for_the_end if request.to_the_end else as_it_learns,
             request.target_loss,
             score_test=request.to_the_end,
+            hand_over=lambda model: None if keep is None else models.append(model),
         )
         wait = self.setup.device.wait
         specs = [one.meter.spec for one in self.meters]
@@ -142,6 +148,7 @@ class DeviceWorker:
                 peak_memory=self.memory.bytes,
                 flags=flags,
                 pauses=Heartbeat(),
+                keep=None if keep is None else lambda state, end: keep(models[0], state, end),
             )
 
     def _into_band(self, on_wait: Callable[[str], None]) -> tuple[Flag, ...]:

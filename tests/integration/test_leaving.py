@@ -23,6 +23,7 @@ PROGRAMS = {
     "search.space": ["+study=demo"],
     "search.meter": [],
     "search.report": ["/no/such/folder"],
+    "search.sample": ["/no/such/folder"],
 }
 # An output that gives up at the first character that it does not have.
 NARROW = {
@@ -95,6 +96,7 @@ def test_a_signal_in_the_first_moments_costs_one_line(
                 ("search.train", []),
                 ("search.space", ["+study=demo", "device=cpu"]),
                 ("search.meter", ["--help"]),
+                ("search.sample", ["--help"]),
                 ("search.meter", ["--idle", "0.1"]),
             )
         ),

@@ -51,6 +51,7 @@ MISTAKES = {
     "a storage that is no URL": (["+study=demo", "storage=nonsense"], "sqlite:///"),
     "a name that is no name": (["+study=demo", "study.name=' '"], "study.name"),
     "train's key for a study": (["+study=demo", "recipe=x.yaml"], "search.train"),
+    "a trial for a study": (["+study=demo", "trial=3"], "trial= belongs to python -m search.train"),
     "broken syntax": (["+study=demo", "model.n_layer=[1"], "the value of model.n_layer cannot be read"),
     "a name that needs quotes": (
         ["+study=demo", "study.name=<b>(1)"],

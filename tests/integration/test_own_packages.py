@@ -43,6 +43,7 @@ def run_in(folder: Path, command: list[str], **environment: str) -> subprocess.C
             for one in (
                 ["search", "--cfg", "job", "+study=demo"],
                 ["search.report", "--help"],
+                ["search.sample", "--help"],
                 ["search.meter", "--idle", "0.1", "device=cpu"],
             )
         ),

@@ -312,13 +312,27 @@ def test_the_winner_repeats_its_recorded_curve_to_the_last_digit(finished: Finis
     assert re.search(r"loss \d\.\d{4} ", done.stdout)
 
     other = tmp_path / "other.jsonl"
-    done = run_here(
-        [sys.executable, "-m", "search.train", f"recipe={folder / 'best.yaml'}", "seed=7", f"output={other}"]
-    )
+    done = run_here([sys.executable, "-m", "search.train", f"recipe={folder}", "seed=7", f"output={other}"])
     ((fresh,), _) = read_records(other)
     assert fresh.seed == 7
     assert fresh.config == recorded.config | {"seed": 7}
     assert curve(fresh)[0] != curve(recorded)[0]
+
+
+def test_any_trial_repeats_its_recorded_curve(finished: Finished, tmp_path: Path) -> None:
+    """Not the winner, and a loss that it did not reach."""
+    folder, output = study_dir(finished.name), tmp_path / "again.jsonl"
+    best = summary_of(finished.name)["best"]
+    recorded = next(r for r in records_of(finished.name)[1:] if r.trial != best and r.curve)
+    command = [sys.executable, "-m", "search.train", f"recipe={folder}", f"trial={recorded.trial}"]
+    run_here([*command, f"output={output}"])
+    ((again,), _) = read_records(output)
+    assert again.config == recorded.config
+    assert again.target_loss == recorded.target_loss
+    assert curve(again)[: len(recorded.curve)] == curve(recorded)
+    missing = run_here([*command[:-1], "trial=99"])
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1), missing.stderr
+    assert "has no trial 99; it has 0 to 5" in missing.stderr
 
 
 def curve(record: Record) -> list[tuple[int, int, float]]:

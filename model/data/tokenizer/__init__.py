@@ -1,6 +1,7 @@
 """How a text becomes tokens, by name.
 
-To add a tokenizer: one file with a function that makes it, and a row in `TOKENIZERS`.
+To add a tokenizer: one file with a function that makes it, and a row in `TOKENIZERS`, which also says how it
+is had again beside a trained model.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from types import MappingProxyType
 from model.data.download import Downloads
 from model.data.text_parts import Pieces
 from model.data.tokenizer.base import MAX_VOCABULARY, Tokenizer
-from model.data.tokenizer.bpe import DEFAULT_VOCABULARY, MIN_VOCABULARY, learnt_bpe
+from model.data.tokenizer.bpe import DEFAULT_VOCABULARY, MIN_VOCABULARY, bpe_again, kept_of_bpe, learnt_bpe
 from model.data.tokenizer.bytes import ByteTokenizer
 from model.data.tokenizer.chars import CharTokenizer
 from model.data.tokenizer.gpt2 import load_gpt2
+from model.data.tokenizer.kept import KeptTokenizer
 
 __all__ = [
     "DEFAULT_VOCABULARY",
@@ -25,6 +27,7 @@ __all__ = [
     "VOCAB_SIZES",
     "ByteTokenizer",
     "CharTokenizer",
+    "KeptTokenizer",
     "Making",
     "Tokenizer",
     "TokenizerRow",
@@ -51,10 +54,17 @@ class Making:
 
 @dataclass(frozen=True)
 class TokenizerRow:
-    """A row of the table. `make` raises `DataError` where the tokenizer cannot be had."""
+    """A row of the table.
+
+    `make` and `again`, from what was kept beside a trained model, raise `DataError` where the tokenizer
+    cannot be had. `learnt` gives what one of this label learnt from a text, from the text's `Making.folder`,
+    and raises `DataError` where that is lost.
+    """
 
     description: str
     make: Callable[[Making], Tokenizer]
+    again: Callable[[KeptTokenizer, Downloads], Tokenizer]
+    learnt: Callable[[str, Path], str | None] = lambda label, folder: None
 
 
 TOKENIZERS: Mapping[str, TokenizerRow] = MappingProxyType(
@@ -62,9 +72,16 @@ TOKENIZERS: Mapping[str, TokenizerRow] = MappingProxyType(
         "chars": TokenizerRow(
             "the characters of the text",
             lambda given: CharTokenizer.from_pieces(chain(given.train(), given.validation())),
+            lambda kept, downloads: CharTokenizer(kept.vocabulary),
         ),
-        "bytes": TokenizerRow("UTF-8 bytes", lambda given: ByteTokenizer()),
-        "gpt2": TokenizerRow("GPT-2's 50,257 tokens", lambda given: load_gpt2(given.downloads)),
+        "bytes": TokenizerRow(
+            "UTF-8 bytes", lambda given: ByteTokenizer(), lambda kept, downloads: ByteTokenizer()
+        ),
+        "gpt2": TokenizerRow(
+            "GPT-2's 50,257 tokens",
+            lambda given: load_gpt2(given.downloads),
+            lambda kept, downloads: load_gpt2(downloads),
+        ),
         "bpe": TokenizerRow(
             f"byte pairs learnt from the training part, data.vocab_size={DEFAULT_VOCABULARY} tokens",
             lambda given: learnt_bpe(
@@ -73,6 +90,8 @@ TOKENIZERS: Mapping[str, TokenizerRow] = MappingProxyType(
                 given.folder,
                 given.downloads.on_progress,
             ),
+            lambda kept, downloads: bpe_again(kept),
+            kept_of_bpe,
         ),
     }
 )

@@ -14,6 +14,7 @@ import io
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ from model.data import cache
 from model.data.download import OnProgress, silent
 from model.data.errors import DataError
 from model.data.text_parts import Pieces, pieces
+from model.data.tokenizer.kept import KeptTokenizer
 
 if TYPE_CHECKING:
     import tokenizers
@@ -45,8 +47,7 @@ class BpeTokenizer:
 
     def __init__(self, learnt: tokenizers.Tokenizer) -> None:
         self._learnt = learnt
-        digest = hashlib.sha256(learnt.to_str().encode()).hexdigest()
-        self.label = f"bpe-{learnt.get_vocab_size()}-{digest[:12]}"
+        self.label = f"bpe-{learnt.get_vocab_size()}-{_digest(learnt.to_str().encode())}"
         self.vocabulary = tuple(self.decode([i]) for i in range(learnt.get_vocab_size()))
 
     def encode(self, text: str) -> npt.NDArray[np.uint16]:
@@ -69,18 +70,54 @@ def learnt_bpe(
 
     Raises `DataError` where the library is not installed, or the text is too poor for so many tokens.
     """
+    tokenizers = _library()
+    path = _path(folder, vocab_size)
+    if (payload := cache.read(path)) is not None:
+        return BpeTokenizer(tokenizers.Tokenizer.from_str(payload.decode()))
+    made = _learn(train, vocab_size, on_progress)
+    cache.write(path, made.to_str().encode())
+    return BpeTokenizer(made)
+
+
+def kept_of_bpe(label: str, folder: Path) -> str:
+    """What the tokenizer of this label learnt, from `folder`. Raises `DataError` where it is lost."""
+    _, vocab_size, digest = label.split("-")
+    path = _path(folder, int(vocab_size))
+    payload = cache.read(path)
+    if payload is None or _digest(payload) != digest:
+        raise DataError(
+            f"{path}: expected the byte pairs of the tokens {label}, found "
+            f"{'none' if payload is None else 'others'}; remove {folder}, and they are learnt anew"
+        )
+    return payload.decode()
+
+
+def bpe_again(kept: KeptTokenizer) -> BpeTokenizer:
+    """Raises `DataError` where the library is not installed or cannot read what was kept."""
+    tokenizers = _library()
+    try:
+        return BpeTokenizer(tokenizers.Tokenizer.from_str(kept.learnt or ""))
+    except Exception as error:  # the library raises no class of its own
+        raise DataError(f"expected the byte pairs of {kept.label}, got {error}") from error
+
+
+def _library() -> ModuleType:
     try:
         import tokenizers
     except ImportError as error:
         raise DataError(
             "data.tokenizer=bpe: expected the package tokenizers, found none; type pip install tokenizers"
         ) from error
-    path = folder / f"bpe-v{_FORMAT}-{vocab_size}.cache"
-    if (payload := cache.read(path)) is not None:
-        return BpeTokenizer(tokenizers.Tokenizer.from_str(payload.decode()))
-    made = _learn(train, vocab_size, on_progress)
-    cache.write(path, made.to_str().encode())
-    return BpeTokenizer(made)
+    return tokenizers
+
+
+def _path(folder: Path, vocab_size: int) -> Path:
+    return folder / f"bpe-v{_FORMAT}-{vocab_size}.cache"
+
+
+def _digest(learnt: bytes) -> str:
+    """What a label says of it."""
+    return hashlib.sha256(learnt).hexdigest()[:12]
 
 
 def _learn(train: Pieces, vocab_size: int, on_progress: OnProgress = silent) -> tokenizers.Tokenizer:

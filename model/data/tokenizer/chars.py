@@ -47,14 +47,15 @@ class CharTokenizer:
         return cls(tuple(characters))
 
     def encode(self, text: str) -> npt.NDArray[np.uint16]:
-        """Ids of the characters of `text`, shape (len(text),). Raises ValueError for one that is not in the
-        vocabulary."""
+        """Ids of the characters of `text`, shape (len(text),). Raises ValueError, which names them, for some
+        that are not in the vocabulary."""
         ids = np.full(_CODEPOINTS, -1, dtype=np.int32)
         ids[[ord(character) for character in self.vocabulary]] = np.arange(len(self.vocabulary))
         codepoints = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         found = ids.take(codepoints)
         if len(found) and found.min() < 0:
-            raise ValueError(f"expected characters of the vocabulary, got {text[int(found.argmin())]!r}")
+            others = "".join(sorted(set(text) - set(self.vocabulary)))
+            raise ValueError(f"expected characters of the vocabulary, got {others!r}")
         return found.astype(np.uint16)
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from search.record.record import Record
+from search.record.target import AUTO, TO_THE_END
 from search.report.findings import numbers
 from search.report.findings.headline import what_it_is
 from search.report.findings.names import capitalised, marked_name
@@ -70,13 +71,17 @@ def _recipe(
 
 
 def recipe_yaml(record: Record, config: Mapping[str, Any]) -> str:
-    """One run's configuration with the study's target, data, device and meter, as `recipe=` reads it.
+    """What `recipe_of` gives, as `recipe=` reads it. Passwords in URLs are masked."""
+    recipe = recipe_of(record.config, record.target_loss, config)
+    return redacted(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
 
-    Passwords in URLs are masked.
-    """
-    recipe = dict(record.config) | {"target_loss": record.target_loss}
+
+def recipe_of(run: Mapping[str, Any], target_loss: float | str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """One run's configuration with a target, and with the data, device and meter of a study's `config`."""
+    recipe = dict(run) | {"target_loss": AUTO if target_loss == TO_THE_END else target_loss}
     recipe |= {part: config[part] for part in ("data", "meter") if part in config}
     device = config.get("device")
     if isinstance(device, Mapping):
         recipe["device"] = {key: device[key] for key in ("name", "threads") if key in device}
-    return redacted(yaml.safe_dump(plain_value(recipe), sort_keys=False, allow_unicode=True))
+    plain: dict[str, Any] = plain_value(recipe)
+    return plain

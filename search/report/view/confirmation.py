@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.confirm.race import flat
 from search.confirm.rounds import ConfirmedRun
 from search.confirm.state import ConfirmationState
 from search.confirm.verdict import Verdict
@@ -40,7 +39,7 @@ def arm_results(state: ConfirmationState, target_loss: float) -> tuple[ArmResult
     """The baseline's arms first, then the candidates by their rank; empty before the first round."""
     if state.race is None:
         return ()
-    runs = flat(state.race.rounds)
+    runs = [run for one in state.race.rounds for run in one.runs.values()]
     arms = [DOCUMENTED, FITTED, *(one.arm for one in state.candidates)]
     return tuple(
         _result(state, arm, found, target_loss)

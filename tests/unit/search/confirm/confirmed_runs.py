@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from search.confirm.clauses import FittedBaseline, VerdictFacts
-from search.confirm.rounds import DOCUMENTED, ConfirmedRun
+from search.confirm.rounds import ConfirmedRun
+from search.record.confirmation import DOCUMENTED
 
 TARGET_LOSS = 1.905
 # Noise as it may come, the same in every test: nats, and shares of joules and seconds.

@@ -14,9 +14,10 @@ import numpy as np
 
 from search.confirm.clauses import FittedBaseline, VerdictFacts
 from search.confirm.race import Standing, after_round, judged, why_it_ends
-from search.confirm.rounds import DOCUMENTED, ConfirmedRun, Round, order_of_round
+from search.confirm.rounds import ConfirmedRun, Round, order_of_round
 from search.confirm.settings import ConfirmSettings
 from search.confirm.verdict import Verdict
+from search.record.confirmation import DOCUMENTED
 
 TARGET_LOSS = 1.905
 SEED_NOISE = 0.0065  # nats, measured on nanoGPT's CPU recipe

@@ -38,8 +38,10 @@ from search.record.limits import Limits, Rival
 from search.record.meter_info import Kind
 from search.record.objective import LARGE_GAP
 from search.record.outcome import Outcome
+from search.record.record import Record
 from search.run.execute import execute, one_line
 from search.run.state import RunState
+from search.run.stopping import Ending
 
 # ---- ledger and crossing
 
@@ -285,6 +287,65 @@ def test_an_interruption_gives_a_partial_record_that_is_marked_as_one() -> None:
     assert record.gross_energy_j == pytest.approx(600.0)
     assert record.values == {}
     assert script.closed
+
+
+# ---- keeping the model
+
+
+def kept_by(
+    steps: Sequence[Step], seconds: float, raising: BaseException | None = None, **seams: Any
+) -> tuple[Record, list[RunState]]:
+    """A run whose model takes `seconds` to keep."""
+    clock, seen = FakeClock(50.0), []
+    meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
+
+    def keep(state: RunState, end: Ending) -> None:
+        seen.append(state)
+        clock.advance(seconds)
+        if raising is not None:
+            raise raising
+
+    training = Script(clock, steps)()
+    chosen = [ChosenMeter(meter, INFO)]
+    record = execute(REQUEST, training, chosen, lambda state: None, clock=clock, keep=keep, **seams)
+    return record, seen
+
+
+@given(st.floats(0.0, 1e3))
+def test_keeping_the_model_is_in_the_ledger_and_does_not_count(seconds: float) -> None:
+    bare, (record, seen) = ran(TO_THE_TARGET), kept_by(TO_THE_TARGET, seconds)
+    assert record.outcome is Outcome.REACHED
+    assert record.ledger is not None
+    assert bare.ledger is not None
+    assert record.ledger.energy_j == pytest.approx(
+        {**bare.ledger.energy_j, "checkpoint": WATTS * seconds}, abs=2e-3
+    )
+    assert record.gross_energy_j == pytest.approx(bare.gross_energy_j + WATTS * seconds, abs=2e-3)
+    assert math.fsum(record.ledger.energy_j.values()) == record.gross_energy_j
+    assert (record.counted_energy_j, record.values) == (bare.counted_energy_j, bare.values)
+    assert (record.curve, record.energy_error_j) == (bare.curve, bare.energy_error_j)
+    assert [state.curve for state in seen] == [record.curve]
+
+
+def test_a_model_that_was_trained_past_its_target_or_to_its_end_is_kept_and_no_other() -> None:
+    to_the_end = TO_THE_TARGET[:4]
+    assert len(kept_by(TO_THE_TARGET, 1.0)[1]) == 1
+    assert len(kept_by(to_the_end, 1.0)[1]) == 1
+    diverged = [*SETUP_AND_COMPILE, (1.0, at(1, "train", train_loss=math.nan))]
+    assert kept_by(diverged, 1.0)[1] == []
+
+
+def test_an_interruption_while_the_model_is_kept_is_one_of_the_run() -> None:
+    record, _ = kept_by(TO_THE_TARGET, 2.0, KeyboardInterrupt())
+    assert (record.outcome, record.interrupted) == (Outcome.CRASHED, True)
+    assert record.ledger is not None
+    assert record.ledger.energy_j["checkpoint"] == pytest.approx(2.0 * WATTS)
+
+
+def test_the_memory_for_keeping_a_model_is_not_the_trainings() -> None:
+    peaks = iter(range(1, 99))
+    record, seen = kept_by(TO_THE_TARGET, 1.0, peak_memory=lambda: next(peaks))
+    assert record.peak_memory_bytes == seen[0].peak_memory_bytes == next(peaks) - 1
 
 
 def test_a_listener_that_is_gone_ends_the_run_without_a_record() -> None:

@@ -66,6 +66,7 @@ def search_settings(
         sampler=SamplerSection(name=sampler, n_startup_trials=3),
     )
     config.study.name = "a study"
+    config.confirm.candidates = 0
     return SearchSettings(config, space, vocab_size=65, why_not=why_not)
 
 

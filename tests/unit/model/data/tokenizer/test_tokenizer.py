@@ -15,7 +15,7 @@ from model.data import TOKENIZERS, CharTokenizer, DataError, load
 from model.data.config import DataConfig
 from model.data.corpus import corpus_folder
 from model.data.download import Downloads, Patience
-from model.data.tokenizer import ByteTokenizer, Making
+from model.data.tokenizer import ByteTokenizer, KeptTokenizer, Making
 from model.data.tokenizer.bpe import LEARNT_FROM_CHARACTERS_OF_WORDS, learnt_bpe
 from model.data.tokenizer.gpt2 import Gpt2Tokenizer, load_gpt2
 
@@ -308,3 +308,62 @@ def test_tables_import_neither_torch_nor_a_tokenizers_library():
         "assert not {'torch', 'tiktoken', 'tokenizers', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.fixture(scope="session")
+def kept(tokenizers, folder):
+    """What a model that was trained on the text keeps of each tokenizer, as it is read again."""
+    return {
+        name: KeptTokenizer.from_json(
+            KeptTokenizer(one.label, one.vocabulary, TOKENIZERS[name].learnt(one.label, folder)).to_json()
+        )
+        for name, one in tokenizers.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def had_again(kept, folder):
+    return {name: TOKENIZERS[name].again(one, Downloads(folder, NO_ADDRESS)) for name, one in kept.items()}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@settings(max_examples=50)
+@given(data=st.data())
+def test_a_kept_tokenizer_has_the_same_tokens_and_keeps_a_prompt_whatever_follows(
+    tokenizers, had_again, name, data
+):
+    prompt = data.draw(written if name != "chars" else st.text(sorted(set(ENGLISH)), max_size=60))
+    tokenizer = had_again[name]
+    ids = tokenizer.encode(prompt).tolist()
+    assert ids == tokenizers[name].encode(prompt).tolist()
+    assert (tokenizer.label, tokenizer.vocabulary) == (tokenizers[name].label, tokenizers[name].vocabulary)
+    more = data.draw(st.lists(st.integers(0, len(tokenizer.vocabulary) - 1), max_size=5))
+    assert tokenizer.decode([*ids, *more]).startswith(prompt)
+
+
+def test_the_kind_of_a_kept_tokenizer_is_its_row(kept):
+    assert {name: one.kind for name, one in kept.items()} == {name: name for name in TOKENIZERS}
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_byte_pairs_that_are_lost_cannot_be_kept(tmp_path, damaged):
+    label = learnt_bpe(lambda: iter([ENGLISH]), 260, tmp_path).label
+    assert TOKENIZERS["bpe"].learnt(label, tmp_path)
+    (file,) = tmp_path.glob("bpe-*.cache")
+    if damaged:
+        file.write_bytes(file.read_bytes()[:-1])
+    else:
+        file.unlink()
+    with pytest.raises(DataError, match=f"expected the byte pairs of the tokens {label}, found none"):
+        TOKENIZERS["bpe"].learnt(label, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"label": 1, "vocabulary": []}', '{"vocabulary": {}}'])
+def test_what_was_not_kept_is_no_tokenizer(text):
+    with pytest.raises(ValueError):  # noqa: PT011  json says it in its own words
+        KeptTokenizer.from_json(text)
+
+
+def test_all_characters_that_have_no_id_are_named():
+    with pytest.raises(ValueError, match="got 'éñ'"):
+        CharTokenizer.from_text("abc").encode("ñabécñ")
