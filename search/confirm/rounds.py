@@ -11,9 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.record.confirmation import DOCUMENTED, FITTED
-
-BASELINES = (DOCUMENTED, FITTED)
 # The part of a seed that sets the order of rounds apart from everything else that a study draws.
 _ORDER = 2_000_000
 

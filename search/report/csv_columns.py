@@ -204,7 +204,7 @@ def trials_frame(view: StudyView) -> pd.DataFrame:
 
     What each column holds is in docs/trials-csv.md, which is written from this file.
     """
-    rows = [csv_row(view, record) for record in view.records]
+    rows = [csv_row(view, record) for record in view.runs]
     columns = dict.fromkeys(name for row in rows for name in row) or head(view)
     return pd.DataFrame(rows, columns=list(columns), dtype=object)
 

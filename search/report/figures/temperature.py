@@ -44,7 +44,7 @@ class TemperatureInfo:
 def temperature_info(view: StudyView) -> TemperatureInfo:
     """Every run with temperatures and an energy, whatever became of it."""
     parts: dict[str, list[WarmedRun]] = {}
-    for record in view.records:
+    for record in view.runs:
         warmed, ledger = warming(record), record.ledger
         if warmed is not None and ledger is not None and ledger.gross_time_s > 0:
             power_w = ledger.gross_energy_j / ledger.gross_time_s

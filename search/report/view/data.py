@@ -98,6 +98,11 @@ class StudyView:
     confirmation: ConfirmationState | None = None
 
     @property
+    def runs(self) -> tuple[Record, ...]:
+        """All of them: of the search, then of the confirmation."""
+        return (*self.records, *self.confirming)
+
+    @property
     def shown(self) -> tuple[Record, ...]:
         """The baseline, the rest of the front, and what joins it without lookup-like runs: the runs that
         figures and tables set side by side."""
@@ -212,10 +217,10 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
         lookup=tuple(filter(is_lookup_like, feasible)),
         front_without_lookup=front_without_lookup,
         best_without_lookup=_cheapest([r for r in others if r is not baseline], objectives),
-        outcomes=_outcomes(records),
+        outcomes=_outcomes(every),
         cost=search_cost(every, reached_baseline, challengers),
         accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
-        meters=side_by_side(records, feasible),
+        meters=side_by_side(every, feasible),
         noise=noise_floor(records, objectives),
         origin=origin(every, baseline),
         confirming=tuple(record for record in every if record.role.confirms),

@@ -73,7 +73,7 @@ def test_legends_of_runs_that_missed_say_so_and_come_after_those_that_reached(
     ranks = {trace.name: trace.legendrank for trace in marks(view)}
     assert min(ranks, key=lambda name: ranks[name]) == "Pareto front"
     order = sorted(ranks, key=lambda name: ranks[name])
-    assert [name.startswith("did not reach") for name in order] == [False] * 4 + [True] * 3
+    assert [name.startswith("did not reach") for name in order] == [False] * 3 + [True] * 3
 
 
 def test_the_caption_says_what_is_better_only_of_runs_that_reached_the_target(view: StudyView) -> None:
@@ -116,7 +116,7 @@ def test_the_interval_of_a_crossing_reaches_down_to_the_evaluation_before_it() -
 
 def test_groups_are_told_apart_without_colour(view: StudyView) -> None:
     symbols = [trace.marker.symbol for trace in marks(view)]
-    assert len(symbols) == 7
+    assert len(symbols) == 6
     assert len(set(symbols)) == len(symbols)
 
 
