@@ -84,7 +84,7 @@ def _lines(
 # Group -> (legend, symbol, colour, size). Filled or starred: ranks.
 _MARKERS = {
     "short": ("target not reached: joules spent", "triangle-up-open", style.VERMILLION, 10),
-    "again": ("baseline again, not ranked", "circle-open-dot", style.GREY, 9),
+    "again": ("run again, not ranked", "circle-open-dot", style.GREY, 9),
     "ranks": ("reached the target", "circle", style.BLUE, 9),
     "baseline": ("baseline", "star", style.GREEN, 15),
 }

@@ -37,6 +37,7 @@ def test_every_run_that_both_meters_read_is_in_the_plane_of_the_two(misranked: S
     groups = both_of(misranked).groups
     assert {name: len(runs) for name, runs in groups.items()} == {
         "baseline": 1,
+        "again": 1,
         "ranks": 8,
         "short": 4,
     }
