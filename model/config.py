@@ -252,7 +252,7 @@ EVALUATION_TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65536}
 
 @dataclass
 class EvaluationConfig:
-    """The instrument: the first `tokens` of the validation split (null: all), as many whole windows of
+    """The instrument: the first `tokens` of the validation part (null: all), as many whole windows of
     `context` as there are, in fp32.
 
     `interval` is the most steps between two evaluations; near the target they get denser.

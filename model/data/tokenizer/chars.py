@@ -2,7 +2,7 @@
 
 Of the whole text, as nanoGPT's are, and not of the training part with one symbol for all others: a run of
 unlike characters under one symbol can be learnt, and a loss on them would say nothing. A character that only
-the validation part has is never trained on, and costs accordingly (`model.data.corpus.unseen_share`).
+the held-out part has is never trained on, and costs accordingly (`model.data.corpus.unseen_share`).
 """
 
 from __future__ import annotations
