@@ -254,7 +254,7 @@ EVALUATION_TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65536}
 
 @dataclass
 class EvaluationConfig:
-    """How validation loss is measured: on the first `tokens` of the validation split (null: all), in whole
+    """How validation loss is measured: on the first `tokens` of the validation part (null: all), in whole
     windows of `context`, in fp32.
 
     `interval` is the most steps between two evaluations; near the target they get denser.

@@ -8,6 +8,7 @@ function that opens it, and a row in `DATASETS`. The tokens are kept in the cach
     text_parts.py                a text in its two parts, in pieces
     tokenizer/                   text -> token ids, a file each
     corpus.py                    token ids, kept in the cache
+    held_out.py                  those that are held out, in validation and test
     loader.py                    batches of them, for a training loop (imports torch)
     ngram.py                     how well counting predicts them
 """
@@ -40,6 +41,7 @@ from model.data.corpus import (
 )
 from model.data.download import Downloads, OnProgress, silent
 from model.data.errors import DataError
+from model.data.held_out import HeldOut
 from model.data.ngram import NgramLoss, best_ngram, cached_best_ngram, ngram_losses
 from model.data.text import read_text
 from model.data.text_parts import Pieces, Text, told
@@ -52,6 +54,7 @@ __all__ = [
     "Corpus",
     "DataError",
     "DataSet",
+    "HeldOut",
     "KeptTokenizer",
     "NgramLoss",
     "best_ngram",
@@ -129,8 +132,14 @@ DATASETS: Mapping[str, DataSet] = MappingProxyType(
 )
 
 
-def load(config: DataConfig, cache_dir: Path, on_progress: OnProgress = silent) -> Corpus:
-    """The corpus of the data set that `config` names: from `cache_dir`, or made and put there.
+def load(
+    config: DataConfig,
+    cache_dir: Path,
+    on_progress: OnProgress = silent,
+    held_out: HeldOut = HeldOut.HALVES,
+) -> Corpus:
+    """The corpus of the data set that `config` names: from `cache_dir`, or made and put there. What is kept
+    does not depend on `held_out`.
 
     Safe to call from several processes at once, and to kill. `on_progress` is told of downloads and of
     tokenising. Raises `DataError` where there is no such data set, it cannot be had, it does not use a key
@@ -145,13 +154,15 @@ def load(config: DataConfig, cache_dir: Path, on_progress: OnProgress = silent) 
         opened = dataset.open(config, downloads)
         sha256 = opened.sha256
     folder = tokens_folder(sha256, _kind_of_tokens(config, dataset), cache_dir)
-    corpus = read_corpus(config.name, folder)
+    corpus = read_corpus(config.name, folder, held_out=held_out)
     if corpus is None:
         with cache.alone(folder):
-            corpus = read_corpus(config.name, folder)  # another process may have made it meanwhile
+            # Another process may have made it meanwhile.
+            corpus = read_corpus(config.name, folder, held_out=held_out)
             if corpus is None:
-                opened = opened or dataset.open(config, downloads)
-                corpus = _make(opened, config, folder, downloads)
+                _make(opened or dataset.open(config, downloads), config, folder, downloads)
+                corpus = read_corpus(config.name, folder, held_out=held_out)
+                assert corpus is not None, f"what was just written to {folder} cannot be read"
     return corpus
 
 
@@ -187,14 +198,11 @@ def _kind_of_tokens(config: DataConfig, dataset: DataSet) -> str:
     return f"bpe-{config.vocab_size or DEFAULT_VOCABULARY}" if tokenizer == "bpe" else tokenizer
 
 
-def _make(opened: Text | Tokens, config: DataConfig, folder: Path, downloads: Downloads) -> Corpus:
+def _make(opened: Text | Tokens, config: DataConfig, folder: Path, downloads: Downloads) -> None:
     if isinstance(opened, Text):
         row = TOKENIZERS[config.tokenizer or DATASETS[config.name].tokenizer]
         opened = tokenised(opened, row.make(_making(opened, config, folder, downloads)))
     write_corpus(opened, folder, f"tokens of {config.name}", downloads.on_progress)
-    corpus = read_corpus(config.name, folder)
-    assert corpus is not None, f"what was just written to {folder} cannot be read"
-    return corpus
 
 
 def _making(text: Text, config: DataConfig, folder: Path, downloads: Downloads) -> Making:
@@ -208,5 +216,5 @@ def _making(text: Text, config: DataConfig, folder: Path, downloads: Downloads) 
         config.vocab_size,
         folder.parent,
         replace(downloads, urls=None),
-        read(text.validation),
+        read(text.held_out),
     )

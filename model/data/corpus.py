@@ -1,8 +1,9 @@
-"""Tokens to learn and to validate on, and their way into the cache and back.
+"""Tokens to learn, to validate and to test on, and their way into the cache and back.
 
 What a data set gives is tokenised once and kept, whole or not at all: a folder with two files of token ids,
-little endian uint16, and one of facts. Small ones are read and checked against their digests; of large ones
-only the size is checked, and they are mapped into memory, so that a run reads only what it uses.
+little endian uint16, and one of facts. `validation.bin` has all that is held out, which is divided when it is
+read. Small files are read and checked against their digests; of large ones only the size is checked, and they
+are mapped into memory, so that a run reads only what it uses.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache as remembered
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from model.data import cache
 from model.data.download import OnProgress, silent
+from model.data.held_out import HeldOut, validation_and_test
 from model.data.text_parts import Pieces, Text, split, text_sha256
 from model.data.tokenizer import CharTokenizer, Tokenizer
 
@@ -29,7 +31,7 @@ _FORMAT = 2  # of what is kept; a change in what a data set or a tokenizer makes
 _DTYPE = np.dtype("<u2")
 READ_WHOLE_BYTES = 2**26
 _LOOKED_AT_ONCE = 2**24  # tokens of a part that may be mapped from a file
-_PARTS = ("train", "validation")
+_PARTS = ("train", "validation")  # in files of these names, the second with all that is held out
 
 Chunks = Callable[[], Iterator[tuple[npt.NDArray[np.uint16], int]]]
 """Gives a part from its beginning: token ids, and how many bytes of text they stand for."""
@@ -42,9 +44,10 @@ class Corpus:
     `sha256` is of what it was made from: the whole text in UTF-8, or the published files. `tokenizer` names
     the tokens and `vocabulary[i]` is how token i reads. `train` and `validation` are token ids, uint16, shape
     (tokens,), mapped from a file where they are many. `validation_bytes_per_token` turns nats per token into
-    bits per byte. Where tokens come in records of `record_tokens`, windows begin at multiples of it, in
-    training and in evaluation. `test` are token ids that no run is stopped, ranked or chosen by; there may be
-    none.
+    bits per byte: where tokens are characters it is that of the validation part, otherwise that of all that
+    is held out. Where tokens come in records of `record_tokens`, windows begin at multiples of it, in
+    training and in evaluation. `test` are token ids that no run is stopped, ranked or chosen by; `held_out`
+    says whether there are any.
     """
 
     name: str
@@ -56,33 +59,37 @@ class Corpus:
     validation_bytes_per_token: float
     record_tokens: int = 1
     test: npt.NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, dtype=np.uint16))
+    held_out: HeldOut = HeldOut.HALVES
 
     @property
     def vocab_size(self) -> int:
         return len(self.vocabulary)
 
     @classmethod
-    def from_text(cls, name: str, text: str) -> Corpus:
-        """The first nine tenths of the characters are for training, the rest for validation.
+    def from_text(cls, name: str, text: str, held_out: HeldOut = HeldOut.HALVES) -> Corpus:
+        """The first nine tenths of the characters are for training, the rest is held out.
 
         Raises `DataError` where the text has too many different characters.
         """
-        train, validation = split(text)
+        train, rest = split(text)
         tokenizer = CharTokenizer.from_text(text)
+        validation, test = validation_and_test(tokenizer.encode(rest), 1, held_out)
         return cls(
             name=name,
             sha256=text_sha256(text),
             tokenizer=tokenizer.label,
             vocabulary=tokenizer.vocabulary,
             train=tokenizer.encode(train),
-            validation=tokenizer.encode(validation),
-            validation_bytes_per_token=len(validation.encode()) / len(validation),
+            validation=validation,
+            validation_bytes_per_token=_bytes_per_character(validation, tokenizer.vocabulary),
+            test=test,
+            held_out=held_out,
         )
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A corpus that is still to be made: as `Corpus`, its parts chunk by chunk.
+    """A corpus that is still to be made: as `Corpus`, chunk by chunk, and all that is held out in one.
 
     `size_bytes` is how much text there is, None where that is not known.
     """
@@ -91,7 +98,7 @@ class Tokens:
     tokenizer: str
     vocabulary: tuple[str, ...]
     train: Chunks
-    validation: Chunks
+    held_out: Chunks
     size_bytes: int | None
     record_tokens: int = 1
 
@@ -107,7 +114,7 @@ def tokenised(text: Text, tokenizer: Tokenizer) -> Tokens:
         tokenizer=tokenizer.label,
         vocabulary=tokenizer.vocabulary,
         train=chunks(text.train),
-        validation=chunks(text.validation),
+        held_out=chunks(text.held_out),
         size_bytes=text.size_bytes,
     )
 
@@ -133,7 +140,12 @@ def tokens_folder(sha256: str, tokens: str, cache_dir: Path) -> Path:
     return corpus_folder(sha256, cache_dir) / f"tokens-v{_FORMAT}-{tokens}"
 
 
-def read_corpus(name: str, folder: Path, read_whole_bytes: int = READ_WHOLE_BYTES) -> Corpus | None:
+def read_corpus(
+    name: str,
+    folder: Path,
+    read_whole_bytes: int = READ_WHOLE_BYTES,
+    held_out: HeldOut = HeldOut.HALVES,
+) -> Corpus | None:
     """The corpus in `folder`, called `name`; None where there is none, or a damaged one.
 
     A part of more than `read_whole_bytes` is mapped and only its size is checked.
@@ -146,9 +158,13 @@ def read_corpus(name: str, folder: Path, read_whole_bytes: int = READ_WHOLE_BYTE
         part: _read_part(folder / f"{part}.bin", **facts[part], read_whole_bytes=read_whole_bytes)
         for part in _PARTS
     }
-    train, validation = parts["train"], parts["validation"]
-    if train is None or validation is None:
+    train, rest = parts["train"], parts["validation"]
+    if train is None or rest is None:
         return None
+    validation, test = validation_and_test(rest, facts["record_tokens"], held_out)
+    bytes_per_token = facts["validation_bytes_per_token"]
+    if facts["tokenizer"] == CharTokenizer.label:
+        bytes_per_token = _bytes_per_character(validation, facts["vocabulary"])
     return Corpus(
         name=name,
         sha256=facts["sha256"],
@@ -156,9 +172,17 @@ def read_corpus(name: str, folder: Path, read_whole_bytes: int = READ_WHOLE_BYTE
         vocabulary=tuple(facts["vocabulary"]),
         train=train,
         validation=validation,
-        validation_bytes_per_token=facts["validation_bytes_per_token"],
+        validation_bytes_per_token=bytes_per_token,
         record_tokens=facts["record_tokens"],
+        test=test,
+        held_out=held_out,
     )
+
+
+def _bytes_per_character(ids: npt.NDArray[np.uint16], vocabulary: Sequence[str]) -> float:
+    lengths = np.array([len(character.encode()) for character in vocabulary])
+    starts = range(0, len(ids), _LOOKED_AT_ONCE)
+    return sum(int(lengths[ids[start : start + _LOOKED_AT_ONCE]].sum()) for start in starts) / len(ids)
 
 
 def write_corpus(tokens: Tokens, folder: Path, what: str, on_progress: OnProgress = silent) -> None:
@@ -183,7 +207,7 @@ def _write_parts(tokens: Tokens, folder: Path, what: str, on_progress: OnProgres
     counts = {}
     digests = {}
     text_bytes = dict.fromkeys(_PARTS, 0)
-    for part, chunks in zip(_PARTS, (tokens.train, tokens.validation), strict=True):
+    for part, chunks in zip(_PARTS, (tokens.train, tokens.held_out), strict=True):
         digest = hashlib.sha256()
         counts[part] = 0
         with (folder / f"{part}.bin").open("xb") as file:

@@ -3,8 +3,8 @@ million.
 
 Published as GPT-2 tokens: 256 int32 (magic, version, how many tokens, zeros), then uint16, each document
 opened by the end-of-text token. `fineweb.txt` pins the shards at one revision (their Git LFS object ids);
-`data.shards` of them are for training, 0.2 GB each, and once more in the cache as one file. Validation is
-what the speed-run validates on.
+`data.shards` of them are for training, 0.2 GB each, and once more in the cache as one file. Held out is what
+the speed-run validates on; nothing is published for testing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from model.data.errors import DataError
 from model.data.tokenizer.gpt2 import load_gpt2
 
 REVISION = "889765ea1f903759787add96995d81171b632d0c"
-VALIDATION_TOKENS = 10_485_760  # that have one before them
+HELD_OUT_TOKENS = 10_485_760  # that have one before them
 _URL = f"https://huggingface.co/datasets/kjj0/fineweb10B-gpt2/resolve/{REVISION}"
 _HEADER = np.dtype("<i4"), 256
 _MAGIC, _VERSION = 20240520, 1
@@ -32,7 +32,7 @@ _TOKENS_AT_ONCE = 2**23
 
 
 def open_tokens(config: DataConfig, downloads: Downloads) -> Tokens:
-    """The validation shard and the first `config.shards` for training, downloaded as they are asked for.
+    """The held-out shard and the first `config.shards` for training, downloaded as they are asked for.
 
     Raises `DataError` where there are not so many, they cannot be downloaded, or GPT-2's vocabulary, which
     tells how many bytes of text a token is, cannot be had.
@@ -43,14 +43,14 @@ def open_tokens(config: DataConfig, downloads: Downloads) -> Tokens:
 
 
 def sha256(config: DataConfig) -> str:
-    """The digest of the lines `SHA256 NAME` of the shards that are used, the one for validation first."""
+    """The digest of the lines `SHA256 NAME` of the shards that are used, the held-out one first."""
     shards = published()
     check(config, shards)
     return shards_sha256(shards[: config.shards + 1])
 
 
 def published() -> tuple[RemoteFile, ...]:
-    """The shard for validation, and those for training in order."""
+    """The held-out shard, and those for training in order."""
     lines = Path(__file__).with_name("fineweb.txt").read_text(encoding="ascii").split("\n")
     rows = [line.split() for line in lines if line and not line.startswith("#")]
     return tuple(
@@ -85,9 +85,9 @@ def shards_sha256(shards: Sequence[RemoteFile]) -> str:
 
 
 def tokens_of(
-    shards: Sequence[RemoteFile], downloads: Downloads, validation_tokens: int = VALIDATION_TOKENS
+    shards: Sequence[RemoteFile], downloads: Downloads, held_out_tokens: int = HELD_OUT_TOKENS
 ) -> Tokens:
-    """The tokens of `shards`, the first of which is for validation. Raises as `open_tokens`."""
+    """The tokens of `shards`, the first of which is held out. Raises as `open_tokens`."""
     tokenizer = load_gpt2(replace(downloads, urls=None))
     token_bytes = tokenizer.token_bytes
 
@@ -103,7 +103,7 @@ def tokens_of(
         tokenizer=tokenizer.label,
         vocabulary=tokenizer.vocabulary,
         train=lambda: part(shards[1:], None),
-        validation=lambda: part(shards[:1], validation_tokens + 1),
+        held_out=lambda: part(shards[:1], held_out_tokens + 1),
         size_bytes=None,
     )
 

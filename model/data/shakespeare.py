@@ -9,7 +9,7 @@ tinyshakespeare, which was made from the same edition and is a quarter as long:
 A speech that a stage direction interrupts is one speech. Titles, headings and stage directions are dropped,
 and so is text after a heading that nobody speaks (the rest of a long heading). Characters stay as they are
 but for two that the source does not agree with itself on: the dash, `--` in all plays but one, and `&c`,
-torn apart in the Markdown. Plays follow each other by path, so the validation part is the last tragedies of
+torn apart in the Markdown. Plays follow each other by path, so what is held out are the last tragedies of
 the alphabet.
 """
 

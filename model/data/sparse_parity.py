@@ -38,7 +38,7 @@ SECRET = (11, 4, 14)
 RECORD_TOKENS = BITS + len(SECRET)
 FLOOR_LOSS = BITS * math.log(2) / RECORD_TOKENS
 TRAIN_RECORDS = 100_000
-VALIDATION_RECORDS = 2_000
+HELD_OUT_RECORDS = 2_000
 LABEL = "bits"
 SHA256 = "383e8a5a715d9379f6807a3ce48321de78cea02174fcf4931288a3ece6ef9539"
 """Of all tokens, a byte each, the training part first. Whoever changes it makes past losses incomparable."""
@@ -65,7 +65,7 @@ def generate(config: DataConfig, downloads: Downloads) -> Tokens:
         tokenizer=LABEL,
         vocabulary=("0", "1"),
         train=lambda: part("train", TRAIN_RECORDS),
-        validation=lambda: part("validation", VALIDATION_RECORDS),
-        size_bytes=(TRAIN_RECORDS + VALIDATION_RECORDS) * RECORD_TOKENS,
+        held_out=lambda: part("validation", HELD_OUT_RECORDS),
+        size_bytes=(TRAIN_RECORDS + HELD_OUT_RECORDS) * RECORD_TOKENS,
         record_tokens=RECORD_TOKENS,
     )

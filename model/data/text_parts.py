@@ -31,17 +31,17 @@ class Text:
 
     sha256: str
     train: Pieces
-    validation: Pieces
+    held_out: Pieces
     size_bytes: int
 
     @staticmethod
     def from_string(text: str) -> Text:
-        """The first nine tenths of the characters are for training, the rest for validation."""
-        train, validation = split(text)
+        """The first nine tenths of the characters are for training, the rest is held out."""
+        train, held_out = split(text)
         return Text(
             sha256=text_sha256(text),
             train=lambda: pieces(io.StringIO(train)),
-            validation=lambda: pieces(io.StringIO(validation)),
+            held_out=lambda: pieces(io.StringIO(held_out)),
             size_bytes=len(text.encode()),
         )
 

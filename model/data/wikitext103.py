@@ -1,5 +1,5 @@
-"""The data set `wikitext103`: 28,475 articles of Wikipedia with their words as they are, 0.5 GB; its own
-validation part.
+"""The data set `wikitext103`: 28,475 articles of Wikipedia with their words as they are, 0.5 GB; held out
+is its own validation part. Its own test part is not read.
 
 Merity, Xiong, Bradbury and Socher, "Pointer sentinel mixture models", 2016; the "raw" variant. The text is CC
 BY-SA. The archive's first address is gone, and several projects pin this digest from the time when it was
@@ -29,7 +29,7 @@ FILE = RemoteFile(
     ),
     otherwise="type data.urls=[ADDRESS] for another mirror, or data=text data.path=FILE for your own",
 )
-_TRAIN, _VALIDATION = "wikitext-103-raw/wiki.train.raw", "wikitext-103-raw/wiki.valid.raw"
+_TRAIN, _HELD_OUT = "wikitext-103-raw/wiki.train.raw", "wikitext-103-raw/wiki.valid.raw"
 
 
 def open_text(config: DataConfig, downloads: Downloads) -> Text:
@@ -41,11 +41,11 @@ def open_text(config: DataConfig, downloads: Downloads) -> Text:
 def text_of(archive: Path, sha256: str) -> Text:
     """The text in `archive`, whose digest is `sha256`."""
     with zipfile.ZipFile(archive) as there:
-        size_bytes = sum(there.getinfo(name).file_size for name in (_TRAIN, _VALIDATION))
+        size_bytes = sum(there.getinfo(name).file_size for name in (_TRAIN, _HELD_OUT))
     return Text(
         sha256=sha256,
         train=_member(archive, _TRAIN),
-        validation=_member(archive, _VALIDATION),
+        held_out=_member(archive, _HELD_OUT),
         size_bytes=size_bytes,
     )
 

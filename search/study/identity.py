@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import RunConfig, with_current_keys
-from model.data import Corpus
+from model.data import Corpus, HeldOut
 from search.config.schema import StudyConfig
 from search.errors import UserError
 from search.files.paths import shown
@@ -38,6 +38,7 @@ def identity(
         "sampler": asdict(config.sampler),
         "data_sha256": corpus.sha256,
         "tokenizer": corpus.tokenizer,
+        "held_out": corpus.held_out.value,
         "validation_tokens": validation_tokens,
         "meter": {
             "name": info.meter.name,
@@ -49,6 +50,19 @@ def identity(
     }
     plain: dict[str, Any] = json.loads(json.dumps(facts))
     return plain
+
+
+def held_out_of(records: Sequence[Record], written: Any) -> HeldOut:
+    """How the held-out part was divided when the study was begun, which it keeps.
+
+    Its first record that knows its data says so, or, where no run has ended yet, what was `written` down of
+    the study. A study that is only begun now has halves.
+    """
+    known = [data for record in records if isinstance(data := record.provenance.get("data"), Mapping)]
+    said = known[0] if known else written if isinstance(written, Mapping) and not records else {}
+    if not said and not records:
+        return HeldOut.HALVES
+    return HeldOut.HALVES if said.get("held_out") == HeldOut.HALVES else HeldOut.WHOLE
 
 
 def is_auto(config: StudyConfig) -> bool:
@@ -99,11 +113,10 @@ def begun_with(record: Record) -> dict[str, Any]:
     }
     if record.role is not Role.TARGET:
         facts["target_loss"] = record.target_loss
-    for name, key in (("data_sha256", "sha256"), ("tokenizer", "tokenizer")):
+    names = {"sha256": "data_sha256"}
+    for key in ("sha256", "tokenizer", "held_out", "validation_tokens"):
         if key in data:
-            facts[name] = data[key]
-    if "validation_tokens" in data:
-        facts["validation_tokens"] = data["validation_tokens"]
+            facts[names.get(key, key)] = data[key]
     if "device_uuid" in hardware:
         facts["device"] = {"uuid": hardware["device_uuid"], "name": hardware.get("device")}
     if record.spent:
@@ -126,7 +139,9 @@ def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, 
 
 def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
     """An identity that any version wrote, with the keys of this one. A setting of the baseline that is new in
-    this version has its default."""
+    this version has its default; one that does not say how the held-out part was divided left it whole."""
+    if "data_sha256" in theirs:
+        theirs = {"held_out": HeldOut.WHOLE.value, **theirs}
     if not isinstance(theirs.get("baseline"), Mapping):
         return dict(theirs)
     defaults = asdict(RunConfig())

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from model.data.held_out import HeldOut
 from model.data.ngram import NgramLoss
 from model.runnable import absent
 from search.config.checks import check_study
@@ -34,7 +35,7 @@ from search.space.reach import check_reach
 from search.study import storage
 from search.study.budget import search_limit_j, spent_j
 from search.study.folder import StudyFolder
-from search.study.identity import check_records, check_storage, identity
+from search.study.identity import check_records, check_storage, held_out_of, identity
 from search.study.mirror import Mirror
 from search.study.next_run import (
     NextRun,
@@ -63,7 +64,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     records = folder.read_records()  # a file that holds something else is found before a worker starts
     check_device(config.device)
     with naming(cache_dir(), "used"):
-        problem = load_problem(config, watcher.loading)
+        problem = load_problem(config, watcher.loading, held_out_of(records, folder.read_identity()))
     check_reach(space, problem.corpus)
     target_loss = target_of(config.target_loss, config.target_margin, records)
     watcher.problem(problem.corpus, problem.ngram, target_loss, problem.validation_tokens)
@@ -71,7 +72,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     if config.storage != "auto":  # a wrong URL is found before anything is created
         _try_storage(config.storage, folder.path)
     with _temporary_folder() as temporary:
-        setup = WorkerSetup.of(config, problem.corpus.sha256)
+        setup = WorkerSetup.of(config, problem.corpus.sha256, problem.corpus.held_out)
         worker = Worker(setup, Path(temporary) / "worker.log", config.budget.hang_s)
         try:
             info = worker.start()
@@ -138,6 +139,11 @@ def _open(
     )
     check_storage(mirror, records, folder.records_file)
     folder.write_settings(_shown_config(config), ours)
+    if problem.corpus.held_out is HeldOut.WHOLE:
+        watcher.note(
+            "begun before the held-out part was halved: it goes on with all of it for validation, and has no "
+            "test part"
+        )
     if records and records[-1].study != config.study.name:
         watcher.note(f"begun as study {records[-1].study!r}; it continues as {config.study.name!r}")
     return TrialRunner(folder, records, mirror, worker, info.meter, watcher)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.config import RunConfig
-from model.data import Corpus, cached_best_ngram, load
+from model.data import Corpus, HeldOut, cached_best_ngram, load
 from model.data.download import OnProgress, silent
 from model.data.ngram import NgramLoss
 from model.fits import scored_tokens, too_short, unfit
@@ -40,9 +40,11 @@ class Problem:
         }
 
 
-def load_problem(config: StudyConfig, on_progress: OnProgress = silent) -> Problem:
+def load_problem(
+    config: StudyConfig, on_progress: OnProgress = silent, held_out: HeldOut = HeldOut.HALVES
+) -> Problem:
     """Raises DataError or UserError where the text cannot be had or is too short for the evaluation."""
-    corpus = load(config.data, cache_dir(), on_progress)
+    corpus = load(config.data, cache_dir(), on_progress, held_out)
     context = config.evaluation.context
     if context % corpus.record_tokens:
         raise UserError(

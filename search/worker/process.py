@@ -86,7 +86,7 @@ class DeviceWorker:
         if not setup.device.wait:
             with exclusive(held, _holder(setup.study), wait=False):
                 pass  # they are free now; each run holds them for itself
-        corpus = load(setup.data, Path(setup.cache_dir))
+        corpus = load(setup.data, Path(setup.cache_dir), held_out=setup.held_out)
         if corpus.sha256 != setup.data_sha256:
             raise UserError(
                 f"the text of data={corpus.name} changed since the study was begun; type study.name=OTHER"

@@ -14,6 +14,7 @@ from typing import Any
 
 from model.capabilities import Capabilities
 from model.data.config import DataConfig
+from model.data.held_out import HeldOut
 from search.config.schema import DeviceSection, StudyConfig
 from search.files.paths import cache_dir
 from search.meter.settings import MeterSection, RooflineSection
@@ -23,7 +24,8 @@ from search.record.record import Record
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker opens: a device, a meter, and a text that must be the one with this hash."""
+    """What a worker opens: a device, a meter, and a text that must be the one with this hash, whose held-out
+    part is divided in this way."""
 
     study: str
     data: DataConfig
@@ -31,15 +33,16 @@ class WorkerSetup:
     device: DeviceSection
     meter: MeterSection
     cache_dir: str
+    held_out: HeldOut = HeldOut.HALVES
 
     @staticmethod
-    def of(config: StudyConfig, data_sha256: str) -> WorkerSetup:
+    def of(config: StudyConfig, data_sha256: str, held_out: HeldOut = HeldOut.HALVES) -> WorkerSetup:
         """The text's path is made absolute: the worker runs in another folder."""
         data = DataConfig(**asdict(config.data))
         if data.path is not None:
             data.path = str(Path(data.path).expanduser().absolute())
         return WorkerSetup(
-            config.study.name, data, data_sha256, config.device, config.meter, str(cache_dir())
+            config.study.name, data, data_sha256, config.device, config.meter, str(cache_dir()), held_out
         )
 
     def to_line(self) -> str:
@@ -53,6 +56,7 @@ class WorkerSetup:
             **{
                 **body,
                 "data": DataConfig(**body["data"]),
+                "held_out": HeldOut(body["held_out"]),
                 "device": DeviceSection(**body["device"]),
                 "meter": MeterSection(**{**meter, "roofline": RooflineSection(**meter["roofline"])}),
             }

@@ -10,6 +10,7 @@ import torch
 
 from model.config import RunConfig
 from model.data.corpus import Corpus
+from model.data.held_out import HeldOut
 from model.train import train
 
 pytestmark = pytest.mark.slow
@@ -18,7 +19,8 @@ VARIABLE = "JOULESEARCH_TINYSHAKESPEARE"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 SEEDS = (1337, 1338, 1339)
 
-# Three earlier runs gave 1.9014, 1.9050 and 1.9141 on the whole validation split. The seeds below gave
+# nanoGPT validates on all of the held-out tenth, and so does this file, though studies do on its first half.
+# Three earlier runs gave 1.9014, 1.9050 and 1.9141 on it. The seeds below gave
 # 1.9195, 1.9044 and 1.8854 (torch 2.13, one x86 thread): mean 1.9031. All six: standard deviation 0.012.
 EXPECTED_LOSS = 1.907
 MEAN_WITHIN = 0.015
@@ -33,7 +35,7 @@ def corpus():
     data = Path(path).read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     assert digest == SHA256, f"{path} is not tinyshakespeare: sha256 {digest}, expected {SHA256}"
-    return Corpus.from_text("tinyshakespeare", data.decode())
+    return Corpus.from_text("tinyshakespeare", data.decode(), HeldOut.WHOLE)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,8 +63,8 @@ def final_loss(corpus):
     return loss
 
 
-def test_tinyshakespeare_has_nanogpts_65_characters_and_the_unknown_one(corpus):
-    assert corpus.vocab_size == 65 + 1
+def test_tinyshakespeare_has_nanogpts_65_characters(corpus):
+    assert corpus.vocab_size == 65
 
 
 @pytest.mark.parametrize("seed", SEEDS)

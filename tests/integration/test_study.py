@@ -67,6 +67,25 @@ def test_what_scripts_read_of_a_study_is_as_documented(finished: Finished) -> No
     assert [head for head in heads if head not in names and not head.startswith("params.")] == []
 
 
+def test_a_study_of_before_the_test_part_goes_on_with_all_that_was_held_out(
+    tiny: Tiny, study_name: str
+) -> None:
+    """Its first 1,024 tokens are those of either part, so that taking away what it says of it makes one."""
+    assert run_here(tiny("budget.n_trials=1")).returncode == 0
+    folder = study_dir(study_name)
+    for file in (folder / "records.jsonl", folder / "identity.json"):
+        text = file.read_text()
+        assert '"held_out": "halves"' in text
+        file.write_text(re.sub(r'"held_out": "halves",\s*', "", text))
+    (folder / "study.db").unlink()
+    done = run_here(tiny("budget.n_trials=2"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "goes on with all of it for validation" in done.stdout
+    said = [record.provenance["data"].get("held_out") for record in records_of(study_name)]
+    assert said == [None] * (len(said) - 1) + ["whole"]
+    assert json.loads((folder / "identity.json").read_text())["held_out"] == "whole"
+
+
 def test_a_study_leaves_what_it_promises(finished: Finished) -> None:
     done = finished.done
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,6 +17,7 @@ from this_cpu import CPU, compiles
 
 from model.config import RunConfig
 from model.data.corpus import Corpus
+from model.data.held_out import HeldOut
 from model.runnable import missing
 from model.tables import ATTENTION, COMPILE_SCOPES, KERNELS, LOSSES
 from model.train import train
@@ -60,7 +61,7 @@ pytestmark = compiles
 
 @pytest.fixture(scope="module")
 def corpus(text_file: Path) -> Corpus:
-    return Corpus.from_text("english", text_file.read_text(encoding="utf-8"))
+    return Corpus.from_text("english", text_file.read_text(encoding="utf-8"), HeldOut.WHOLE)
 
 
 def configured(size: str, seed: int, section: str = "", key: str = "", value: object = None) -> RunConfig:

@@ -41,15 +41,15 @@ VOCAB_SIZES = (MIN_VOCABULARY, MAX_VOCABULARY)
 class Making:
     """What a tokenizer is made from.
 
-    `train` and `validation` give the parts. `folder` is where what was learnt from this text is kept, and
-    `downloads` gets what comes from elsewhere.
+    `train` and `held_out` give the parts of the text. `folder` is where what was learnt from this text is
+    kept, and `downloads` gets what comes from elsewhere.
     """
 
     train: Pieces
     vocab_size: int | None
     folder: Path
     downloads: Downloads
-    validation: Pieces = lambda: iter(())
+    held_out: Pieces = lambda: iter(())
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ TOKENIZERS: Mapping[str, TokenizerRow] = MappingProxyType(
     {
         "chars": TokenizerRow(
             "the characters of the text",
-            lambda given: CharTokenizer.from_pieces(chain(given.train(), given.validation())),
+            lambda given: CharTokenizer.from_pieces(chain(given.train(), given.held_out())),
             lambda kept, downloads: CharTokenizer(kept.vocabulary),
         ),
         "bytes": TokenizerRow(

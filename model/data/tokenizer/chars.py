@@ -2,7 +2,7 @@
 
 They are those of the whole text, as in nanoGPT. If they were those of the training part, with one symbol for
 all others, a run of different characters under that symbol could be learnt, and a loss on them would say
-nothing. A character that only the validation part has is never trained on, and costs accordingly
+nothing. A character that only the held-out part has is never trained on, and costs accordingly
 (`model.data.corpus.unseen_share`).
 """
 

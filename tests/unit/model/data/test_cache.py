@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import model
-from model.data import DataError, cache, load, unseen_share
+from model.data import DataError, HeldOut, cache, load, unseen_share
 from model.data.config import DataConfig
 from model.data.corpus import Corpus, Tokens, corpus_folder, read_corpus, tokenised, write_corpus
+from model.data.held_out import validation_and_test
 from model.data.text_parts import Text
 from model.data.tokenizer import CharTokenizer
 
@@ -44,7 +45,9 @@ def assert_same(one, other):
     assert one.vocabulary == other.vocabulary
     assert one.validation_bytes_per_token == other.validation_bytes_per_token
     assert one.record_tokens == other.record_tokens
-    for a, b in ((one.train, other.train), (one.validation, other.validation)):
+    assert one.held_out == other.held_out
+    for part in ("train", "validation", "test"):
+        a, b = getattr(one, part), getattr(other, part)
         assert a.dtype == b.dtype == np.uint16
         assert np.array_equal(a, b)
 
@@ -55,20 +58,52 @@ def test_a_corpus_is_nine_tenths_training_and_knows_the_characters_of_both_parts
     assert corpus.vocabulary == ("a", "b", "é", "œ")
     assert corpus.vocab_size == 4
     assert corpus.train.tolist() == [0, 1] * 45
+    assert corpus.validation.tolist() == [0, 2, 1, 3, 0]
+    assert corpus.test.tolist() == [2, 1, 3, 1, 0]
+    assert corpus.validation_bytes_per_token == 7 / 5, "of the characters that are validated on"
+    assert corpus.held_out is HeldOut.HALVES
+
+
+def test_a_study_of_before_validates_on_all_that_is_held_out():
+    corpus = Corpus.from_text("text", "ab" * 45 + "aébœ" * 2 + "ba", HeldOut.WHOLE)
     assert corpus.validation.tolist() == [0, 2, 1, 3, 0, 2, 1, 3, 1, 0]
+    assert corpus.test.tolist() == []
     assert corpus.validation_bytes_per_token == 1.4
+    assert corpus.held_out is HeldOut.WHOLE
+
+
+@given(n=st.integers(1, 40), record_tokens=st.integers(1, 7))
+def test_halves_make_up_what_is_held_out_and_begin_at_records(n, record_tokens):
+    tokens = np.arange(n * record_tokens, dtype=np.uint16)
+    validation, test = validation_and_test(tokens, record_tokens, HeldOut.HALVES)
+    assert [*validation, *test] == list(tokens)
+    assert len(validation) - len(test) == record_tokens * (n % 2)
+    assert len(validation) % record_tokens == 0
+
+
+@pytest.mark.parametrize("name", ["sparse_parity", "shakespeare", "text"])
+def test_what_is_kept_is_the_same_however_it_is_divided(name, config, cache_dir):
+    config = replace(config, name=name, path=config.path if name == "text" else None)
+    halves, whole = load(config, cache_dir), load(config, cache_dir, held_out=HeldOut.WHOLE)
+    assert halves.sha256 == whole.sha256
+    kept(halves, cache_dir)
+    assert np.array_equal(np.concatenate([halves.validation, halves.test]), whole.validation)
+    assert len(whole.test) == 0
+    assert len(halves.test) > 0.49 * len(whole.validation)
+    assert len(halves.validation) % halves.record_tokens == 0
+    assert (halves.held_out, whole.held_out) == ("halves", "whole")
 
 
 def test_the_share_of_validation_tokens_that_nothing_can_learn_is_of_those_that_are_scored():
-    corpus = Corpus.from_text("text", "ab" * 45 + "éab" + "é" * 3 + "abab")
+    corpus = Corpus.from_text("text", "ab" * 90 + "éab" + "é" * 3 + "abab" + "é" * 10)
     assert unseen_share(corpus, 9) == pytest.approx(3 / 9)
     assert unseen_share(corpus, 2) == 0
-    assert unseen_share(Corpus.from_text("text", "ab" * 50), 9) == 0
+    assert unseen_share(Corpus.from_text("text", "ab" * 100), 9) == 0
 
 
 def test_the_symbol_for_what_cannot_be_decoded_is_a_character_as_others_are():
     """It must not stand for all that the training part lacks, which would then be learnt by its name."""
-    corpus = Corpus.from_text("text", "a\ufffd" * 45 + "жшщюяфыва\ufffd")
+    corpus = Corpus.from_text("text", "a\ufffd" * 90 + "жшщюяфыва\ufffd" + "a" * 10)
     assert corpus.vocabulary[-1] == "\ufffd"
     assert len(set(corpus.validation.tolist())) == 10
     assert unseen_share(corpus, 9) == pytest.approx(8 / 9)
@@ -106,7 +141,7 @@ def test_another_text_at_the_same_path_is_another_corpus(config, cache_dir):
     Path(config.path).write_text(TEXT + "!", encoding="utf-8")
     after = load(config, cache_dir)
     assert after.sha256 != before.sha256
-    assert len(after.train) + len(after.validation) == len(TEXT) + 1
+    assert len(after.train) + len(after.validation) + len(after.test) == len(TEXT) + 1
 
 
 def test_a_text_is_kept_once_for_each_kind_of_token(config, cache_dir):
@@ -194,8 +229,9 @@ def test_tokens_come_back_whatever_their_chunks_were_read_or_mapped(chunks, whol
     corpus = read_corpus("text", folder, read_whole_bytes=2**26 if whole else 0)
     assert isinstance(corpus.train, np.memmap) != whole
     assert np.array_equal(corpus.train, np.concatenate(arrays))
-    assert np.array_equal(corpus.validation, np.concatenate(arrays))
-    assert corpus.validation_bytes_per_token == 3 * len(arrays) / len(corpus.validation)
+    held_out = np.concatenate([corpus.validation, corpus.test])
+    assert np.array_equal(held_out, np.concatenate(arrays))
+    assert corpus.validation_bytes_per_token == 3 * len(arrays) / len(held_out), "of all that is held out"
     assert corpus.record_tokens == 5
 
 

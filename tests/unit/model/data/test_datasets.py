@@ -96,15 +96,15 @@ def parity(tmp_path_factory):
 
 def test_parity_is_pinned(parity):
     """Whoever changes it makes past losses incomparable."""
-    tokens = np.concatenate([parity.train, parity.validation]).astype(np.uint8)
+    tokens = np.concatenate([parity.train, parity.validation, parity.test]).astype(np.uint8)
     assert parity.sha256 == sparse_parity.SHA256 == hashlib.sha256(tokens).hexdigest()
     assert sparse_parity.SHA256.startswith("383e8a5a715d9379")
-    assert (len(parity.train), len(parity.validation)) == (2_300_000, 46_000)
+    assert (len(parity.train), len(parity.validation), len(parity.test)) == (2_300_000, 23_000, 23_000)
     assert (parity.vocabulary, parity.tokenizer, parity.record_tokens) == (("0", "1"), "bits", 23)
 
 
 def test_a_record_ends_in_the_parities_of_one_two_and_three_secret_bits(parity):
-    for record in parity.validation.reshape(-1, 23).tolist():
+    for record in np.concatenate([parity.validation, parity.test]).reshape(-1, 23).tolist():
         bits = [record[place] for place in sparse_parity.SECRET]
         assert record[20:] == [bits[0], bits[0] ^ bits[1], bits[0] ^ bits[1] ^ bits[2]]
 
@@ -143,18 +143,19 @@ def archive_of(folder, train, validation):
 def test_wikitext_keeps_its_own_split_and_its_lines_as_they_are(tmp_path):
     train, validation = " \n = Œuvre = \r\n \n one <unk> @-@ two \n" * 50, " = Other = \n"
     text = wikitext103.text_of(archive_of(tmp_path, train, validation), "0" * 64)
-    assert ("".join(text.train()), "".join(text.validation())) == (train, validation)
+    assert ("".join(text.train()), "".join(text.held_out())) == (train, validation)
     assert text.size_bytes == len((train + validation).encode())
 
 
 def test_wikitext_becomes_a_corpus_of_bytes(tmp_path):
-    text = wikitext103.text_of(archive_of(tmp_path, "abc " * 9, "é"), "0" * 64)
+    text = wikitext103.text_of(archive_of(tmp_path, "abc " * 9, "éà"), "0" * 64)
     folder = tmp_path / "cache" / "tokens"
     with cache.alone(folder):
         write_corpus(tokenised(text, ByteTokenizer()), folder, "")
     corpus = read_corpus("wikitext103", folder)
     assert bytes(corpus.train.tolist()) == b"abc " * 9
     assert bytes(corpus.validation.tolist()) == "é".encode()
+    assert bytes(corpus.test.tolist()) == "à".encode()
 
 
 # fineweb
@@ -181,7 +182,7 @@ def published(server, *contents):
     ]
 
 
-def test_shards_are_put_together_in_order_and_the_first_is_for_validation(server, tmp_path):
+def test_shards_are_put_together_in_order_and_the_first_is_held_out(server, tmp_path):
     end = Gpt2Tokenizer.END_OF_TEXT
     files = published(server, shard([end, 31373, 995]), shard([end, 1, 2]), shard([3, 4]))
     tokens = fineweb.tokens_of(files, Downloads(tmp_path / "downloads"))
@@ -190,15 +191,16 @@ def test_shards_are_put_together_in_order_and_the_first_is_for_validation(server
         write_corpus(tokens, folder, "")
     corpus = read_corpus("fineweb", folder)
     assert corpus.train.tolist() == [end, 1, 2, 3, 4]
-    assert corpus.validation.tolist() == [end, 31373, 995]
+    assert corpus.validation.tolist() == [end, 31373]
+    assert corpus.test.tolist() == [995]
     assert corpus.validation_bytes_per_token == len("hello world") / 3  # a document's end is no text
     assert corpus.vocab_size == 50257
 
 
-def test_so_many_tokens_are_validated_on_and_one_before_them(server, tmp_path):
+def test_so_many_tokens_are_held_out_and_one_before_them(server, tmp_path):
     tokens = fineweb.tokens_of(published(server, shard(range(50)), shard([1])), Downloads(tmp_path), 20)
-    assert [len(ids) for ids, _ in tokens.validation()] == [21]
-    assert fineweb.VALIDATION_TOKENS == 10 * 2**20
+    assert [len(ids) for ids, _ in tokens.held_out()] == [21]
+    assert fineweb.HELD_OUT_TOKENS == 10 * 2**20
 
 
 def test_the_published_tokens_may_be_asked_for_by_name(server, tmp_path):
@@ -234,7 +236,7 @@ def test_a_file_that_is_no_shard_is_refused(damage, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_the_published_shards_are_one_for_validation_and_103_for_training():
+def test_the_published_shards_are_one_that_is_held_out_and_103_for_training():
     shards = fineweb.published()
     names = [Path(it.name).name for it in shards]
     assert names == ["fineweb_val_000000.bin", *(f"fineweb_train_{n:06d}.bin" for n in range(1, 104))]

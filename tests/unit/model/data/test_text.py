@@ -144,8 +144,9 @@ def test_what_is_evidently_no_text_is_refused_with_what_it_is(name, file):
 @pytest.mark.parametrize("length", [1, MIN_CHARACTERS - 1])
 def test_a_text_too_short_to_validate_on_is_refused_with_its_length(file, length):
     file.write_text(TEXT[:length], encoding="utf-8")
-    assert f"at least {MIN_CHARACTERS:,} characters (a tenth is for validation), got {length:,}" in refusal(
-        file
+    assert (
+        f"at least {MIN_CHARACTERS:,} characters (a twentieth is for validation), got {length:,}"
+        in refusal(file)
     )
 
 

@@ -70,11 +70,11 @@ def tokenizer(tmp_path_factory):
 
 @given(awkward)
 def test_nine_tenths_are_for_training(text):
-    train, validation = split(text)
-    assert train + validation == text
+    train, held_out = split(text)
+    assert train + held_out == text
     assert len(train) == int(0.9 * len(text))
     made = Text.from_string(text)
-    assert ("".join(made.train()), "".join(made.validation())) == (train, validation)
+    assert ("".join(made.train()), "".join(made.held_out())) == (train, held_out)
     assert made.size_bytes == len(text.encode())
 
 

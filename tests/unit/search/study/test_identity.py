@@ -9,9 +9,11 @@ import pytest
 from records_factory import make_record
 
 from model.config import RunConfig
+from model.data import HeldOut
 from search.errors import UserError
 from search.record.outcome import Role
-from search.study.identity import begun_with, check_records, known_part, of_this_version
+from search.record.record import Record
+from search.study.identity import begun_with, check_records, held_out_of, known_part, of_this_version
 
 PATH = Path("records.jsonl")
 RECORD = make_record(0)
@@ -55,3 +57,49 @@ def test_a_setting_that_the_version_before_did_not_have_has_its_default() -> Non
     changed = {"baseline": {**now, "model": now["model"] | {"attention_window": 7}}}
     with pytest.raises(UserError, match=r"baseline\.model\.attention_window: 32 -> 7"):
         check_records(changed, {"baseline": {"model": {"n_layer": 2}, "train": {}}}, [RECORD], PATH, None)
+
+
+def held_out_as(how: str | None) -> Record:
+    """A record whose data were divided so; None: of a version that does not say."""
+    data = {key: value for key, value in RECORD.provenance["data"].items() if key != "held_out"}
+    return replace(RECORD, provenance={"data": data if how is None else data | {"held_out": how}})
+
+
+OF_BEFORE, HALVES, WHOLE = held_out_as(None), held_out_as("halves"), held_out_as("whole")
+
+
+@pytest.mark.parametrize(
+    ("records", "written", "expected"),
+    [
+        ([], None, HeldOut.HALVES),
+        ([], {}, HeldOut.HALVES),
+        ([], {"data_sha256": "0", "held_out": "halves"}, HeldOut.HALVES),
+        ([], {"data_sha256": "0"}, HeldOut.WHOLE),  # killed in its first run, by the version before
+        ([OF_BEFORE], None, HeldOut.WHOLE),
+        ([WHOLE], {"held_out": "halves"}, HeldOut.WHOLE),
+        ([HALVES], {"data_sha256": "0"}, HeldOut.HALVES),
+        ([replace(RECORD, provenance={}), HALVES], None, HeldOut.HALVES),
+        ([replace(RECORD, provenance={})], {"data_sha256": "0", "held_out": "halves"}, HeldOut.WHOLE),
+    ],
+)
+def test_a_study_keeps_the_division_of_its_held_out_part(
+    records: list[Record], written: object, expected: HeldOut
+) -> None:
+    assert held_out_of(records, written) is expected
+
+
+@pytest.mark.parametrize(("ours", "record"), [("halves", OF_BEFORE), ("halves", WHOLE), ("whole", HALVES)])
+def test_records_of_the_one_division_are_no_part_of_a_study_of_the_other(ours: str, record: Record) -> None:
+    identity = {**of_this_version(begun_with(record)), "held_out": ours}
+    theirs = "halves" if ours == "whole" else "whole"
+    with pytest.raises(UserError, match=f"held_out: '{theirs}' -> '{ours}'"):
+        check_records(identity, None, [record], PATH, record.target_loss)
+
+
+def test_a_study_of_before_goes_on_with_what_it_wrote_down() -> None:
+    theirs = of_this_version(begun_with(OF_BEFORE))
+    assert theirs["held_out"] == "whole"
+    written = {key: value for key, value in theirs.items() if key != "held_out"}
+    check_records(theirs, written, [OF_BEFORE, WHOLE], PATH, OF_BEFORE.target_loss)
+    with pytest.raises(UserError, match="held_out: 'whole' -> 'halves'"):
+        check_records(theirs | {"held_out": "halves"}, written, [HALVES], PATH, HALVES.target_loss)

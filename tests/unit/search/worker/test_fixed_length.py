@@ -30,8 +30,8 @@ CONFIG = RunConfig.from_mapping(
 )
 TEXT = "to be or not to be that is the question whether tis nobler in the mind to suffer " * 100
 PRICES = RooflineSection({"fp32": 1.0}, pj_per_byte=1.0)
-WHOLE = Corpus.from_text("a text", TEXT)
-CORPUS = replace(WHOLE, validation=WHOLE.validation[:400], test=WHOLE.validation[400:])
+HALVED = Corpus.from_text("a text", TEXT)
+CORPUS = replace(HALVED, test=HALVED.test[::-1].copy())
 REQUEST = RunRequest(
     study="a study",
     trial=1,

@@ -10,6 +10,7 @@ from records_factory import METER, make_record
 
 from model.capabilities import Capabilities
 from model.data.config import DataConfig
+from model.data.held_out import HeldOut
 from search.config.schema import DeviceSection, StudyConfig
 from search.meter.settings import MeterSection, RooflineSection
 from search.worker.protocol import (
@@ -58,6 +59,7 @@ def test_a_setup_arrives_as_it_was_sent() -> None:
         device=DeviceSection(name="cpu", temperature_band_c=[30.0, 40.0]),
         meter=MeterSection(name="roofline", also=["cpu_time"], roofline=RooflineSection({"fp32": 1.0}, 2.0)),
         cache_dir="/cache",
+        held_out=HeldOut.WHOLE,
     )
     assert WorkerSetup.from_line(setup.to_line()) == setup
 

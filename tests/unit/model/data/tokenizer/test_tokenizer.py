@@ -285,14 +285,17 @@ def test_a_text_too_poor_for_so_many_tokens_is_refused_with_how_many_it_gives(tm
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_bits_per_byte_count_the_bytes_of_the_validation_text(name, tmp_path):
+def test_bits_per_byte_count_the_bytes_of_the_held_out_text(name, tmp_path):
     path = tmp_path / "text.txt"
-    path.write_text("Zoë naïve “quotes” — " * 2_000, encoding="utf-8")
+    path.write_text("Zoë naïve “quotes” — " * 2_000 + "plain text " * 200, encoding="utf-8")
     vocab_size = 260 if name == "bpe" else None
     corpus = load(DataConfig("text", str(path), name, vocab_size), tmp_path / "cache")
     text = path.read_text(encoding="utf-8")
-    n_bytes = len(text[int(0.9 * len(text)) :].encode())
-    assert corpus.validation_bytes_per_token * len(corpus.validation) == pytest.approx(n_bytes)
+    held_out = text[int(0.9 * len(text)) :]
+    tokens = len(corpus.validation) + len(corpus.test)
+    if name == "chars":  # exactly those of the validation part
+        held_out, tokens = held_out[: -(-len(held_out) // 2)], len(corpus.validation)
+    assert corpus.validation_bytes_per_token * tokens == pytest.approx(len(held_out.encode()))
 
 
 def test_tokenizers_keep_what_they_learn_beside_the_text(tmp_path):

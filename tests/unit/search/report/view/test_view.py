@@ -86,12 +86,22 @@ def test_the_baseline_is_the_run_that_completed_and_not_the_one_that_was_killed_
         ("meters", {"counted_phases": CountedPhases.GROSS}),
         ("target losses", {"target_loss": 2.31}),
         ("data sets", {"provenance": {"data": {"sha256": "other"}}}),
+        (
+            "ways to divide what is held out",
+            {"provenance": {"data": PROVENANCE["data"] | {"held_out": "halves"}}},
+        ),
     ],
 )
 def test_records_that_cannot_share_a_front_are_refused_in_one_line(what: str, fields: dict[str, Any]) -> None:
     with pytest.raises(ReportError, match=f"2 {what}") as caught:
         view_of(CHEAP, dataclasses.replace(CHEAP, trial=2, **fields))
     assert "\n" not in str(caught.value)
+
+
+def test_records_that_do_not_say_how_they_divided_what_was_held_out_left_it_whole() -> None:
+    data = PROVENANCE["data"] | {"held_out": "whole"}
+    later = dataclasses.replace(CHEAP, trial=2, provenance=PROVENANCE | {"data": data})
+    assert len(view_of(CHEAP, later).records) == 2
 
 
 @pytest.mark.parametrize(("ngram", "warns"), [(2.41, False), (2.30, True), (1.9, True), (None, False)])
