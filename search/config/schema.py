@@ -27,7 +27,7 @@ from search.space.canonical import SEARCHABLE
 from search.space.model import Space
 from search.space.parse import parse_space
 
-ONE_RUN = ("recipe", "trial", "output", "save")
+ONE_RUN = ("recipe", "trial", "output", "save", "to_the_end")
 """Keys that only `python -m search.train` reads."""
 
 
@@ -122,7 +122,8 @@ class StudyConfig:
     own. `target_loss` is in nats per token, or `auto`: what the baseline ends at, plus `target_margin`.
 
     Those of `ONE_RUN`: `recipe` is a recipe's file or a study's folder, `trial` a trial of that study,
-    `output` a file that the record is added to, `save` a folder for the trained model.
+    `output` a file that the record is added to, `save` a folder for the trained model; `to_the_end` trains to
+    the last step and evaluates once, there, as a confirmed recipe is trained.
     """
 
     study: StudySection = field(default_factory=StudySection)
@@ -148,6 +149,7 @@ class StudyConfig:
     recipe: str | None = None
     trial: int | None = None
     output: str | None = None
+    to_the_end: bool | None = None
     save: str | None = None
 
     def run_values(self) -> dict[str, Any]:

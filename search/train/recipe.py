@@ -29,6 +29,7 @@ PARTS = (
     "data",
     "device",
     "meter",
+    "to_the_end",
 )
 
 

@@ -75,6 +75,7 @@ def _request(config: StudyConfig, problem: Problem, info: WorkerInfo, target_los
         vocab_size=problem.corpus.vocab_size,
         limits=config.limits(),
         provenance=problem.provenance(info.hardware, info.software),
+        to_the_end=bool(config.to_the_end),
     )
 
 

@@ -44,7 +44,12 @@ def _ledger_table(record: Record, ledger: Ledger) -> Table:
 
 def _lines_below(record: Record) -> Iterator[str]:
     """What is known besides the ledger, most important first."""
-    if record.crossing is not None:
+    if record.test_loss is not None:
+        yield (
+            f"loss at the end {record.curve[-1].loss:.4f}, and {record.test_loss:.4f} on the test part, by "
+            "which nothing is chosen"
+        )
+    elif record.crossing is not None:
         low, high = record.crossing.energy_low_j, record.crossing.energy_j
         yield (
             f"target {record.target_loss:g} crossed between {low:.3f} J and {high:.3f} J "

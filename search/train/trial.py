@@ -34,7 +34,8 @@ def read_trial(folder: Path, trial: int) -> dict[str, Any]:
         raise UserError(
             f"{shown(folder / CONFIG)} does not say what trial {trial} was trained on; put the file back"
         )
-    return recipe_of(record.config, record.target_loss, config)
+    recipe = recipe_of(record.config, record.target_loss, config)
+    return recipe | {"to_the_end": True} if record.role.confirms else recipe
 
 
 def in_words(trials: Sequence[int]) -> str:

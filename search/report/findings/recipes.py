@@ -9,11 +9,14 @@ from typing import Any
 
 import yaml
 
+from search.confirm.length import at_length
 from search.record.record import Record
 from search.record.target import AUTO, TO_THE_END
 from search.report.findings import numbers
 from search.report.findings.headline import what_it_is
 from search.report.findings.names import capitalised, marked_name
+from search.report.findings.verdict import verdict_sentence
+from search.report.view.confirmation import confirmed_seeds
 from search.report.view.data import StudyView
 from search.report.view.values import plain_value, redacted
 
@@ -48,11 +51,36 @@ class Recipe:
 def recipes(view: StudyView, config: Mapping[str, Any], folder: str) -> tuple[Recipe, ...]:
     """The best trial's, and that of the best that is not lookup-like where that is another. `folder` is the
     study's, as commands name it."""
-    found = [_recipe(view, config, folder, BEST, view.best, "")]
+    confirmed = _confirmed(view, config, folder)
+    found = [confirmed or _recipe(view, config, folder, BEST, view.best, "")]
     if view.best_without_lookup is not view.best:
         among = " that are not lookup-like"
         found.append(_recipe(view, config, folder, OTHER_BEST, view.best_without_lookup, among))
     return tuple(recipe for recipe in found if recipe is not None)
+
+
+def _confirmed(view: StudyView, config: Mapping[str, Any], folder: str) -> Recipe | None:
+    """The recipe that leads the confirmation, at its fixed length; None where nothing was confirmed."""
+    state, target_loss = view.confirmation, view.problem.target_loss
+    verdict = None if state is None else state.verdict
+    if state is None or verdict is None or target_loss is None:
+        return None
+    leader = state.recipe(verdict.arm)
+    run = at_length(leader.config, state.steps[verdict.arm])
+    sentence = redacted(verdict_sentence(view, state, verdict))
+    seeds = ", ".join(str(seed) for seed in confirmed_seeds(state, verdict.arm))
+    return Recipe(
+        file=BEST,
+        what=f"{capitalised(verdict.arm)} at the length that was fitted for it, whose verdict is "
+        f"{verdict.kind}. Train it again with another seed:",
+        cost=f"{sentence}\n# Its seeds: {seeds}. It is trained to its last step and evaluated once, there.",
+        command=_command(folder, BEST),
+        yaml=_yaml(recipe_of(run, target_loss, config) | {"to_the_end": True}),
+    )
+
+
+def _command(folder: str, file: str) -> str:
+    return f"python -m search.train {shlex.quote(f'recipe={folder}/{file}')} seed=7"
 
 
 def _recipe(
@@ -65,15 +93,18 @@ def _recipe(
         file=file,
         what=f"{who}, the lowest {least} among the trials{among}. Train it again with another seed:",
         cost=redacted(what_it_is(view, record)),
-        command=f"python -m search.train {shlex.quote(f'recipe={folder}/{file}')} seed=7",
+        command=_command(folder, file),
         yaml=recipe_yaml(record, config),
     )
 
 
 def recipe_yaml(record: Record, config: Mapping[str, Any]) -> str:
     """What `recipe_of` gives, as `recipe=` reads it. Passwords in URLs are masked."""
-    recipe = recipe_of(record.config, record.target_loss, config)
-    return redacted(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+    return _yaml(recipe_of(record.config, record.target_loss, config))
+
+
+def _yaml(recipe: Mapping[str, Any]) -> str:
+    return redacted(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))
 
 
 def recipe_of(run: Mapping[str, Any], target_loss: float | str, config: Mapping[str, Any]) -> dict[str, Any]:

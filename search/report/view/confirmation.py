@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from search.confirm.rounds import ConfirmedRun
 from search.confirm.state import ConfirmationState
-from search.confirm.verdict import Verdict
 from search.record.confirmation import DOCUMENTED, FITTED
 
 
@@ -74,5 +73,7 @@ def _geometric_mean(values: Sequence[float | None]) -> float | None:
     return math.exp(math.fsum(map(math.log, known)) / len(known)) if known else None
 
 
-def best_verdict(state: ConfirmationState | None) -> Verdict | None:
-    return None if state is None else state.verdict
+def confirmed_seeds(state: ConfirmationState, arm: str) -> tuple[int, ...]:
+    """Of the rounds that count."""
+    rounds = () if state.race is None else state.race.rounds
+    return tuple(one.runs[arm].seed for one in rounds if arm in one.runs)
