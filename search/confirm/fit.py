@@ -21,6 +21,8 @@ from search.confirm.settings import ConfirmSettings
 # end losses of fresh seeds that spread by 0.002 to 0.011 nats. Weak priors: a few runs outweigh them.
 SLOPE, SLOPE_SD = -0.14, 0.07  # nats for each e-fold of the steps
 NOISE, NOISE_DF = 0.0065, 2
+# The chance that a recipe of the fitted length passes the reach clause at its first look.
+POWER = 0.9
 # A length holds with this confidence. It is decided where it lies within CLOSE, in ln(steps), of what it
 # would be were the line and the noise known, after FEWEST runs, one of them within NEAR of it.
 CONFIDENCE = 0.9
@@ -68,9 +70,9 @@ def fit_lengths(
 ) -> dict[str, LengthFit]:
     """The fit of every arm of `start`, which says the length of its first run, from the runs so far.
 
-    A length satisfies both: the mean end loss lies below the target by what the first look of the reach
-    clause needs, of `n_arms` confirmed arms, and the predicted share of seeds that reach the target is
-    `settings.share` or more.
+    A length satisfies both: the mean end loss lies so far below the target that the reach clause of
+    `n_arms` confirmed arms holds at its first look with `POWER`, and the predicted share of seeds that reach
+    the target is `settings.share` or more.
 
     Where one arm is noisier than the others its own runs say so only in part: with 0.011 nats beside two arms
     of 0.004 its fitted length held for the share in 7 of 10 simulated fits rather than in 9.
@@ -78,7 +80,8 @@ def fit_lengths(
     lines = {arm: _line(arms.get(arm, ()), start[arm]) for arm in start}
     pooled, df = _noise(lines.values())
     level = level_of_look(settings.seeds, REACH_LEVEL, settings, settings.candidates)
-    margin = critical(level, max(1, n_arms * (settings.seeds - 1))) / math.sqrt(settings.seeds)
+    needed = critical(level, max(1, n_arms * (settings.seeds - 1))) + float(special.ndtri(POWER))
+    margin = needed / math.sqrt(settings.seeds)
     fits = {}
     for arm, line in lines.items():
         noise = max(pooled, _noise([line])[0])  # an arm noisier than its neighbours gets no benefit from them
