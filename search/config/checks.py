@@ -118,6 +118,9 @@ def check_study(config: StudyConfig) -> Space:
     check_run(config)
     check_name(config.study.name)
     check_seed("study.seed", config.study.seed)
+    for folder in config.study.prior:
+        if not folder.strip():
+            raise ConfigError(f"study.prior must list folders such as reports/demo, got {folder!r}")
     _number("budget.n_trials", config.budget.n_trials, at_least=1)
     _choice("sampler.name", config.sampler.name, SAMPLERS)
     _number("sampler.n_startup_trials", config.sampler.n_startup_trials, at_least=1)

@@ -33,11 +33,13 @@ ONE_RUN = ("recipe", "trial", "output", "save")
 
 @dataclass
 class StudySection:
-    """`name` is also the folder under `reports/`. The same `seed` gives the same study."""
+    """`name` is also the folder under `reports/`. The same `seed` gives the same study. `prior`: folders of
+    studies by which this one's space was narrowed, whose joules are added to what the search cost."""
 
     name: str = MISSING
     seed: int = 0
     description: str = ""
+    prior: list[str] = field(default_factory=list)
 
 
 @dataclass

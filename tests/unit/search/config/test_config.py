@@ -101,6 +101,7 @@ STUDY_MISTAKES: list[tuple[str, Any]] = [
     ("study__name", "  "),
     ("study__name", "two\nlines"),
     ("study__seed", -1),
+    ("study__prior", [" "]),
     ("budget__n_trials", 0),
     ("sampler__name", "gp"),
     ("sampler__n_startup_trials", 0),
