@@ -1,7 +1,7 @@
 """A study whose runs are computed: a loss that falls like a line over ln(steps), joules that grow with them.
 
-`cost` by `train.batch_size` says what a step costs beside the baseline's, `loss` how far its end lies from the
-baseline's at the same number of steps.
+`cost` by `train.batch_size` says what a step costs beside the baseline's, `loss` how far its end lies from
+the baseline's at the same number of steps.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ def check_run(config: StudyConfig) -> None:
     if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
         raise ConfigError(f"device.temperature_band_c must be [low, high] in degrees Celsius, got {band}")
     _number("budget.hang_s", config.budget.hang_s, above=0)
+    _check_margin(config.budget.rival_margin)
     for name in ("run_energy_j", "run_time_s", "run_tokens", "study_energy_j"):
         value = getattr(config.budget, name)
         if value is not None:
@@ -63,6 +64,16 @@ def _check_target(target_loss: float | str) -> None:
         )
     if not isinstance(target_loss, str):
         _number("target_loss", target_loss, above=0)
+
+
+def _check_margin(margin: float | str) -> None:
+    if not isinstance(margin, str):
+        _number("budget.rival_margin", margin, at_least=0)
+    elif margin != AUTO:
+        raise ConfigError(
+            f"budget.rival_margin must be 0 or more (0.1: a tenth), or auto for what the study's seed noise "
+            f"moves, got {margin!r}"
+        )
 
 
 def _check_threads(threads: int, cores: Cores) -> None:
@@ -107,6 +118,9 @@ def check_study(config: StudyConfig) -> Space:
     check_run(config)
     check_name(config.study.name)
     check_seed("study.seed", config.study.seed)
+    for folder in config.study.prior:
+        if not folder.strip():
+            raise ConfigError(f"study.prior must list folders such as reports/demo, got {folder!r}")
     _number("budget.n_trials", config.budget.n_trials, at_least=1)
     _choice("sampler.name", config.sampler.name, SAMPLERS)
     _number("sampler.n_startup_trials", config.sampler.n_startup_trials, at_least=1)

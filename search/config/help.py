@@ -28,6 +28,7 @@ Studies (+study=NAME) and the other groups (group=option):
 Keys that people set most:
 
   study.name, study.seed        folder under reports/; the same seed gives the same study
+  study.prior=[reports/OTHER]   studies by which the space was narrowed: their joules count as this one's
   target_loss                   validation loss to reach, nats per token; auto: what the baseline ends at
   budget.n_trials               trials of the study, failed ones included
   budget.study_energy_j         joules after which the study ends

@@ -33,11 +33,13 @@ ONE_RUN = ("recipe", "trial", "output", "save", "to_the_end")
 
 @dataclass
 class StudySection:
-    """`name` is also the folder under `reports/`. The same `seed` gives the same study."""
+    """`name` is also the folder under `reports/`. The same `seed` gives the same study. `prior`: folders of
+    studies by which this one's space was narrowed, whose joules are added to what the search cost."""
 
     name: str = MISSING
     seed: int = 0
     description: str = ""
+    prior: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -45,7 +47,9 @@ class BudgetSection:
     """What the study and each run may spend; null is no limit. `n_trials` counts every trial, failed ones
     too, but not the runs that only look for the target or repeat the baseline.
 
-    `hang_s`: a worker that says nothing for so long is replaced, and its trial is CRASHED.
+    `hang_s`: a worker that says nothing for so long is replaced, and its trial is CRASHED. `rival_margin`: a
+    run is ended as dominated only once it has spent this share more than a trial that was measured once (0.1:
+    a tenth); auto: what the luck of a seed moves, by the noise that the study has seen.
     """
 
     n_trials: int = 20
@@ -54,6 +58,7 @@ class BudgetSection:
     run_time_s: float | None = None
     run_tokens: int | None = None
     hang_s: float = 600.0
+    rival_margin: float | int | str = "auto"
 
 
 @dataclass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Rival:
-    """A finished trial that reached the target, and its objectives in the study's order."""
+    """A finished trial that reached the target, and its objectives in the study's order.
+
+    `margin`: by what share more than that a run must have spent to be ended for it, in the objectives that a
+    seed's luck moves. `confirmed_seeds`: over how many fresh seeds the values are means; 0 where they are of
+    one run, which may have been lucky.
+    """
 
     trial: int
     values: tuple[float, ...]
+    margin: float = 0.0
+    confirmed_seeds: int = 0
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Rival:
+        return Rival(**{**data, "values": tuple(data["values"])})

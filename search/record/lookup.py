@@ -1,13 +1,12 @@
-"""Runs that look the next token up are a class of their own: which they are, and what may end which early."""
+"""Runs that look the next token up are a class of their own: which they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from model.config import ModelConfig, with_current_keys
-from search.record.limits import Rival
 from search.record.record import Record
 
 
@@ -29,17 +28,3 @@ def looks_up(config: Mapping[str, Any]) -> bool:
 
 def is_lookup_like(record: Record) -> bool:
     return looks_up(record.config)
-
-
-def rivals_of(config: Mapping[str, Any], records: Iterable[Record]) -> tuple[Rival, ...]:
-    """The finished feasible runs that a run of `config` may be ended for.
-
-    Lookup-like ones end only their like. A front is also shown without them, and a run that they dominate may
-    be on it.
-    """
-    may_look_up = looks_up(config)
-    return tuple(
-        Rival(record.trial, tuple(record.values.values()))
-        for record in records
-        if record.feasible and (may_look_up or not is_lookup_like(record))
-    )

@@ -31,21 +31,29 @@ class Spent:
 
 @dataclass(frozen=True)
 class Objective:
-    """A row of `OBJECTIVES`. `of` is the value where the target was reached, a lower bound before."""
+    """A row of `OBJECTIVES`. `of` is the value where the target was reached, a lower bound before.
+    `by_luck`: whether it depends on when a run crosses the target, and so on the luck of its seed."""
 
     unit: str
     summary: str
     of: Callable[[Spent], float | None]
+    by_luck: bool
 
 
 OBJECTIVES: Mapping[str, Objective] = {
     "energy_to_target_j": Objective(
-        "J", "joules of the counted phases until the target", lambda s: s.energy_j
+        "J", "joules of the counted phases until the target", lambda s: s.energy_j, by_luck=True
     ),
-    "time_to_target_s": Objective("s", "seconds of the counted phases until the target", lambda s: s.time_s),
-    "tokens_to_target": Objective("tokens", "training tokens until the target", lambda s: s.tokens),
-    "parameters": Objective("", "trainable parameters", lambda s: s.parameters),
-    "peak_memory_bytes": Objective("B", "peak memory of the run", lambda s: s.peak_memory_bytes),
+    "time_to_target_s": Objective(
+        "s", "seconds of the counted phases until the target", lambda s: s.time_s, by_luck=True
+    ),
+    "tokens_to_target": Objective(
+        "tokens", "training tokens until the target", lambda s: s.tokens, by_luck=True
+    ),
+    "parameters": Objective("", "trainable parameters", lambda s: s.parameters, by_luck=False),
+    "peak_memory_bytes": Objective(
+        "B", "peak memory of the run", lambda s: s.peak_memory_bytes, by_luck=False
+    ),
 }
 
 

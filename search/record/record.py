@@ -14,6 +14,7 @@ from model.config import current_path, with_current_keys
 from search.record.confirmation import Confirmation
 from search.record.crossing import Crossing, CurvePoint
 from search.record.ledger import CountedPhases, Ledger, Phase
+from search.record.limits import Rival
 from search.record.meter_info import Kind, MeterInfo, SecondMeter
 from search.record.outcome import Outcome, Role
 
@@ -41,6 +42,8 @@ class Record:
 
     `test_loss` is that of the test part at the last step, of a run of fixed length (`RunRequest.to_the_end`);
     None of every other run.
+
+    `ended_by` is the trial that a dominated run was ended for, with the margin beyond it.
 
     `index` is the configuration's place in the study's sequence, `system_attrs` what Optuna's sampler noted
     with it. In a line they are in `extra`, with `max_steps`.
@@ -88,6 +91,7 @@ class Record:
     spent: Mapping[str, float] = field(default_factory=dict)
     test_loss: float | None = None
     test_loss_stderr: float | None = None
+    ended_by: Rival | None = None
 
     @property
     def feasible(self) -> bool:
@@ -113,6 +117,7 @@ class Record:
         whole["curve"] = [vars(point) for point in self.curve]
         whole["crossing"] = None if self.crossing is None else vars(self.crossing)
         whole["confirmation"] = None if self.confirmation is None else vars(self.confirmation)
+        whole["ended_by"] = None if self.ended_by is None else vars(self.ended_by)
         whole["also"] = [vars(one) for one in self.second_meters]
         return whole
 
@@ -140,6 +145,8 @@ class Record:
             rest["crossing"] = Crossing(**rest["crossing"]) if rest["crossing"] else None
             rest["flags"] = tuple(rest["flags"])
             rest["confirmation"] = _confirmation(rest.get("confirmation"))
+            ended_by = rest.get("ended_by")
+            rest["ended_by"] = None if ended_by is None else Rival.from_dict(ended_by)
             rest["second_meters"] = tuple(_second_meter(one) for one in rest.pop("also", ()))
             return Record(**rest)
         except (KeyError, TypeError, AttributeError) as error:

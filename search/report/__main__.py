@@ -10,6 +10,7 @@ from search.console import terminal
 from search.console.leaving import end_with
 from search.console.one_line_parser import OneLineParser
 from search.errors import UserError
+from search.files.prior import kept_prior
 from search.files.records import read_records
 from search.files.study_config import read_config
 from search.report import ReportError, cost_line, front_table, study_view, what_next, write_report
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise FileNotFoundError(f"no records.jsonl in {folder}: expected the report folder of a study")
         records, _ = read_records(records_path)
         config = read_config(folder / "config.yaml")
-        view = study_view(records, config)
+        view = study_view(records, config, tuple(kept_prior(folder).values()))
         page = write_report(folder, view, config)
     except (UserError, ReportError, OSError) as error:
         print(f"python -m search.report: {error}", file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 from search.record.lookup import is_lookup_like
 from search.record.meter_info import Kind
 from search.record.outcome import Outcome
+from search.record.prior import PriorStudy
 from search.record.record import Record
 from search.report.findings.notes import notes
 from search.report.summary_meters import SideBySideSummary, side_by_side_summary
@@ -154,6 +155,7 @@ class Summary(TypedDict):
     ]
     best_without_lookup: Annotated[int | None, "The best among the runs that are not lookup-like."]
     search_cost: SearchCost
+    prior: Annotated[list[PriorStudy], "The studies by which this one's space was narrowed."]
     noise: NoiseSummary
     saving: Annotated[Saving, "What the best trial cost beside the baseline, by `decided_by`."]
     decided_by: Annotated[str, "The first objective in which the best trial and the baseline differ."]
@@ -183,6 +185,7 @@ def summary(view: StudyView) -> dict[str, Any]:
         "front_without_lookup": [_front_summary(view, record) for record in view.front_without_lookup],
         "best_without_lookup": _trial(view.best_without_lookup),
         "search_cost": view.cost,
+        "prior": list(view.prior),
         "noise": {"trials": list(view.noise.trials), "floor": view.noise.floor},
         "saving": view.saving,
         "decided_by": view.decided_by,

@@ -59,6 +59,6 @@ class RunRequest:
             "counted_phases": CountedPhases(data["counted_phases"]),
             "limits": Limits(**data["limits"]),
             "confirmation": data["confirmation"] and Confirmation.from_dict(data["confirmation"]),
-            "rivals": tuple(Rival(rival["trial"], tuple(rival["values"])) for rival in data["rivals"]),
+            "rivals": tuple(map(Rival.from_dict, data["rivals"])),
         }
         return RunRequest(**{**data, **own_types})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.record.limits import Limits, Rival
-from search.record.objective import Spent, objective_values, shown_values
+from search.record.objective import OBJECTIVES, Spent, objective_values, shown_values
 from search.record.outcome import Outcome
 
 # Uniform guessing costs ln(V) nats. One evaluation this far above it may be a kick at the end of the warm-up,
@@ -29,8 +29,11 @@ class Standing:
 
 @dataclass(frozen=True)
 class Ending:
+    """`rival`: the trial that it was ended for, of a run that is dominated."""
+
     outcome: Outcome
     reason: str
+    rival: Rival | None = None
 
 
 def ending(
@@ -81,16 +84,27 @@ def _out_of_budget(standing: Standing, limits: Limits) -> Ending | None:
 
 def _dominated(spent: Spent, objectives: Sequence[str], rivals: Sequence[Rival]) -> Ending | None:
     """Without regret: what is spent only grows, so a rival that needed no more of anything than this run has
-    spent already stays as good or better."""
+    spent already stays as good or better. Beyond its margin, it would have been so with a less lucky seed
+    too."""
     bound = objective_values(objectives, spent)
     if bound is None:
         return None
     for rival in rivals:
-        if all(theirs <= ours for theirs, ours in zip(rival.values, bound.values(), strict=True)):
-            needed = shown_values(dict(zip(objectives, rival.values, strict=True)))
-            return Ending(
-                Outcome.DOMINATED,
-                f"spent {shown_values(bound)} and was above the target still; trial {rival.trial} reached it "
-                f"for {needed}",
-            )
+        needed = dict(zip(objectives, rival.values, strict=True))
+        if all(bound[name] >= _limit(name, needed[name], rival.margin) for name in objectives):
+            words = f"spent {shown_values(bound)} and was above the target still; {_for(rival)} "
+            return Ending(Outcome.DOMINATED, words + shown_values(needed), rival)
     return None
+
+
+def _limit(objective: str, needed: float, margin: float) -> float:
+    """What a run may spend of an objective before it is worse than a rival that needed so much."""
+    return needed * (1 + margin) if OBJECTIVES[objective].by_luck else needed
+
+
+def _for(rival: Rival) -> str:
+    """Why the rival may end a run; its values follow."""
+    if rival.confirmed_seeds:
+        return f"trial {rival.trial}, confirmed on {rival.confirmed_seeds} fresh seeds, takes"
+    beyond = f"beyond the margin of {100 * rival.margin:.3g} %: " if rival.margin else ""
+    return f"{beyond}trial {rival.trial}, measured once, reached it for"

@@ -23,6 +23,7 @@ from search.confirm.verdict import VerdictKind
 from search.errors import COSTS, INTERRUPTED, NO_RESULT, TIE, UNPROVEN, Stopped, UserError
 from search.files.own_folder import OwnFolder
 from search.files.paths import cache_dir, reports_dir, study_dir
+from search.files.prior import check_kind, keep_prior, kept_prior, read_prior
 from search.files.whole_file import FileError, check_folder, naming
 from search.record.outcome import Role
 from search.record.record import Record
@@ -62,6 +63,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     folder = StudyFolder(study_dir(config.study.name, config.reports))
     check_folder(folder.path)
     records = folder.read_records()  # a file that holds something else is found before a worker starts
+    prior = read_prior(config.study.prior, folder.path)
     check_device(config.device)
     with naming(cache_dir(), "used"):
         problem = load_problem(config, watcher.loading, held_out_of(records, folder.read_identity()))
@@ -76,6 +78,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
         worker = Worker(setup, Path(temporary) / "worker.log", config.budget.hang_s)
         try:
             info = worker.start()
+            check_kind(prior, info.meter.kind)
             if missing := absent(config.run_config(), info.capabilities):
                 raise UserError(missing)
             space, left_out = offered(space, info.capabilities)
@@ -86,6 +89,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
             folder.make()
             with folder.hold(config.study.name):
                 runner = _open(folder, settings, problem, info, worker, watcher)
+                keep_prior(folder.path, prior)
                 stop.listen()
                 return _run_and_report(runner, settings, problem.ngram, stop)
         finally:
@@ -167,7 +171,7 @@ def _run_and_report(
             _run_all(runner, settings, found_before, ngram, stop)
         with naming(folder.path, "written into"):
             config = _shown_config(settings.config)
-            view = study_view(records, config)
+            view = study_view(records, config, tuple(kept_prior(folder.path).values()))
             page = write_report(folder.path, view, config)
         watcher.report(folder.path, page, view)
         runner.mirror.reconcile(records)

@@ -17,7 +17,8 @@ from typing import Any
 
 from model.config import ConfigError
 from search.config.schema import StudyConfig
-from search.record.lookup import rivals_of
+from search.confirm.rivals import rival_margin, rivals_of
+from search.confirm.settings import ConfirmSettings
 from search.record.noise import NoiseSettings, another_baseline
 from search.record.outcome import Role
 from search.record.record import Record
@@ -73,7 +74,7 @@ def next_run(records: Sequence[Record], waiting: Sequence[Enqueued], settings: S
     searched = [record for record in records if not record.role.confirms]
     found = _next_of_search(searched, waiting, settings)
     if found.request is not None:
-        return found
+        return replace(found, request=_with_rivals(found.request, records, settings))
     return replace(found, request=next_confirmation(records, settings))
 
 
@@ -233,8 +234,24 @@ def _trial_request(
         settings.request(Role.SEARCH, proposal, values, records, again),
         index=index,
         limits=limits,
-        rivals=rivals_of(values, records),
     )
+
+
+def _with_rivals(request: RunRequest, records: Sequence[Record], settings: SearchSettings) -> RunRequest:
+    """`records` hold those of the confirmation too, whose means are what a lucky run is set right by. A
+    baseline runs to its end."""
+    if request.role is not Role.SEARCH:
+        return request
+    config = settings.config
+    rivals = rivals_of(
+        request.config,
+        records,
+        request.objectives,
+        request.target_loss,
+        rival_margin(config.budget.rival_margin, records),
+        ConfirmSettings(**asdict(config.confirm)),
+    )
+    return replace(request, rivals=rivals)
 
 
 def _baseline_request(

@@ -15,6 +15,7 @@ MISTAKES = {
     "a study without its plus": (["study=demo"], "type: python -m search +study=demo"),
     "an unknown key": (["+study=demo", "optimzer.lr=1"], "did you mean optimizer.lr?"),
     "an unknown added key": (["+study=demo", "+model.n_layers=2"], "did you mean model.n_layer?"),
+    "a prior study that is none": (["+study=demo", "study.prior=[conf]"], "not the report folder of a study"),
     "a wrong type": (["+study=demo", "budget.n_trials=many"], "budget.n_trials must be a whole number"),
     "an impossible value": (["+study=demo", "model.n_layer=0"], "model.n_layer must be 1 or more"),
     "a width that heads do not divide": (["+study=demo", "model.n_embd=130"], "multiple of model.n_head"),

@@ -261,6 +261,34 @@ def test_the_energy_budget_ends_the_study(tiny: Tiny, study_name: str) -> None:
     assert [record.role for record in records_of(study_name)] == ["baseline"]
 
 
+def test_the_joules_of_prior_studies_are_in_the_cost_and_outlive_their_folders(
+    tiny: Tiny, study_name: str, tmp_path: Path
+) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    written = {
+        "schema": 1,
+        "study": "before",
+        "meter": {"kind": "measured"},
+        "search_cost": {"energy_j": 320.0},
+    }
+    (before / "summary.json").write_text(json.dumps(written))
+    refused = run_here(tiny(f"study.prior=[{before}]", "budget.n_trials=2"))
+    assert refused.returncode == 2
+    assert "whose joules are measured, and this study's are estimated" in refused.stderr
+    assert not study_dir(study_name).exists()
+    written["meter"] = {"kind": "estimated"}
+    (before / "summary.json").write_text(json.dumps(written))
+    done = run_here(tiny(f"study.prior=[{before}]", "budget.n_trials=2"))
+    assert "plus 320 J (estimated) of a study by which the space was narrowed: before" in done.stdout
+    shutil.rmtree(before)
+    drawn = run_here([sys.executable, "-m", "search.report", str(study_dir(study_name))])
+    assert drawn.returncode == 0, drawn.stderr
+    summary = json.loads((study_dir(study_name) / "summary.json").read_text())
+    assert summary["prior"] == [{"study": "before", "energy_j": 320.0, "kind": "estimated"}]
+    assert summary["search_cost"]["prior_j"] == 320.0
+
+
 def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: str) -> None:
     process = started(tiny("train.max_steps=100000", "target_loss=0.1"), study_name)
     try:

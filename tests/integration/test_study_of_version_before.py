@@ -77,7 +77,7 @@ def test_the_same_command_continues_it(reports: Path, text_file: Path) -> None:
     records, _ = read_records(reports / NAME / "records.jsonl")
     assert [record.trial for record in records] == list(range(8))
     assert records[7].role is Role.SEARCH
-    assert "going on after 7 finished trials" in done.stdout
+    assert "continuing after 7 finished trials" in done.stdout
     # It told Optuna that a dominated run was COMPLETE, where its joules could win.
     assert "trial 6 is COMPLETE there" in " ".join(done.stdout.split())
 

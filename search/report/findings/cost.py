@@ -70,13 +70,30 @@ def cost_line(view: StudyView) -> str:
     line += f"({view.meter.kind.value}) over {counted(cost.runs, 'run')}"
     if unknown:
         line += f", {unknown} of them of unknown energy"
+    if view.prior:
+        line += f", plus {_prior(view)} {_of_studies(view)}"
     if cost.saved_by_stopping_j:
         saved = numbers.quantity(cost.saved_by_stopping_j, "J")
         line += f"; ending runs early saved an estimated {saved} at most"
     if cost.break_even_runs is not None:
         after = numbers.number(cost.break_even_runs)
-        line += f"; it pays for itself after {_at_least(cost)}{after} runs of the cheapest trial"
+        line += f"; it pays for itself after {_at_least(cost)}{after} runs of the {_what_saves(cost)}"
     return f"{line}."
+
+
+def _prior(view: StudyView) -> str:
+    return numbers.quantity(view.cost.prior_j, "J")
+
+
+def _of_studies(view: StudyView) -> str:
+    """Their kind and their names; the joules stand before."""
+    studies = "a study" if len(view.prior) == 1 else f"{len(view.prior)} studies"
+    names = ", ".join(one.study for one in view.prior)
+    return f"({view.prior[0].kind.value}) of {studies} by which the space was narrowed: {names}"
+
+
+def _what_saves(cost: SearchCost) -> str:
+    return "confirmed recipe" if cost.saving_confirmed else "cheapest trial"
 
 
 def _at_least(cost: SearchCost) -> str:
@@ -84,18 +101,30 @@ def _at_least(cost: SearchCost) -> str:
 
 
 def cost_tiles(view: StudyView) -> tuple[Tile, ...]:
-    """The search's joules and seconds, what stopping saved, and when the search has paid for itself."""
+    """The search's joules and seconds, those of the studies before, what stopping saved, and when all of it
+    has paid for itself."""
     cost = view.cost
     saved = "≤ " if cost.saved_by_stopping_j else ""
     return (
         Tile(_gross(cost), _of_runs(cost)),
+        *((Tile(f"+ {_prior(view)}", _of_studies(view)),) if view.prior else ()),
         Tile(_time(cost), "time inside the runs"),
         Tile(
             f"{saved}{numbers.quantity(cost.saved_by_stopping_j, 'J')}",
             "saved by ending dominated runs early: estimated, at most (as if each had gone on to its step "
-            "limit)",
+            f"limit){_margin_words(cost)}",
         ),
         _break_even(view),
+    )
+
+
+def _margin_words(cost: SearchCost) -> str:
+    """How sure a run had to be dominated, where one was: nothing where that is without a margin."""
+    if not any(cost.rival_margins):
+        return ""
+    shares = " or ".join(f"{100 * margin:.3g} %" for margin in cost.rival_margins)
+    return (
+        f"; over a trial that was measured once they had to spend {shares} more, since it may be a lucky one"
     )
 
 
@@ -111,7 +140,8 @@ def _of_runs(cost: SearchCost) -> str:
         parts.append(f"{cost.runs_without_energy} of unknown energy")
     if cost.interrupted_runs:
         parts.append(f"{cost.interrupted_runs} killed")
-    return ", ".join(parts)
+    by_part = ", ".join(f"{part.value} {numbers.quantity(j, 'J')}" for part, j in cost.by_part_j.items())
+    return ", ".join(parts) + (f": {by_part}" if len(cost.by_part_j) > 1 else "")
 
 
 def _time(cost: SearchCost) -> str:
@@ -125,7 +155,14 @@ def _break_even(view: StudyView) -> Tile:
     if cost.break_even_runs is not None:
         return Tile(
             f"{_at_least(cost)}{numbers.number(cost.break_even_runs)} runs",
-            "of the cheapest trial instead of the baseline until the search has paid for itself",
+            f"of the {_what_saves(cost)} instead of the baseline until the search"
+            f"{', with the studies before it,' if view.prior else ''} has paid for itself",
+        )
+    if cost.saving_confirmed:
+        return Tile(
+            "no break-even",
+            "by the means of the confirmation no recipe that reaches the target saves energy, so the search "
+            "does not pay for itself",
         )
     if view.baseline_reached:
         return Tile(

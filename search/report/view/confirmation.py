@@ -77,3 +77,17 @@ def confirmed_seeds(state: ConfirmationState, arm: str) -> tuple[int, ...]:
     """Of the rounds that count."""
     rounds = () if state.race is None else state.race.rounds
     return tuple(one.runs[arm].seed for one in rounds if arm in one.runs)
+
+
+def confirmed_saving_j(state: ConfirmationState | None, target_loss: float) -> float | None:
+    """What one run of the confirmed recipe saves against the documented baseline, by geometric means; below 0
+    where it costs more, and 0 where it does not reach the target, which saves nothing. None while the verdict
+    is open, or where joules are not known."""
+    verdict = None if state is None else state.verdict
+    if state is None or verdict is None or not verdict.decided:
+        return None
+    means_j = {one.arm: one.energy_j for one in arm_results(state, target_loss)}
+    baseline_j, winner_j = means_j.get(DOCUMENTED), means_j.get(verdict.arm)
+    if baseline_j is None or winner_j is None:
+        return None
+    return baseline_j - winner_j if verdict.clause("reach").holds else 0.0

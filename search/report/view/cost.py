@@ -5,11 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 from search.record.ledger import CountedPhases, Phase
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
+from search.record.prior import PriorStudy
 from search.record.record import Record
+
+
+class Part(StrEnum):
+    """A part of a study, by what its runs are for."""
+
+    BASELINE = "baseline"
+    SEARCH = "search"
+    FITTING = "fitting"
+    CONFIRMING = "confirming"
+
+
+_PARTS = {
+    Role.TARGET: Part.BASELINE,
+    Role.BASELINE: Part.BASELINE,
+    Role.SEARCH: Part.SEARCH,
+    Role.SINGLE: Part.SEARCH,
+    Role.FIT: Part.FITTING,
+    Role.CONFIRM: Part.CONFIRMING,
+}
 
 
 @dataclass(frozen=True)
@@ -21,14 +42,36 @@ class SearchCost:
     by_outcome_j: Annotated[
         Mapping[str, float], "Gross joules by outcome; an outcome of unknown joules is absent."
     ]
+    by_part_j: Annotated[
+        Mapping[Part, float],
+        "Gross joules by what the runs are for: the baseline (and its run for target_loss=auto), the search, "
+        "fitting lengths, confirming; a part of unknown joules is absent.",
+    ]
+    prior_j: Annotated[float, "Joules of the studies of `prior`; they are not in energy_j."]
     saved_by_stopping_j: Annotated[
         float,
         "An estimate, and at most: it takes every run that was ended as dominated to have gone on to its "
         "step limit otherwise.",
     ]
+    rival_margins: Annotated[
+        list[float],
+        "By what share more than a trial that was measured once the dominated runs had to have spent: one "
+        "value, or several where the study's seed noise became known meanwhile; 0 in versions before 0.2.0.",
+    ]
     break_even_runs: Annotated[
         float | None,
-        "The search's joules over what one run of the cheapest trial saves; null where none saves.",
+        "energy_j and prior_j over saved_per_run_j: after so many runs the search has paid for itself; null "
+        "where nothing is saved.",
+    ]
+    saved_per_run_j: Annotated[
+        float | None,
+        "Counted joules that one run saves against the baseline; null where it saves none, or that is not "
+        "known.",
+    ]
+    saving_confirmed: Annotated[
+        bool,
+        "Whether that is by the means of the confirmed recipe and the documented baseline, since the verdict "
+        "is decided; otherwise by the cheapest trial and the baseline, each by one run.",
     ]
     runs: Annotated[int, "All of them, killed ones too."]
     interrupted_runs: Annotated[int, "Killed before their end."]
@@ -61,21 +104,52 @@ def energy_to_target_j(record: Record) -> float | None:
 
 
 def search_cost(
-    records: Sequence[Record], baseline: Record | None, challengers: Sequence[Record]
+    records: Sequence[Record],
+    baseline: Record | None,
+    challengers: Sequence[Record],
+    confirmed_saving_j: float | None = None,
+    prior: Sequence[PriorStudy] = (),
 ) -> SearchCost:
+    """`confirmed_saving_j` is what one run saves by a decided verdict; None without one."""
     energies = [float(r.gross_energy_j) for r in records if r.gross_energy_j is not None]
     times = [r.ledger.gross_time_s for r in records if r.ledger is not None]
-    energy_j = math.fsum(energies)
+    energy_j, prior_j = math.fsum(energies), math.fsum(one.energy_j for one in prior)
+    confirmed = confirmed_saving_j is not None
+    saved_j = confirmed_saving_j if confirmed else _saved_by_the_cheapest(baseline, challengers)
+    saved_j = saved_j if saved_j is not None and saved_j > 0 else None
     return SearchCost(
         energy_j=energy_j,
         time_s=math.fsum(times),
         by_outcome_j=_by_outcome(records),
+        by_part_j=_by_part(records),
+        prior_j=prior_j,
         saved_by_stopping_j=math.fsum(_saved_at_most_j(record) for record in records),
-        break_even_runs=_break_even(energy_j, baseline, challengers),
+        rival_margins=_rival_margins(records),
+        break_even_runs=None if saved_j is None else (energy_j + prior_j) / saved_j,
+        saved_per_run_j=saved_j,
+        saving_confirmed=confirmed,
         runs=len(records),
         interrupted_runs=sum(record.interrupted for record in records),
         runs_without_energy=len(records) - len(energies),
         runs_without_time=len(records) - len(times),
+    )
+
+
+def _by_part(records: Sequence[Record]) -> dict[Part, float]:
+    """Gross joules by part, those of unknown energy left out as in `_by_outcome`."""
+    joules: dict[Part, list[float]] = {}
+    for record in records:
+        if record.gross_energy_j is not None:
+            joules.setdefault(_PARTS[record.role], []).append(float(record.gross_energy_j))
+    return {part: math.fsum(joules[part]) for part in Part if part in joules}
+
+
+def _rival_margins(records: Sequence[Record]) -> list[float]:
+    """Of the runs that were ended for a trial that was measured once."""
+    dominated = [record for record in records if record.outcome is Outcome.DOMINATED]
+    rivals = [record.ended_by for record in dominated]
+    return sorted(
+        {0.0 if one is None else one.margin for one in rivals if one is None or not one.confirmed_seeds}
     )
 
 
@@ -96,12 +170,10 @@ def _saved_at_most_j(record: Record) -> float:
     return max(0.0, float(limit) - record.steps) * record.ledger.energy_j[Phase.TRAIN] / record.steps
 
 
-def _break_even(energy_j: float, baseline: Record | None, challengers: Sequence[Record]) -> float | None:
+def _saved_by_the_cheapest(baseline: Record | None, challengers: Sequence[Record]) -> float | None:
     reference = None if baseline is None else energy_to_target_j(baseline)
     costs = [joules for record in challengers if (joules := energy_to_target_j(record)) is not None]
-    if reference is None or not costs or min(costs) >= reference:
-        return None
-    return energy_j / (reference - min(costs))
+    return None if reference is None or not costs else reference - min(costs)
 
 
 def accounting(record: Record, baseline: Record | None) -> Accounting:

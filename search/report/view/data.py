@@ -17,7 +17,9 @@ from search.record.lookup import is_lookup_like
 from search.record.meter_info import MeterInfo
 from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_floor, reference
 from search.record.outcome import Outcome, Role
+from search.record.prior import PriorStudy
 from search.record.record import Record
+from search.report.view.confirmation import confirmed_saving_j
 from search.report.view.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.view.mixed import data_of, refuse_mixed, to_the_target
 from search.report.view.origin import Origin, origin
@@ -73,7 +75,7 @@ class StudyView:
 
     `records` are the runs of the search, `confirming` those that fitted and confirmed its best: they rank
     nowhere, or the luckiest of several seeds would win. `confirmation` is what they say, None where there is
-    nothing to confirm.
+    nothing to confirm. `prior` are the studies by which this one's space was narrowed.
     """
 
     study: str
@@ -96,6 +98,7 @@ class StudyView:
     origin: Origin
     confirming: tuple[Record, ...] = ()
     confirmation: ConfirmationState | None = None
+    prior: tuple[PriorStudy, ...] = ()
 
     @property
     def runs(self) -> tuple[Record, ...]:
@@ -188,7 +191,9 @@ class StudyView:
         return ratio_of(record.values[objective], self.baseline.values[objective])
 
 
-def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyView:
+def study_view(
+    records: Sequence[Record], config: Mapping[str, Any], prior: Sequence[PriorStudy] = ()
+) -> StudyView:
     """Raises ReportError where records cannot share a front: see `refuse_mixed`."""
     refuse_mixed(records)
     every, records = records, [record for record in records if not record.role.confirms]
@@ -204,10 +209,12 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
     challengers = [record for record in feasible if record is not baseline]
     reached_baseline = baseline if baseline in feasible else None
     shown = _shown(baseline, front, front_without_lookup)
+    problem, confirmation = _problem(records, config), _confirmation(every, objectives, config)
+    saving_j = confirmed_saving_j(confirmation, problem.target_loss or 0.0)
     return StudyView(
         study=_study_name(records, config),
         meter=records[0].meter if records else None,
-        problem=_problem(records, config),
+        problem=problem,
         objectives=objectives,
         records=tuple(records),
         baseline=baseline,
@@ -218,13 +225,14 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
         front_without_lookup=front_without_lookup,
         best_without_lookup=_cheapest([r for r in others if r is not baseline], objectives),
         outcomes=_outcomes(every),
-        cost=search_cost(every, reached_baseline, challengers),
+        cost=search_cost(every, reached_baseline, challengers, saving_j, prior),
         accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
         meters=side_by_side(every, feasible),
         noise=noise_floor(records, objectives),
         origin=origin(every, baseline),
         confirming=tuple(record for record in every if record.role.confirms),
-        confirmation=_confirmation(every, objectives, config),
+        confirmation=confirmation,
+        prior=tuple(prior),
     )
 
 

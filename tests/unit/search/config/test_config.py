@@ -79,6 +79,10 @@ RUN_MISTAKES: list[tuple[str, Any]] = [
     ("budget__run_time_s", 0.0),
     ("budget__run_tokens", 0),
     ("budget__study_energy_j", 0.0),
+    ("budget__rival_margin", -0.01),
+    ("budget__rival_margin", math.inf),
+    ("budget__rival_margin", math.nan),
+    ("budget__rival_margin", "automatic"),
     ("seed", -1),
     ("reports", ""),
     ("storage", " "),
@@ -97,6 +101,7 @@ STUDY_MISTAKES: list[tuple[str, Any]] = [
     ("study__name", "  "),
     ("study__name", "two\nlines"),
     ("study__seed", -1),
+    ("study__prior", [" "]),
     ("budget__n_trials", 0),
     ("sampler__name", "gp"),
     ("sampler__n_startup_trials", 0),
@@ -157,6 +162,8 @@ def test_a_near_miss_is_told_what_to_type(key: str, value: Any, hint: str) -> No
         ("budget__n_trials", 1),
         ("budget__run_energy_j", None),
         ("budget__run_tokens", 1),
+        ("budget__rival_margin", 0),
+        ("budget__rival_margin", "auto"),
     ],
 )
 def test_the_edge_of_what_can_be_meant_is_accepted(key: str, value: Any) -> None:

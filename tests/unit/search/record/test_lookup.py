@@ -17,8 +17,7 @@ from records_factory import (
 )
 
 from search.record.front import dominates
-from search.record.limits import Rival
-from search.record.lookup import is_lookup_like, rivals_of
+from search.record.lookup import is_lookup_like
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.report.findings.headline import headline
@@ -209,14 +208,3 @@ def test_flags_of_the_best_of_the_others_are_caveats_beside_those_of_a_lookup_li
 def test_a_winner_that_is_not_lookup_like_has_no_such_caveat(dominated: list[Record]) -> None:
     found = headline(view_of(BASELINE, PLAIN, *dominated))
     assert "lookup" not in " ".join((found.text, *found.caveats))
-
-
-# --- what may end a run early
-
-
-def test_a_run_without_lookups_is_ended_by_its_like_alone_and_one_with_them_by_all() -> None:
-    records = (BASELINE, PLAIN, TABLE, make_record(3, outcome=Outcome.DOMINATED))
-    plain = [Rival(record.trial, tuple(record.values.values())) for record in (BASELINE, PLAIN)]
-    table = Rival(TABLE.trial, tuple(TABLE.values.values()))
-    assert rivals_of(PLAIN.config, records) == tuple(plain)
-    assert rivals_of(TABLE.config, records) == (*plain, table)

@@ -11,6 +11,7 @@ from records_factory import make_record
 
 from search.record.crossing import Crossing, CurvePoint
 from search.record.ledger import CountedPhases, Ledger, Phase
+from search.record.limits import Rival
 from search.record.meter_info import Kind, MeterInfo
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
@@ -95,6 +96,7 @@ records = st.builds(
     system_attrs=mappings,
     test_loss=st.none() | losses,
     test_loss_stderr=st.none() | losses,
+    ended_by=st.none() | st.builds(Rival, st.integers(0, 99), st.tuples(amounts, amounts), losses),
 )
 
 

@@ -185,7 +185,8 @@ def test_a_dominated_run_ends_between_two_evaluations_within_a_second() -> None:
     request = replace(REQUEST, rivals=(Rival(3, (500.0, 0.1)), Rival(4, (90.0, 0.9))))
     record = ran(small_steps(1000), request=request)
     assert record.outcome is Outcome.DOMINATED
-    assert "trial 4 reached it" in record.reason
+    assert "trial 4, measured once, reached it" in record.reason
+    assert record.ended_by == request.rivals[1]
     assert record.values == {}
     assert 90.0 <= record.spent["energy_to_target_j"] < 90.0 + WATTS
     assert record.crossing is None

@@ -26,7 +26,14 @@ from search.run.request import RunRequest
             tokens=st.none() | st.integers(0, 10**12),
         ),
         rivals=st.lists(
-            st.builds(Rival, st.integers(0, 99), st.tuples(st.floats(0, 1e9), st.floats(0, 1e9))), max_size=3
+            st.builds(
+                Rival,
+                trial=st.integers(0, 99),
+                values=st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)),
+                margin=st.floats(0, 2),
+                confirmed_seeds=st.integers(0, 9),
+            ),
+            max_size=3,
         ).map(tuple),
         retry_of=st.none() | st.integers(0, 100),
         index=st.integers(0, 1000),

@@ -31,8 +31,9 @@ def verdict(
     limits: Limits | None = None,
     objectives: tuple[str, ...] = BOTH,
     rivals: tuple[tuple[float, ...], ...] = (),
+    margin: float = 0.0,
 ) -> Ending | None:
-    numbered = [Rival(trial, values) for trial, values in enumerate(rivals)]
+    numbered = [Rival(trial, values, margin) for trial, values in enumerate(rivals)]
     return ending(standing, TARGET, VOCABULARY, limits or Limits(), objectives, numbered)
 
 
@@ -138,7 +139,49 @@ def test_the_reason_names_the_rival_and_sets_what_it_needed_beside_what_this_run
     end = verdict(HALFWAY, rivals=((101.0, 11.0), (99.0, 9.0)))
     assert end is not None
     assert "spent 100 J, 10.0 s" in end.reason
-    assert "trial 1 reached it for 99.0 J, 9.00 s" in end.reason
+    assert "still; trial 1, measured once, reached it for 99.0 J, 9.00 s" in end.reason
+    assert end.rival == Rival(1, (99.0, 9.0))
+
+
+def test_the_reason_states_the_margin_beyond_a_rival_that_was_measured_once() -> None:
+    end = verdict(HALFWAY, rivals=((90.0, 9.0),), margin=0.1)
+    assert end is not None
+    assert "beyond the margin of 10 %: trial 0, measured once, reached it for 90.0 J" in end.reason
+
+
+def test_a_confirmed_rival_needs_no_margin_and_the_reason_says_on_how_many_seeds() -> None:
+    confirmed = Rival(7, (99.9, 10.0), confirmed_seeds=5)
+    end = ending(HALFWAY, TARGET, VOCABULARY, Limits(), BOTH, [confirmed])
+    assert end is not None
+    assert "trial 7, confirmed on 5 fresh seeds, takes 99.9 J, 10.0 s" in end.reason
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [((100 / 1.1, 10 / 1.1), True), ((100 / 1.09, 10 / 1.2), False), ((100 / 1.2, 10 / 1.09), False)],
+)
+def test_the_margin_holds_in_every_objective_that_luck_moves(values: tuple[float, ...], ends: bool) -> None:
+    assert (outcome(HALFWAY, rivals=(values,), margin=0.1) is Outcome.DOMINATED) is ends
+
+
+def test_what_no_seed_changes_has_no_margin() -> None:
+    names = ("parameters", "peak_memory_bytes")
+    assert outcome(HALFWAY, objectives=names, rivals=((800.0, 2.0**20),), margin=0.5) is Outcome.DOMINATED
+
+
+@given(
+    spent=st.tuples(st.floats(1, 1e6), st.floats(1, 1e6), st.integers(1, 10**9)),
+    rival=st.tuples(st.floats(1, 1e6), st.floats(1, 1e6), st.integers(1, 10**9)),
+    margin=st.floats(0, 1),
+)
+def test_a_run_is_never_ended_within_the_margin_and_always_at_the_first_reading_beyond_it(
+    spent: tuple[float, float, int], rival: tuple[float, float, int], margin: float
+) -> None:
+    names = ("energy_to_target_j", "time_to_target_s", "tokens_to_target")
+    used = Spent(*spent, parameters=800, peak_memory_bytes=None)
+    ended = outcome(replace(HALFWAY, spent=used), objectives=names, rivals=(rival,), margin=margin)
+    beyond = all(ours >= theirs * (1 + margin) for ours, theirs in zip(spent, rival, strict=True))
+    assert (ended is Outcome.DOMINATED) is beyond
 
 
 def test_counts_in_a_reason_are_whole_numbers_with_their_names() -> None:

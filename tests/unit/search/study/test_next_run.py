@@ -341,3 +341,22 @@ def test_no_trial_begins_once_the_budget_is_spent(limit_j: float, energy_j: floa
     for count, record in enumerate(records):
         if record.role is Role.SEARCH:
             assert spent_j(records[:count]) < limit_j
+
+
+# ---- rivals
+
+
+@pytest.mark.parametrize(("setting", "margin"), [("auto", 0.1), (0, 0.0), (0.3, 0.3)])
+def test_a_trial_has_the_finished_ones_as_rivals_with_the_margin_and_a_baseline_has_none(
+    setting: float | str, margin: float
+) -> None:
+    chosen = search_settings(n_trials=4)
+    chosen.config.budget.rival_margin = setting
+    records: list[Record] = []
+    for _ in range(3):
+        request = next_run(records, (), chosen).request
+        assert request is not None
+        assert [(rival.trial, rival.margin) for rival in request.rivals] == [
+            (record.trial, margin) for record in records
+        ]
+        records.append(ended(request, records, REACHED))

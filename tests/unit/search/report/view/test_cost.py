@@ -15,8 +15,12 @@ from records_factory import (
 from report_page import view_of
 
 from search.record.ledger import CountedPhases
-from search.record.outcome import Outcome
+from search.record.limits import Rival
+from search.record.meter_info import Kind
+from search.record.outcome import Outcome, Role
+from search.record.prior import PriorStudy
 from search.record.record import Record
+from search.report.view.cost import search_cost
 
 
 def test_the_search_cost_counts_killed_and_crashed_runs_and_the_baseline() -> None:
@@ -91,3 +95,58 @@ def test_a_compile_pays_after_its_joules_over_the_train_joules_saved_per_run() -
 )
 def test_where_a_compile_cannot_be_compared_it_has_no_pay_off(baseline: Record, candidate: Record) -> None:
     assert view_of(baseline, candidate).accountings[1].compile_pays_after_runs is None
+
+
+# --- the parts of the cost, studies before, and what is saved by a decided verdict
+
+
+def test_the_parts_are_told_apart_by_what_their_runs_are_for_and_add_up() -> None:
+    by_role = {role: make_record(n, energy_j=10.0 * (n + 1), role=role) for n, role in enumerate(Role)}
+    cost = search_cost(list(by_role.values()), None, [])
+    joules = {role: record.gross_energy_j or 0.0 for role, record in by_role.items()}
+    assert cost.by_part_j == {
+        "baseline": joules[Role.TARGET] + joules[Role.BASELINE],
+        "search": joules[Role.SEARCH] + joules[Role.SINGLE],
+        "fitting": joules[Role.FIT],
+        "confirming": joules[Role.CONFIRM],
+    }
+    assert math.fsum(cost.by_part_j.values()) == pytest.approx(cost.energy_j)
+
+
+def test_a_part_of_unknown_joules_is_absent_and_not_zero() -> None:
+    assert search_cost([unmeasured(2, "stood still")], None, []).by_part_j == {}
+
+
+def test_the_studies_before_count_in_break_even_and_not_in_the_studys_own_joules() -> None:
+    prior = [PriorStudy("a", 100.0, Kind.ESTIMATED), PriorStudy("b", 220.0, Kind.ESTIMATED)]
+    alone, with_prior = (search_cost([BASELINE, CHEAP], BASELINE, [CHEAP], None, p) for p in ([], prior))
+    assert with_prior.energy_j == alone.energy_j
+    assert with_prior.prior_j == 320.0
+    assert with_prior.break_even_runs == pytest.approx((alone.energy_j + 320.0) / (60.0 - 12.0))
+
+
+@pytest.mark.parametrize(("saving_j", "saves"), [(24.0, True), (0.0, False), (-3.0, False)])
+def test_a_decided_verdict_says_what_a_run_saves_whatever_single_runs_took(
+    saving_j: float, saves: bool
+) -> None:
+    cost = search_cost([BASELINE, CHEAP], BASELINE, [CHEAP], saving_j)
+    assert cost.saving_confirmed
+    assert cost.saved_per_run_j == (saving_j if saves else None)
+    assert cost.break_even_runs == (pytest.approx(cost.energy_j / saving_j) if saves else None)
+
+
+def test_without_one_it_is_what_the_cheapest_trial_saved() -> None:
+    cost = search_cost([BASELINE, CHEAP], BASELINE, [CHEAP])
+    assert not cost.saving_confirmed
+    assert cost.saved_per_run_j == 48.0
+
+
+def test_the_margins_are_those_of_the_runs_that_were_ended_for_a_trial_measured_once() -> None:
+    def ended(trial: int, rival: Rival | None) -> Record:
+        return make_record(trial, outcome=Outcome.DOMINATED, ended_by=rival)
+
+    once, confirmed = Rival(1, (1.0, 1.0), 0.1), Rival(2, (1.0, 1.0), confirmed_seeds=5)
+    records = [ended(3, once), ended(4, confirmed), ended(5, once), ended(6, Rival(1, (1.0, 1.0), 0.07))]
+    assert search_cost(records, None, []).rival_margins == [0.07, 0.1]
+    assert search_cost([ended(3, None)], None, []).rival_margins == [0.0]
+    assert search_cost([CHEAP], None, []).rival_margins == []
