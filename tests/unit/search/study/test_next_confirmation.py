@@ -50,12 +50,12 @@ def test_a_study_is_searched_then_fitted_then_confirmed(whole: list[Record]) -> 
     assert roles == sorted(roles, key=order.index)
 
 
-def test_a_recipe_that_takes_a_third_of_the_joules_saves(whole: list[Record]) -> None:
+def test_a_recipe_that_takes_half_the_joules_saves(whole: list[Record]) -> None:
     verdict = state(whole).verdict
     assert verdict is not None
     assert verdict.kind is VerdictKind.SAVES
     assert verdict.energy_ratio is not None
-    assert verdict.energy_ratio.high < 0.5
+    assert verdict.energy_ratio.high < 0.7
 
 
 def test_the_best_candidates_are_confirmed_beside_both_lengths_of_the_baseline(whole: list[Record]) -> None:
