@@ -75,8 +75,12 @@ def cost_line(view: StudyView) -> str:
         line += f"; ending runs early saved an estimated {saved} at most"
     if cost.break_even_runs is not None:
         after = numbers.number(cost.break_even_runs)
-        line += f"; it pays for itself after {_at_least(cost)}{after} runs of the cheapest trial"
+        line += f"; it pays for itself after {_at_least(cost)}{after} runs of {_whose(view)}"
     return f"{line}."
+
+
+def _whose(view: StudyView) -> str:
+    return "the cheapest trial" if view.claim is None else "the confirmed recipe"
 
 
 def _at_least(cost: SearchCost) -> str:
@@ -125,7 +129,12 @@ def _break_even(view: StudyView) -> Tile:
     if cost.break_even_runs is not None:
         return Tile(
             f"{_at_least(cost)}{numbers.number(cost.break_even_runs)} runs",
-            "of the cheapest trial instead of the baseline until the search has paid for itself",
+            f"of {_whose(view)} instead of the baseline until the search has paid for itself",
+        )
+    if view.claim is not None:
+        return Tile(
+            "no break-even",
+            "the verdict is that nothing was saved, so the search does not pay for itself",
         )
     if view.baseline_reached:
         return Tile(

@@ -28,7 +28,9 @@ class SearchCost:
     ]
     break_even_runs: Annotated[
         float | None,
-        "The search's joules over what one run of the cheapest trial saves; null where none saves.",
+        "The joules of search and confirmation over what one run of the recipe that was confirmed saves "
+        "beside the documented baseline; before there is a verdict, what one of the cheapest trial saves. "
+        "Null where none saves.",
     ]
     runs: Annotated[int, "All of them, killed ones too."]
     interrupted_runs: Annotated[int, "Killed before their end."]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState, confirmation_state
+from search.confirm.verdict import Verdict
 from search.record.front import pareto_front
 from search.record.ledger import CountedPhases
 from search.record.lookup import is_lookup_like
@@ -18,6 +19,7 @@ from search.record.meter_info import MeterInfo
 from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_floor, reference
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
+from search.report.view.confirmation import break_even_runs, claim_of, saving_trials
 from search.report.view.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.view.mixed import data_of, refuse_mixed, to_the_target
 from search.report.view.origin import Origin, origin
@@ -73,7 +75,8 @@ class StudyView:
 
     `records` are the runs of the search, `confirming` those that fitted and confirmed its best: they rank
     nowhere, or the luckiest of several seeds would win. `confirmation` is what they say, None where there is
-    nothing to confirm.
+    nothing to confirm; `confirmation_off`: it was turned off. Where a verdict stands, the break-even of
+    `cost` is that of the recipe that was confirmed.
     """
 
     study: str
@@ -96,6 +99,21 @@ class StudyView:
     origin: Origin
     confirming: tuple[Record, ...] = ()
     confirmation: ConfirmationState | None = None
+    confirmation_off: bool = False
+
+    @property
+    def claim(self) -> Verdict | None:
+        """The verdict that stands in place of what the search's own runs say: SAVES, TIE or COSTS."""
+        return claim_of(self.confirmation)
+
+    @property
+    def confirmable(self) -> bool:
+        """Whether there is a baseline that recipes could be run beside."""
+        return self.baseline is not None and self.baseline.outcome.completes and self.best is not None
+
+    def confirmed(self, record: Record) -> bool:
+        """Whether this is the run of the search whose recipe was confirmed: its verdict is SAVES."""
+        return record.role is Role.SEARCH and record.trial in saving_trials(self.confirmation)
 
     @property
     def runs(self) -> tuple[Record, ...]:
@@ -204,10 +222,15 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
     challengers = [record for record in feasible if record is not baseline]
     reached_baseline = baseline if baseline in feasible else None
     shown = _shown(baseline, front, front_without_lookup)
+    problem, confirmation = _problem(records, config), _confirmation(every, objectives, config)
+    cost = search_cost(every, reached_baseline, challengers)
+    if claim_of(confirmation) is not None and confirmation is not None and problem.target_loss is not None:
+        runs = break_even_runs(confirmation, cost.energy_j, problem.target_loss)
+        cost = replace(cost, break_even_runs=runs)
     return StudyView(
         study=_study_name(records, config),
         meter=records[0].meter if records else None,
-        problem=_problem(records, config),
+        problem=problem,
         objectives=objectives,
         records=tuple(records),
         baseline=baseline,
@@ -218,13 +241,14 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
         front_without_lookup=front_without_lookup,
         best_without_lookup=_cheapest([r for r in others if r is not baseline], objectives),
         outcomes=_outcomes(every),
-        cost=search_cost(every, reached_baseline, challengers),
+        cost=cost,
         accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
         meters=side_by_side(every, feasible),
         noise=noise_floor(records, objectives),
         origin=origin(every, baseline),
         confirming=tuple(record for record in every if record.role.confirms),
-        confirmation=_confirmation(every, objectives, config),
+        confirmation=confirmation,
+        confirmation_off=_turned_off(config),
     )
 
 
@@ -239,6 +263,11 @@ def _confirmation(
     return confirmation_state(
         records, objectives, target_loss, ConfirmSettings(**section), int(study.get("seed", 0))
     )
+
+
+def _turned_off(config: Mapping[str, Any]) -> bool:
+    section = config.get("confirm")
+    return isinstance(section, Mapping) and section.get("candidates") == 0
 
 
 def _objectives(records: Sequence[Record], config: Mapping[str, Any]) -> tuple[str, ...]:
