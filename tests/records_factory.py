@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from search.record.crossing import CurvePoint, find_crossing
+import numpy as np
+
+from search.confirm.settings import ConfirmSettings
+from search.confirm.state import NextRecipe, confirmation_state
+from search.record.confirmation import DOCUMENTED
+from search.record.crossing import CurvePoint, crossing_at_the_end, find_crossing
 from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.meter_info import Kind, MeterInfo, SecondMeter
 from search.record.outcome import Outcome, Role
@@ -405,6 +411,113 @@ def study_config(*names: str) -> dict[str, Any]:
         "study": {"name": "demo"},
         "objective": {"names": list(names or ("energy_to_target_j", "time_to_target_s"))},
     }
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of a recipe over its seeds: its mean end loss is just below the target at `enough` steps,
+    where it takes `energy` and `time` times what the documented baseline takes; a run's joules have the noise
+    `gain`, a share."""
+
+    enough: int
+    energy: float
+    time: float
+    gain: float = 0.02
+    flags: tuple[str, ...] = ()
+
+
+# By trial; 0 is the baseline, whose documented length is `_DOCUMENTED_STEPS`.
+_DOCUMENTED_STEPS = 1600
+_BASELINE = Truth(1480, 1.0, 1.0)
+TRUTHS: dict[str, dict[int, Truth]] = {
+    "SAVES": {0: _BASELINE, 1: Truth(400, 0.2, 0.25), 2: Truth(420, 0.4, 0.45)},
+    "TIE": {0: Truth(1600, 1.0, 1.0, 0.01), 1: Truth(400, 0.98, 0.9, 0.01), 2: Truth(420, 1.3, 1.2)},
+    "COSTS": {0: _BASELINE, 1: Truth(400, 1.4, 1.3), 2: Truth(420, 1.9, 1.9)},
+    "UNPROVEN": {0: replace(_BASELINE, gain=0.4), 1: Truth(400, 0.8, 0.5, 0.4), 2: Truth(420, 1.9, 0.9)},
+}
+SEED_NOISE = 0.002
+CONFIRM_SEED = 5000  # of round 0; those of fits are from 9000 on
+
+
+def make_searched_study() -> list[Record]:
+    """A search whose best two trials look far cheaper than its baseline."""
+    rows = ((0, _DOCUMENTED_STEPS, 60.0, 20.0), (1, 450, 12.0, 5.0), (2, 470, 15.0, 6.0))
+    return [
+        *(_programmed(trial, steps, energy_j=j, time_s=s, steps=steps - 20) for trial, steps, j, s in rows),
+        _programmed(3, 300, energy_j=9.0, time_s=4.0, steps=300, outcome=Outcome.OUT_OF_BUDGET),
+    ]
+
+
+def _programmed(trial: int, max_steps: int, **fields: Any) -> Record:
+    config = make_config(BASELINE_PARAMS | {"train.max_steps": max_steps})
+    return make_record(trial, config=config, **fields)
+
+
+def make_confirmed_study(
+    verdict: str = "SAVES",
+    *,
+    most: int | None = None,
+    truths: Mapping[int, Truth] | None = None,
+    **confirm: Any,
+) -> list[Record]:
+    """`make_searched_study`, and the runs that its confirmation asks for until it ends in this verdict.
+
+    `most` ends it after so many runs; `truths` replace those of some trials; `confirm` are its settings. Read
+    it with `confirmed_config` of the same settings.
+    """
+    records = make_searched_study()
+    true_of = {**TRUTHS[verdict], **(truths or {})}
+    for upcoming in _asked_for(records, ConfirmSettings(**confirm)):
+        if most is not None and len(records) - 4 >= most:
+            break
+        records.append(_confirming_run(len(records), upcoming, true_of[upcoming.recipe.of_trial]))
+    return records
+
+
+def _asked_for(records: list[Record], settings: ConfirmSettings) -> Iterator[NextRecipe]:
+    objectives = ("energy_to_target_j", "time_to_target_s")
+    while True:
+        state = confirmation_state(records, objectives, TARGET, settings, 0)
+        if state is None or state.next is None:
+            return
+        yield state.next
+
+
+def _confirming_run(trial: int, upcoming: NextRecipe, true: Truth) -> Record:
+    place = upcoming.place
+    seed = (CONFIRM_SEED if upcoming.role is Role.CONFIRM else 9000) + place.round
+    noise = np.random.default_rng((seed, place.of_trial, upcoming.steps, place.attempt)).normal(size=3)
+    loss = TARGET - 0.01 - 0.14 * math.log(upcoming.steps / true.enough) + SEED_NOISE * float(noise[0])
+    length = _DOCUMENTED_STEPS if place.of_trial == 0 else true.enough
+    share = upcoming.steps / length
+    return end_of_schedule(
+        _programmed(
+            trial,
+            upcoming.steps,
+            steps=upcoming.steps,
+            energy_j=60.0 * true.energy * share * math.exp(true.gain * float(noise[1])),
+            time_s=20.0 * true.time * share * math.exp(true.gain * float(noise[2])),
+            final_loss=loss,
+            outcome=Outcome.REACHED if loss <= TARGET else Outcome.OUT_OF_BUDGET,
+            role=upcoming.role,
+            seed=seed,
+            confirmation=place,
+            flags=true.flags if place.arm != DOCUMENTED else (),
+            test_loss=loss + 0.012,
+        )
+    )
+
+
+def end_of_schedule(record: Record) -> Record:
+    """The record as of a run of fixed length: evaluated once, at its end."""
+    curve = record.curve[-1:]
+    return dataclasses.replace(record, curve=curve, crossing=crossing_at_the_end(curve, TARGET))
+
+
+def confirmed_config(**confirm: Any) -> dict[str, Any]:
+    """Of a study with a confirmation of these settings."""
+    settings = dataclasses.asdict(ConfirmSettings(**confirm))
+    return study_config() | {"study": {"name": "demo", "seed": 0}, "confirm": settings}
 
 
 # A baseline, the same one short of the target, and a trial that cost a fifth of it.

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from records_factory import study_config
+from records_factory import Truth, confirmed_config, make_confirmed_study, study_config
 
 from search.record.record import Record
 from search.report import StudyView, study_view, write_report
@@ -61,6 +61,17 @@ class Page(HTMLParser):
 def view_of(*records: Record, names: tuple[str, ...] = ()) -> StudyView:
     """`names` are the objectives."""
     return study_view(records, study_config(*names))
+
+
+def confirmed_view(
+    verdict: str = "SAVES",
+    most: int | None = None,
+    truths: Mapping[int, Truth] | None = None,
+    **confirm: Any,
+) -> StudyView:
+    """Of a study whose confirmation ends in this verdict; see `make_confirmed_study`."""
+    records = make_confirmed_study(verdict, most=most, truths=truths, **confirm)
+    return study_view(records, confirmed_config(**confirm))
 
 
 def report_of(folder: Path, records: Sequence[Record], config: Mapping[str, Any] | None = None) -> Path:

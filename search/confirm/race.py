@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from search.confirm.clauses import VerdictFacts
@@ -25,7 +25,7 @@ LEAVING_LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Race:
-    """Where a confirmation stands. `left` says of each candidate that gets no more seeds why; `pending` is
+    """Where a confirmation stands. At its end a candidate that saves leads, however cheap another one seems. `left` says of each candidate that gets no more seeds why; `pending` is
     what runs next, None at the end, and `why` says why it ended. `rounds` are those that count."""
 
     rounds: tuple[Round, ...]
@@ -201,7 +201,9 @@ def _race(
     next_up: Pending | None,
     why: str,
 ) -> Race:
-    first = leader(standing, verdicts, facts) if standing.candidates else None
+    saving = tuple(arm for arm in standing.candidates if verdicts[arm].kind is VerdictKind.SAVES)
+    in_front = replace(standing, candidates=saving) if saving and next_up is None else standing
+    first = leader(in_front, verdicts, facts) if standing.candidates else None
     return Race(tuple(done), standing.candidates, standing.left, verdicts, first, next_up, why)
 
 

@@ -32,6 +32,8 @@ from search.confirm.rounds import ConfirmedRun
 from search.confirm.settings import ConfirmSettings
 from search.record.confirmation import DOCUMENTED, FITTED
 
+WOULD_DECIDE = "What would decide it: "
+
 
 class VerdictKind(StrEnum):
     """What a confirmation ends in."""
@@ -72,6 +74,11 @@ class Verdict:
     uneven: int
     decided: bool
     why: str
+
+    @property
+    def would_decide(self) -> str:
+        """Of `why`, what would decide the verdict; empty where it does not say."""
+        return self.why.partition(WOULD_DECIDE)[2]
 
     def clause(self, name: str) -> Clause:
         return next(clause for clause in self.clauses if clause.name == name)
@@ -166,10 +173,10 @@ def _kind(
         return VerdictKind.SAVES
     known = next(clause for clause in clauses if clause.name == f"energy_{DOCUMENTED}").holds is not None
     if energy is not None and known:
-        if energy.low > 1:
-            return VerdictKind.COSTS
         if 1 / (1 + settings.tie) < energy.low and energy.high < 1 + settings.tie:
             return VerdictKind.TIE
+        if energy.low > 1:
+            return VerdictKind.COSTS
     return VerdictKind.UNPROVEN
 
 
@@ -190,17 +197,22 @@ def _why(kind: VerdictKind, seeds: int, clauses: Sequence[Clause], evidence: Evi
     words = "; ".join(f"{clause.name}: {clause.words}" for clause in failing)
     if kind is VerdictKind.COSTS:
         return f"it takes more energy than the documented baseline; {words}"
-    mends = list(dict.fromkeys(_mend(clause, evidence) for clause in failing))
-    return f"{words}. What would decide it: {', and '.join(mends)}"
+    return f"{words}. {WOULD_DECIDE}{', and '.join(_mends(failing, evidence))}"
 
 
-def _mend(clause: Clause, evidence: Evidence) -> str:
-    """What would decide a clause; of more seeds, about how many by the present spread."""
-    if clause.mend != MORE_SEEDS:
-        return clause.mend
-    gap, spread, level = missing(clause.name, evidence)
-    seeds = seeds_for(gap, spread, level)
-    longer = ", or a longer recipe" if clause.name in ("reach", "loss") else ""
-    if seeds is None:
-        return f"far more than 200 seeds by the present spread{longer}"
-    return f"about {max(seeds, len(evidence.rounds) + 1)} seeds by the present spread{longer}"
+def _mends(failing: Sequence[Clause], evidence: Evidence) -> list[str]:
+    """What would decide the clauses; of more seeds, about how many by the present spread of the clause that
+    takes the most."""
+    mends = dict.fromkeys(clause.mend for clause in failing if clause.mend != MORE_SEEDS)
+    short = [clause for clause in failing if clause.mend == MORE_SEEDS]
+    if not short:
+        return list(mends)
+    needed = [seeds_for(*missing(clause.name, evidence)) for clause in short]
+    known = [seeds for seeds in needed if seeds is not None]
+    about = "far more than 200" if len(known) < len(needed) else f"about {max(*known, _next(evidence))}"
+    longer = ", or a longer recipe" if any(clause.name in ("reach", "loss") for clause in short) else ""
+    return [f"{about} seeds by the present spread{longer}", *mends]
+
+
+def _next(evidence: Evidence) -> int:
+    return len(evidence.rounds) + 1

@@ -15,6 +15,7 @@ from search.report.console import front_table
 from search.report.csv_columns import trials_frame
 from search.report.findings.advice import what_next
 from search.report.findings.cost import cost_line
+from search.report.findings.verdict import verdict_lines
 from search.report.summary_json import summary
 from search.report.view.data import StudyView, study_view
 from search.report.view.mixed import ReportError
@@ -28,6 +29,7 @@ __all__ = [
     "study_view",
     "summary",
     "trials_frame",
+    "verdict_lines",
     "what_next",
     "write_report",
 ]

@@ -13,7 +13,15 @@ from search.errors import UserError
 from search.files.prior import kept_prior
 from search.files.records import read_records
 from search.files.study_config import read_config
-from search.report import ReportError, cost_line, front_table, study_view, what_next, write_report
+from search.report import (
+    ReportError,
+    cost_line,
+    front_table,
+    study_view,
+    verdict_lines,
+    what_next,
+    write_report,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,8 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     console = terminal.console()
     console.print(front_table(view))
+    for line in verdict_lines(view):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(cost_line(view), markup=False, highlight=False)
-    if line := what_next(view, str(folder / "best.yaml")):
+    if line := what_next(view, str(folder)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
     return 0

@@ -142,6 +142,34 @@ def _unless_it_finds(field: str) -> Callable[[Record], float | None]:
     return lambda record: None if record.role is Role.TARGET else getattr(record, field)
 
 
+def _of_confirmation(field: str) -> Callable[[Record], Any]:
+    return lambda record: None if record.confirmation is None else getattr(record.confirmation, field)
+
+
+_PLACE = (
+    CsvColumn(
+        "arm",
+        "text",
+        "of a run of the confirmation: the recipe that it trains; documented and fitted are the baseline",
+        _of_confirmation("arm"),
+        optional=True,
+    ),
+    CsvColumn(
+        "round",
+        "number",
+        "of such a run, from 0: runs of one round have the same seed and stand beside each other; of a fit, "
+        "the runs of its recipe are counted",
+        _of_confirmation("round"),
+        optional=True,
+    ),
+    CsvColumn(
+        "attempt",
+        "number",
+        "of such a run, from 0: it counts up where a round was run again",
+        _of_confirmation("attempt"),
+        optional=True,
+    ),
+)
 _FACT = "of every run; where it is an objective, empty where the target was not reached"
 _WORK = (
     CsvColumn(
@@ -156,6 +184,7 @@ _WORK = (
         lambda r: r.test_loss,
         optional=True,
     ),
+    *_PLACE,
     CsvColumn(
         "loss_gap",
         "nats per token",

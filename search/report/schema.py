@@ -1,5 +1,7 @@
 """What scripts may rely on, written from the code: `python -m search.report.schema docs` writes the JSON
-schema of `summary.json` and the dictionary of the columns of `trials.csv`."""
+schema of `summary.json` and the dictionary of the columns of `trials.csv`.
+
+`docs/summary-1.schema.json` is that of files that version 0.1.0 wrote, and is not written any more."""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import (
     Annotated,
     Any,
+    Literal,
     NotRequired,
     Union,
     get_args,
@@ -38,7 +41,7 @@ def summary_schema(*, closed: bool = False) -> dict[str, Any]:
     whole = definitions.pop(Summary.__name__)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "summary.json of joulesearch, schema 1",
+        "title": "summary.json of joulesearch, schema 2",
         **whole,
         "$defs": {name: definitions[name] for name in sorted(definitions)},
     }
@@ -68,6 +71,8 @@ def _schema(kind: Any, definitions: dict[str, Any], closed: bool) -> dict[str, A
     if shape is Annotated:
         text = next(item for item in arguments[1:] if isinstance(item, str))
         return {"description": text, **_schema(arguments[0], definitions, closed)}
+    if shape is Literal:
+        return {"const": arguments[0]}
     if shape is NotRequired:
         return _schema(arguments[0], definitions, closed)
     if shape in (Union, types.UnionType):

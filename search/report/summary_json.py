@@ -7,7 +7,7 @@ to add a field, add it to its class and to the function below that fills it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from search.record.lookup import is_lookup_like
 from search.record.meter_info import Kind
@@ -16,6 +16,12 @@ from search.record.prior import PriorStudy
 from search.record.record import Record
 from search.report.findings.notes import notes
 from search.report.summary_meters import SideBySideSummary, side_by_side_summary
+from search.report.summary_verdict import (
+    ConfirmationSummary,
+    VerdictSummary,
+    confirmation_summary,
+    verdict_summaries,
+)
 from search.report.view.cost import SearchCost
 from search.report.view.data import Saving, StudyView
 from search.report.view.values import plain_value
@@ -113,7 +119,10 @@ class FrontSummary(TypedDict):
     ]
     phases_j: Joules
     flags: Flags
-    confirmed: Annotated[bool, "Whether fresh seeds confirmed it; false until there is a confirmation."]
+    confirmed: Annotated[
+        bool,
+        "Whether the verdict on its recipe is SAVES: at the length and costs in `verdict`, not those here.",
+    ]
 
 
 class NoiseSummary(TypedDict):
@@ -137,7 +146,7 @@ class Summary(TypedDict):
     """What a study found. A ratio is candidate over baseline; unknown is null or absent, never 0."""
 
     schema: Annotated[
-        int, "1. Fields may be added under the same number, none is removed or changes meaning."
+        Literal[2], "Fields may be added under the same number, none is removed or changes meaning."
     ]
     study: Annotated[str, "Its name."]
     meter: MeterSummary
@@ -161,16 +170,20 @@ class Summary(TypedDict):
     decided_by: Annotated[str, "The first objective in which the best trial and the baseline differ."]
     closest: ClosestSummary
     notes: Annotated[list[str], "What a reader must know before comparing."]
-    verdict: Annotated[None, "Null until a confirmation with fresh seeds is there."]
+    verdict: Annotated[
+        list[VerdictSummary],
+        "What fresh seeds say, one entry a candidate, the one that leads first; empty before that.",
+    ]
+    confirmation: Annotated[ConfirmationSummary | None, "Null where nothing was run to confirm the best."]
     meters_side_by_side: NotRequired[
         Annotated[list[SideBySideSummary], "Only where other meters were read beside the one that ranks."]
     ]
 
 
 def summary(view: StudyView) -> dict[str, Any]:
-    """The content of `summary.json`, schema 1: builtin types only, and no NaN or infinity."""
+    """The content of `summary.json`, schema 2: builtin types only, and no NaN or infinity."""
     content: Summary = {
-        "schema": 1,
+        "schema": 2,
         "study": view.study,
         "meter": _meter_summary(view),
         "problem": _problem_summary(view),
@@ -194,7 +207,8 @@ def summary(view: StudyView) -> dict[str, Any]:
             "best_loss": None if view.closest is None else view.closest.best_loss,
         },
         "notes": list(notes(view)),
-        "verdict": None,
+        "verdict": verdict_summaries(view),
+        "confirmation": confirmation_summary(view),
     }
     if any(record.second_meters for record in view.records):
         content["meters_side_by_side"] = side_by_side_summary(view.meters)
@@ -289,7 +303,7 @@ def _front_summary(view: StudyView, record: Record) -> FrontSummary:
         "ratios": {name: view.ratio(record, name) for name in view.objectives},
         "phases_j": _phases_j(record),
         "flags": list(record.flags),
-        "confirmed": False,
+        "confirmed": view.confirmed(record),
     }
 
 

@@ -21,7 +21,7 @@ from search.record.objective import shown_values
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
-from search.report import StudyView, cost_line, front_table, what_next
+from search.report import StudyView, cost_line, front_table, verdict_lines, what_next
 from search.report.findings import numbers
 from search.run.request import RunRequest
 from search.worker.protocol import WorkerInfo
@@ -198,10 +198,12 @@ class Watcher:
         self.say(f"[red]the baseline has no result, so nothing can be compared:[/] {escape(record.reason)}")
 
     def report(self, folder: Path, page: Path, view: StudyView) -> None:
-        """At the end: the front beside the baseline, what the search cost, where the report is."""
+        """At the end: the front, the verdict, what the search cost, where the report is."""
         self._console.print(front_table(view))
+        for line in verdict_lines(view):
+            self.note(line)
         self.say(escape(cost_line(view)))
-        if line := what_next(view, shown(folder / "best.yaml")):
+        if line := what_next(view, shown(folder)):
             self._console.print(escape(line), highlight=False, soft_wrap=True)
         self._console.print(f"report: {escape(shown(page))}", highlight=False, soft_wrap=True)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from records_factory import make_misranked_study, make_study
+from records_factory import confirmed_config, make_confirmed_study, make_misranked_study, make_study
 from report_page import report_of
 from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.options import Options
@@ -73,6 +73,13 @@ def metered_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with two meters and temperatures."""
     folder = tmp_path_factory.mktemp("metered") / "demo"
     return report_of(folder, make_misranked_study())
+
+
+@pytest.fixture(scope="module")
+def confirmed_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A confirmed study whose names would run if anything were not escaped."""
+    records = [dataclasses.replace(record, study=NAME, flags=(NAME,)) for record in make_confirmed_study()]
+    return report_of(tmp_path_factory.mktemp("confirmed") / "demo", records, confirmed_config())
 
 
 def opened(browser: Chrome, report: Path, figures: int) -> Chrome:
@@ -299,3 +306,17 @@ def test_on_paper_every_value_of_a_run_has_the_name_of_its_column(paper: tuple[C
     assert names[0] == "trial"
     assert {"energy (J)", "gross (J)", "seed", "lr", "reason"} <= set(names)
     assert not page.find_element(By.CSS_SELECTOR, "#runs thead").is_displayed()
+
+
+def test_the_verdict_is_there_with_its_figure_and_without_a_complaint(
+    browser: Chrome, confirmed_report: Path
+) -> None:
+    page = opened(browser, confirmed_report, FIGURES)
+    assert page.find_element(By.ID, "verdict").is_displayed()
+    assert page.find_element(By.CLASS_NAME, "kind").text == "✓ SAVES"
+    assert len(page.find_elements(By.CSS_SELECTOR, "#clauses tbody tr")) == 8
+    plot = page.find_element(By.CSS_SELECTOR, "[data-figure=figure-verdict]")
+    assert len(plot.find_elements(By.CSS_SELECTOR, ".main-svg .point")) > 20
+    assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    assert page.get_log("browser") == []
+    assert not alert_is_present()(page)

@@ -15,6 +15,7 @@ from search.report.figures.pareto import pareto_figure, pareto_info
 from search.report.figures.phases import phases_figure, phases_info
 from search.report.figures.raw_runs import raw_runs_figure, raw_runs_info
 from search.report.figures.temperature import MIN_RUNS, temperature_figure, temperature_info
+from search.report.figures.verdict import verdict_caption, verdict_figure, verdict_info
 from search.report.findings import numbers
 from search.report.findings.importance import importance_words
 from search.report.view.data import StudyView
@@ -34,6 +35,7 @@ class Drawing:
 def drawings(view: StudyView, importance: Importance) -> dict[str, Drawing]:
     """Name -> drawing; a figure with nothing in it is left out. The raw runs stand in for the importance."""
     found = {
+        "verdict": _verdict(view),
         "pareto": _pareto(view),
         "curves": _curves(view),
         "phases": _phases(view),
@@ -50,6 +52,18 @@ def drawings(view: StudyView, importance: Importance) -> dict[str, Drawing]:
 def meters_name(index: int) -> str:
     """The name of the figure of a comparison, by its place among `view.meters.comparisons`."""
     return f"meters-{index}"
+
+
+def _verdict(view: StudyView) -> Drawing | None:
+    info = verdict_info(view)
+    if info is None:
+        return None
+    return Drawing(
+        verdict_figure(info),
+        "Energy of each candidate over the baseline, round by round with interval, and the end losses of "
+        "every arm beside the target; the tables above hold the same values",
+        verdict_caption(info),
+    )
 
 
 def _pareto(view: StudyView) -> Drawing | None:

@@ -5,38 +5,58 @@ from __future__ import annotations
 import math
 import shlex
 
+from search.confirm.settings import ConfirmSettings
+from search.confirm.state import ConfirmationState
+from search.report.view.confirmation import over_budget, verdict_so_far
 from search.report.view.data import Saving, StudyView
 
-# Seeds that no shipped study uses. A recipe that reaches its target on two seeds of three passes all five in
-# 13 % of cases, one that does on half of them in 3 %.
-FRESH_SEEDS = (101, 102, 103, 104, 105)
 # Above the closest loss seen, in nats per token: what another seed of the same configuration may move it by.
 MARGIN = 0.01
 
 
-def confirm_command(recipe: str) -> str:
-    """The command that trains a recipe with each of `FRESH_SEEDS`; its status is 1 if one misses."""
-    seeds = ",".join(map(str, FRESH_SEEDS))
-    return f"python -m search.train -m {shlex.quote(f'recipe={recipe}')} seed={seeds}"
+def confirm_command(view: StudyView, folder: str) -> str:
+    """What fits and confirms the best, or continues where that stopped."""
+    turned_on = f" confirm.candidates={ConfirmSettings().candidates}" if view.confirmation_off else ""
+    return f"python -m search.confirm {shlex.quote(folder)}{turned_on}"
 
 
-def confirm(recipe: str) -> str:
+def confirm(view: StudyView, folder: str) -> str:
+    """Where nothing has been run to confirm the best."""
+    lead = "Not yet confirmed with fresh seeds: a search picks lucky runs."
+    if not view.confirmable:
+        return f"{lead} It takes a baseline to confirm the best beside."
     return (
-        "Not yet confirmed with fresh seeds: a search picks lucky runs. To see whether the best reaches the "
-        f"target on {len(FRESH_SEEDS)} fresh seeds, type: {confirm_command(recipe)}"
+        f"{lead} To fit the length of the best recipes and run them beside the baseline with fresh seeds, "
+        f"type: {confirm_command(view, folder)}"
     )
 
 
 def is_worth_confirming(view: StudyView) -> bool:
-    """Whether there is a best trial that may have saved something."""
-    return view.best is not None and view.saving in (Saving.SAVES, Saving.UNKNOWN)
+    """Whether there is a best trial that may have saved something, and nothing was run to confirm it."""
+    saved = view.best is not None and view.saving in (Saving.SAVES, Saving.UNKNOWN)
+    return saved and not (view.confirming and view.confirmation is not None)
 
 
-def what_next(view: StudyView, recipe: str) -> str:
-    """The line after a study's findings: how to confirm its best, or what to do where nothing was reached."""
-    if is_worth_confirming(view):
-        return confirm(recipe)
-    return missed(view)
+def what_next(view: StudyView, folder: str) -> str:
+    """The line after a study's findings: how to confirm its best, what would decide its verdict, or what
+    to do where nothing was reached. `folder` is the study's, as commands name it."""
+    if view.claim is not None:
+        return ""
+    if view.confirming and view.confirmation is not None:
+        return undecided(view, view.confirmation, folder)
+    return confirm(view, folder) if is_worth_confirming(view) else missed(view)
+
+
+def undecided(view: StudyView, state: ConfirmationState, folder: str) -> str:
+    """Where no verdict stands: how the confirmation continues, or what would decide it."""
+    command, verdict = confirm_command(view, folder), verdict_so_far(state)
+    if state.next is not None:
+        return f"The confirmation is not finished. To continue it, type: {command}"
+    if over_budget(state):
+        return f"Unproven, since {state.why}. To continue, type: {command} confirm.energy_j=MORE"
+    if verdict is None:
+        return f"Nothing is confirmed: {state.why}."
+    return f"Unproven. What would decide the verdict: {verdict.would_decide}."
 
 
 def reachable_target(closest_loss: float) -> float:

@@ -26,7 +26,7 @@ class FlagRow:
 
 def flags(view: StudyView) -> tuple[FlagRow, ...]:
     """The flags that occurred, the most frequent first."""
-    found = Counter(name for record in view.records for name in record.flags).most_common()
+    found = Counter(name for record in view.runs for name in record.flags).most_common()
     return tuple(FlagRow(f"{name}, {counted(runs, 'run')}", _meaning(name)) for name, runs in found)
 
 

@@ -1,4 +1,4 @@
-"""What a study found, as one sentence that a person can repeat, and the caveats that belong to it."""
+"""What a study found, as a sentence or two that a person can repeat, and the caveats that belong to it."""
 
 from __future__ import annotations
 
@@ -6,38 +6,48 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from search.record.outcome import Outcome
+from search.confirm.verdict import Verdict
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.report.findings import advice, numbers
 from search.report.findings.flags import flag_words
 from search.report.findings.meters import meter_caveat
 from search.report.findings.names import capitalised, kind_words, marked_name, name_of
+from search.report.findings.verdict import arm_name, claim_words, uneven_words, unproven_words
+from search.report.view.confirmation import arm_results
 from search.report.view.data import RANKED_ROLES, Saving, StudyView
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The finding in one sentence, and what a reader must know before repeating it."""
+    """The finding in a sentence or two, and what a reader must know before repeating it."""
 
     text: str
     caveats: tuple[str, ...]
 
 
-def headline(view: StudyView, recipe: str = "best.yaml") -> Headline:
-    """The finding; where there is none, what happened instead. `recipe` is the path of the best trial's."""
+def headline(view: StudyView, folder: str = ".") -> Headline:
+    """The verdict where one stands, else what the search found; where that is nothing, what happened instead.
+    `folder` is the study's, as commands name it."""
     if not view.records:
         return Headline("No run has finished yet.", ())
     if view.best is None:
         closest = None if view.baseline_reached else view.closest
         loss = None if closest is None else closest.best_loss
         return Headline(_nothing_reached(view), () if loss is None else (advice.another_target(loss),))
+    if view.claim is not None:
+        return Headline(claim_words(view, view.claim), _caveats_of_claim(view, view.claim))
+    found = f"{_found(view, view.best)} {unproven_words(view)}".rstrip()
+    return Headline(found, _caveats(view, folder))
+
+
+def _found(view: StudyView, best: Record) -> str:
+    """What the search's own runs say."""
     if view.baseline is None:
-        text = f"{_reached_for(view, view.best)}; there is no baseline to compare it with."
-    elif not view.baseline_reached:
-        text = _baseline_fell_short(view, view.best, view.baseline)
-    else:
-        text = _compared(view, view.best, view.baseline)
-    return Headline(text, _caveats(view, recipe))
+        return f"{_reached_for(view, best)}; there is no baseline to compare it with."
+    if not view.baseline_reached:
+        return _baseline_fell_short(view, best, view.baseline)
+    return _compared(view, best, view.baseline)
 
 
 def _nothing_reached(view: StudyView) -> str:
@@ -217,13 +227,46 @@ def _noise_caveat(view: StudyView) -> str:
     )
 
 
-def _caveats(view: StudyView, recipe: str) -> tuple[str, ...]:
+def _caveats_of_claim(view: StudyView, claim: Verdict) -> tuple[str, ...]:
+    """What belongs to a verdict: what the search's own run had said, and what makes it doubtful."""
+    state, target_loss = view.confirmation, view.problem.target_loss
+    assert state is not None
+    assert target_loss is not None
+    trial = state.recipe(claim.arm).of_trial
+    runs = [record for record in view.feasible if record.trial == trial and record.role is Role.SEARCH]
+    caveats = [_own_run(view, record) for record in runs]
+    caveats += [_lookup_caveat(view, record) for record in runs if view.is_lookup(record)]
+    if claim.uneven:
+        caveats.append(uneven_words(claim))
+    arms = [arm for arm in arm_results(state, target_loss) if arm.flags]
+    caveats += [
+        f"{capitalised(arm_name(arm.arm))} has flagged runs: {'; '.join(map(flag_words, arm.flags))}."
+        for arm in arms
+        if arm.is_baseline or arm.arm == claim.arm
+    ]
+    if caveat := meter_caveat(view):
+        caveats.append(caveat)
+    return tuple(caveats)
+
+
+def _own_run(view: StudyView, record: Record) -> str:
+    """What the run of the search cost: one run, and the best of many."""
+    lead = f"The search's own run, {marked_name(view, record)}, cost"
+    ended = "one run, which ended at its first loss at or below the target"
+    if view.baseline is None or not view.baseline_reached:
+        return f"{lead} {_costs(view, record)}: {ended}."
+    return f"{lead} {_shares(view, record, view.baseline)}: {ended}."
+
+
+def _caveats(view: StudyView, folder: str) -> tuple[str, ...]:
     """Reasons to wait before repeating the headline."""
     best = view.best
     assert best is not None
     caveats = [_lookup_caveat(view, best)] if view.is_lookup(best) else []
-    if advice.is_worth_confirming(view):
-        caveats.append(f"One run each. {advice.confirm(recipe)}")
+    if view.confirming and view.confirmation is not None:
+        caveats.append(advice.undecided(view, view.confirmation, folder))
+    elif advice.is_worth_confirming(view):
+        caveats.append(f"One run each. {advice.confirm(view, folder)}")
     caveats.append(_noise_caveat(view))
     other = view.best_without_lookup if view.is_lookup(best) else None
     compared = [record for record in (best, other, view.baseline) if record is not None]

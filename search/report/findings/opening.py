@@ -41,8 +41,8 @@ class Opening:
     notes: tuple[str, ...]
 
 
-def opening(view: StudyView, config: Mapping[str, Any], recipe: str) -> Opening:
-    """`recipe` is the path of the best trial's, as commands name it."""
+def opening(view: StudyView, config: Mapping[str, Any], folder: str) -> Opening:
+    """`folder` is the study's, as commands name it."""
     return Opening(
         title=f"{view.study or 'Study'}: joules to target loss",
         name=view.study or "A study without a name",
@@ -50,7 +50,7 @@ def opening(view: StudyView, config: Mapping[str, Any], recipe: str) -> Opening:
         facts=_facts(view),
         origin=origin_words(view.origin),
         unit="" if view.problem.target_loss is None else numbers.NATS,
-        headline=headline(view, recipe),
+        headline=headline(view, folder),
         alerts=_alerts(view),
         notes=notes(view),
     )

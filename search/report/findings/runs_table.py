@@ -58,13 +58,13 @@ class RunsTable:
 
 
 def runs_table(view: StudyView) -> RunsTable:
-    """All runs; a column marks lookup-like ones if one of them ranks."""
+    """All runs, those of the confirmation last; a column marks lookup-like ones if one of them ranks."""
     paths = differing_params([view.params(record) for record in view.records])
-    warm = any(warming(record) is not None for record in view.records)
+    warm = any(warming(record) is not None for record in view.runs)
     columns = _columns(view, paths, warm)
     return RunsTable(
         columns,
-        tuple(_row(view, record, columns, paths, warm) for record in view.records),
+        tuple(_row(view, record, columns, paths, warm) for record in view.runs),
         tuple(name for name, runs in view.outcomes.items() if runs),
     )
 
@@ -76,7 +76,9 @@ def _columns(view: StudyView, paths: Sequence[str], warm: bool) -> tuple[Column,
         for name in view.objectives
     )
     lookup = Column("lookup-like", "maps the last tokens to the next by looking them up")
+    recipe = Column("recipe", "of a run of the confirmation: what it trains, and in which round")
     return (
+        *((recipe,) if _has_places(view) else ()),
         *objectives,
         Column("gross (J)", f"all phases of the run, as metered{kind}", "num"),
         Column("net (J)", f"gross minus idle power times time{kind}", "num"),
@@ -112,6 +114,7 @@ def _cells(view: StudyView, record: Record, paths: Sequence[str], warm: bool) ->
     params = flat(view.params(record))
     loss = record.best_loss
     return (
+        *((_place_cell(record),) if _has_places(view) else ()),
         *(_objective_cell(view, record, name) for name in view.objectives),
         _number_cell(record.gross_energy_j),
         _number_cell(record.net_energy_j),
@@ -168,6 +171,20 @@ def _temperature_cell(record: Record) -> Cell:
         return Cell("n/a")
     text = f"{warmed.start_c:.0f} → {warmed.highest_c:.0f} ({numbers.kelvin(warmed.rise_k)})"
     return Cell(text, str(warmed.rise_k))
+
+
+def _has_places(view: StudyView) -> bool:
+    return any(record.confirmation is not None for record in view.confirming)
+
+
+def _place_cell(record: Record) -> Cell:
+    """`trial 7, round 3`, counted from 1 as on the console; of a fit, which of its runs."""
+    place = record.confirmation
+    if place is None:
+        return Cell("")
+    what = "run" if record.role is Role.FIT else "round"
+    again = f", attempt {place.attempt + 1}" if place.attempt else ""
+    return _text_cell(f"{place.arm}, {what} {place.round + 1}{again}")
 
 
 def _lookup_cell(record: Record) -> Cell:

@@ -14,9 +14,10 @@ from search.report.findings.importance import importance_words
 from search.report.findings.meters import measured_hint
 from search.report.findings.opening import Opening, opening
 from search.report.findings.provenance import Part, provenance_parts
-from search.report.findings.recipes import BEST, Recipe, recipes
+from search.report.findings.recipes import Recipe, recipes
 from search.report.findings.runs_table import RunsTable, runs_table
 from search.report.findings.side_by_side import MetersBeside, meters_beside
+from search.report.findings.verdict_section import VerdictFindings, verdict_findings
 from search.report.view.data import StudyView
 from search.report.view.importance import Importance
 from search.report.view.varied import Varied, varied
@@ -25,11 +26,12 @@ from search.report.view.varied import Varied, varied
 @dataclass(frozen=True)
 class StudyFindings:
     """`kind` is what every joule of the study is, `kind_title` the same as a sentence; empty where no run has
-    finished."""
+    finished. `verdict` is None where nothing was run to confirm the best."""
 
     kind: str
     kind_title: str
     opening: Opening
+    verdict: VerdictFindings | None
     front: Front
     cost: tuple[Tile, ...]
     accountings: Accountings
@@ -53,7 +55,8 @@ def study_findings(
     return StudyFindings(
         kind="" if meter is None else meter.kind.value,
         kind_title="" if meter is None else f"Every joule here is {meter.kind.value} by {meter.name}",
-        opening=opening(view, config, f"{folder}/{BEST}"),
+        opening=opening(view, config, folder),
+        verdict=verdict_findings(view),
         front=front(view),
         cost=cost_tiles(view),
         accountings=accountings(view),

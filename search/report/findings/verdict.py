@@ -1,129 +1,145 @@
-"""The verdict in words: a sentence that survives a hostile reader, its clauses, and what each arm came to."""
+"""The verdict in words: what fresh seeds say of the best recipe, as sentences and as lines of a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
 
-from search.confirm.fit import LengthFit
 from search.confirm.intervals import Interval
 from search.confirm.state import ConfirmationState
 from search.confirm.verdict import Verdict, VerdictKind
 from search.console.plural import counted
 from search.record.confirmation import DOCUMENTED, FITTED
 from search.report.findings import numbers
-from search.report.findings.flags import flag_words
 from search.report.findings.names import capitalised, kind_words
-from search.report.view.confirmation import ArmResult, arm_results
+from search.report.view.confirmation import claim_of, verdict_so_far
 from search.report.view.data import StudyView
 
-_MARKS = {True: "holds", False: "fails", None: "not known"}
-_MEANING = {
-    VerdictKind.SAVES: "it saves energy, and every clause holds",
-    VerdictKind.TIE: "it takes as much energy as the baseline",
-    VerdictKind.COSTS: "it takes more energy than the baseline",
+HOLDS = {True: ("✓", "holds"), False: ("✗", "fails"), None: ("?", "not known")}
+SYMBOLS = {VerdictKind.SAVES: "✓", VerdictKind.TIE: "=", VerdictKind.COSTS: "✗", VerdictKind.UNPROVEN: "?"}
+MEANING = {
+    VerdictKind.SAVES: "the recipe saves energy, and every clause holds",
+    VerdictKind.TIE: "the recipe takes as much energy as the baseline",
+    VerdictKind.COSTS: "the recipe takes more energy than the baseline",
     VerdictKind.UNPROVEN: "a clause does not hold, or is not known yet",
 }
-_NOTE = (
-    "Each recipe has one fixed number of steps, is trained to the end of its schedule, and is evaluated "
-    "once, there. Seeds are fresh: neither the search nor the fitting of lengths used them. All arms of a "
-    "round have the same seed and run one after another in random order. Intervals are 95 % ones for all "
-    "looks and candidates together (Student's t on the logarithms of paired runs; each look spends a share "
-    "of the error, added up by Bonferroni's bound)."
-)
-
-
-@dataclass(frozen=True)
-class ClauseRow:
-    """`mark` says whether the clause holds."""
-
-    name: str
-    mark: str
-    words: str
-
-
-@dataclass(frozen=True)
-class ArmRow:
-    """What one arm came to, as texts. `flags` have their words beside them."""
-
-    name: str
-    leads: bool
-    steps: str
-    reached: str
-    loss: str
-    test_loss: str
-    energy: str
-    ratio: str
-    time: str
-    note: str
-    flags: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class VerdictFindings:
-    """`kind` is empty where there is no verdict: `sentence` then says why. `fits` says of every length how it
-    was found."""
-
-    kind: str
-    sentence: str
-    meaning: str
-    why: str
-    clauses: tuple[ClauseRow, ...]
-    arms: tuple[ArmRow, ...]
-    fits: tuple[str, ...]
-    note: str
-
-
-def verdict_findings(view: StudyView) -> VerdictFindings | None:
-    """None of a study that has nothing to confirm."""
-    state = view.confirmation
-    if state is None:
-        return None
-    verdict, fits = state.verdict, tuple(_fit(arm, fit) for arm, fit in state.fits.items())
-    if verdict is None:
-        text = capitalised(state.why) if state.why else "The confirmation has not come to its first round."
-        return VerdictFindings("", text, "", "", (), (), fits, _NOTE)
-    arms = arm_results(state, _target(view))
-    return VerdictFindings(
-        kind=verdict.kind,
-        sentence=verdict_sentence(view, state, verdict),
-        meaning=_MEANING[verdict.kind],
-        why=f"{capitalised(verdict.why)}." if verdict.kind is not VerdictKind.SAVES else "",
-        clauses=tuple(ClauseRow(_clause(c.name), _MARKS[c.holds], c.words) for c in verdict.clauses),
-        arms=tuple(_arm(view, arm, verdict, arms) for arm in arms),
-        fits=fits,
-        note=_NOTE + _uneven(verdict),
-    )
 
 
 def verdict_sentence(view: StudyView, state: ConfirmationState, verdict: Verdict) -> str:
     """Device, problem, target, ratio with its interval, seeds, misses, what was counted, and how many runs
     pay for the search."""
-    target, where = numbers.nats(_target(view)), view.origin.hardware.get("device")
-    on, data = f"On {where}, " if where else "", f" on {view.problem.dataset}" if view.problem.dataset else ""
-    steps = counted(state.steps[verdict.arm], "step")
-    energy = _ratio(verdict.energy_ratio)
-    counts = "" if view.counted_phases is None else " + ".join(view.counted_phases.phases)
+    if not verdict.seeds:
+        return how_far(state)
+    where = view.origin.hardware.get("device")
+    on = f"on {where}, " if where else ""
+    data = f" on {view.problem.dataset}" if view.problem.dataset else ""
+    energy, fitted = verdict.energy_ratio, verdict.energy_ratio_fitted
     text = (
-        f"{verdict.kind}: {on}{verdict.arm}, trained for {steps}, ends at {numbers.nats(verdict.mean_loss)} "
+        f"{verdict.kind}: {on}{verdict.arm}, trained for {counted(state.steps[verdict.arm], 'step')}{data}, "
+        f"{_ends_at(view, verdict)}, with {ratio_words(energy)} of the documented baseline's energy"
     )
-    text += f"nats (target {target}){data}, with {energy} of the documented baseline's energy"
-    if verdict.energy_ratio_fitted is not None:
-        text += f", {_ratio(verdict.energy_ratio_fitted)} of that of the baseline at its fitted length"
-    text += f" and {_ratio(verdict.time_ratio)} of its time; {counted(verdict.seeds, 'fresh seed')}, "
-    text += f"{_missed(verdict)}; {kind_words(view)}, {counts} counted"
-    if (runs := view.cost.break_even_runs) is not None and verdict.kind is VerdictKind.SAVES:
-        text += f"; {numbers.number(runs)} runs pay for search and confirmation"
+    if fitted is not None:
+        text += (
+            f", {ratio_words(fitted)} of the energy of the baseline at its fitted length "
+            f"({state.steps[FITTED]:,} steps instead of {state.baseline.steps:,}),"
+        )
+    text += f" and {ratio_words(verdict.time_ratio)} of the documented one's time; {_seeds(verdict)}"
+    text += f"; {_counted(view)}"
+    runs = view.cost.break_even_runs
+    if runs is not None and verdict.kind is VerdictKind.SAVES:
+        spent = numbers.quantity(view.cost.energy_j, "J")
+        text += f"; search and confirmation cost {spent}, which {numbers.number(runs)} runs pay for"
     return f"{text}."
 
 
+def claim_words(view: StudyView, verdict: Verdict) -> str:
+    """The verdict that stands, as a headline: `SAVES: trial 1 reaches 2.30 nats with 0.21 (...) of ...`."""
+    energy, time = ratio_words(verdict.energy_ratio), ratio_words(verdict.time_ratio)
+    told = {
+        VerdictKind.SAVES: f"reaches {numbers.nats(_target(view))} nats with {energy} of the documented "
+        "baseline's energy",
+        VerdictKind.TIE: f"takes as much energy as the documented baseline, {energy} of it,",
+        VerdictKind.COSTS: f"takes {energy} of the documented baseline's energy",
+    }[verdict.kind]
+    seeds = counted(verdict.seeds, "fresh seed")
+    missed = (
+        f", {_missed(verdict)}" if verdict.kind is VerdictKind.SAVES else f"; it {_ends_at(view, verdict)}"
+    )
+    return f"{verdict.kind}: {verdict.arm} {told} and {time} of its time, on {seeds}{missed}."
+
+
+def unproven_words(view: StudyView) -> str:
+    """What fresh seeds do not prove, and why, or how far they have come, as a sentence that follows what the
+    search found; empty where nothing was run to confirm it, or a verdict stands."""
+    state = view.confirmation
+    if state is None or not view.confirming or claim_of(state) is not None:
+        return ""
+    verdict = verdict_so_far(state)
+    if state.next is not None or verdict is None:
+        return how_far(state)
+    if not verdict.decided:
+        return f"Fresh seeds leave it {verdict.kind}: {verdict.why}; {state.why}."
+    first, *rest = verdict.failing
+    more = f"; nor do {counted(len(rest), 'further clause')} hold" if rest else ""
+    leave = f"{counted(verdict.seeds, 'fresh seed')} leave {verdict.arm} {verdict.kind}"
+    return f"{leave}: {clause_name(first.name)} {HOLDS[first.holds][1]}, {first.words}{more}."
+
+
+def how_far(state: ConfirmationState) -> str:
+    """Where a confirmation without a verdict stands."""
+    verdict = verdict_so_far(state)
+    if verdict is not None:
+        return f"The confirmation is open: {counted(verdict.seeds, 'fresh seed')} so far decide nothing."
+    runs = counted(sum(fit.runs for fit in state.fits.values()), "run")
+    if state.race is None and state.next is not None:
+        return f"The confirmation is open: lengths are being fitted, in {runs} so far."
+    if state.why:
+        return f"Nothing is confirmed: {state.why}."
+    return "The confirmation is open: its first round is not complete."
+
+
 def verdict_lines(view: StudyView) -> tuple[str, ...]:
-    """For a terminal: the sentence, then every clause that does not hold."""
-    found = verdict_findings(view)
-    if found is None:
+    """For a terminal: what fresh seeds say, then its numbers, then every clause that does not hold."""
+    state = view.confirmation
+    if state is None or not view.confirming:
         return ()
-    failing = [f"  {row.name} {row.mark}: {row.words}" for row in found.clauses if row.mark != "holds"]
-    return (found.sentence, *failing)
+    verdict = verdict_so_far(state)
+    if verdict is None:
+        return (how_far(state),)
+    steps = counted(state.steps[verdict.arm], "step")
+    runs = view.cost.break_even_runs if verdict.kind is VerdictKind.SAVES else None
+    lines = [
+        f"{verdict.kind}: {verdict.arm}, {steps}: {MEANING[verdict.kind]}",
+        f"  loss: {_ends_at(view, verdict)}; {_seeds(verdict)}",
+        f"  energy: {_beside(verdict.energy_ratio, verdict.energy_ratio_fitted)}; {kind_words(view)}",
+        f"  time: {_beside(verdict.time_ratio, verdict.time_ratio_fitted)}",
+        *([] if runs is None else [f"  {numbers.number(runs)} runs pay for search and confirmation"]),
+    ]
+    if not verdict.decided:
+        return (*lines, f"  {why_words(state, verdict)}")
+    for clause in verdict.failing:
+        symbol, mark = HOLDS[clause.holds]
+        lines.append(f"  {symbol} {clause_name(clause.name)} {mark}: {clause.words}")
+    if verdict.would_decide:
+        lines.append(f"  what would decide it: {verdict.would_decide}")
+    return (*lines, *(f"  {line}" for line in left_lines(state)))
+
+
+def left_lines(state: ConfirmationState) -> tuple[str, ...]:
+    """Which candidates got no more seeds before the end, and why."""
+    left = {} if state.race is None else state.race.left
+    return tuple(f"{capitalised(arm)} got no more seeds: {why}." for arm, why in left.items())
+
+
+def clause_name(name: str) -> str:
+    """`energy against the fitted baseline`."""
+    what, _, against = name.partition("_")
+    return f"{what} against the {against} baseline" if against else what
+
+
+def arm_name(arm: str) -> str:
+    return {DOCUMENTED: "the baseline, as documented", FITTED: "the baseline, at its fitted length"}.get(
+        arm, arm
+    )
 
 
 def _target(view: StudyView) -> float:
@@ -131,68 +147,64 @@ def _target(view: StudyView) -> float:
     return view.problem.target_loss
 
 
-def _missed(verdict: Verdict) -> str:
+def why_words(state: ConfirmationState, verdict: Verdict) -> str:
+    """What fails and what would decide it, and where the runs stand if more are to come."""
+    if verdict.kind is VerdictKind.SAVES:
+        return ""
+    if state.next is not None:
+        return how_far(state)
+    if not verdict.decided:
+        return f"{capitalised(verdict.why)}."
+    failing = ", ".join(clause_name(clause.name) for clause in verdict.failing)
+    lead = {
+        VerdictKind.TIE: "The energy is known to differ by too little to matter.",
+        VerdictKind.COSTS: "The energy is known to be above the documented baseline's.",
+    }.get(verdict.kind, "")
+    decides = f" What would decide it: {verdict.would_decide}." if verdict.would_decide else ""
+    return f"{lead} What does not hold: {failing}.{decides}".strip()
+
+
+def _ends_at(view: StudyView, verdict: Verdict) -> str:
+    target = numbers.nats(_target(view))
+    if not math.isfinite(verdict.mean_loss):
+        return f"had a run that diverged or crashed, so that it has no mean end loss (target {target} nats)"
+    return f"ends at {numbers.nats(verdict.mean_loss)} nats on average (target {target})"
+
+
+def _seeds(verdict: Verdict) -> str:
     share = verdict.reach_share
-    missed = "none missed" if not verdict.misses else f"{verdict.misses} missed"
+    text = f"{counted(verdict.seeds, 'fresh seed')}, {_missed(verdict)}"
     if share is None:
-        return missed
-    return f"{missed} ({100 * share.low:.0f} to {100 * share.high:.0f} % reach it)"
+        return text
+    return f"{text} (95 %: {100 * share.low:.0f} to {100 * share.high:.0f} % of seeds reach it)"
 
 
-def _ratio(interval: Interval | None) -> str:
+def _missed(verdict: Verdict) -> str:
+    return "none missed" if not verdict.misses else f"{verdict.misses} missed"
+
+
+def _counted(view: StudyView) -> str:
+    phases = "" if view.counted_phases is None else f" of {' + '.join(view.counted_phases.phases)}"
+    return f"joules{phases} count, {kind_words(view)}"
+
+
+def _beside(documented: Interval | None, fitted: Interval | None) -> str:
+    text = f"{ratio_words(documented)} of the documented baseline's"
+    return text if fitted is None else f"{text}, {ratio_words(fitted)} of the fitted one's"
+
+
+def ratio_words(interval: Interval | None) -> str:
     if interval is None:
         return "an unknown share"
     low, high = numbers.ratio(interval.low), numbers.ratio(interval.high)
     return f"{numbers.ratio(interval.estimate)} ({low} to {high})"
 
 
-def _clause(name: str) -> str:
-    """`energy against the fitted baseline`."""
-    what, _, against = name.partition("_")
-    return f"{what} against the {against} baseline" if against else what
-
-
-def _arm(view: StudyView, arm: ArmResult, verdict: Verdict, arms: Sequence[ArmResult]) -> ArmRow:
-    documented = next((one for one in arms if one.arm == DOCUMENTED), None)
-    base_j = None if documented is None else documented.energy_j
-    ratio = None if arm.energy_j is None or not base_j else arm.energy_j / base_j
-    return ArmRow(
-        name=_arm_name(arm.arm),
-        leads=arm.arm == verdict.arm,
-        steps=f"{arm.steps:,}",
-        reached=f"{arm.reached} of {len(arm.seeds)}",
-        loss=numbers.nats(arm.loss),
-        test_loss=numbers.nats(arm.test_loss),
-        energy=numbers.quantity(arm.energy_j, "J"),
-        ratio=numbers.ratio(ratio),
-        time=numbers.quantity(arm.time_s, "s"),
-        note=arm.left,
-        flags=tuple((flag, flag_words(flag)) for flag in arm.flags),
-    )
-
-
-def _arm_name(arm: str) -> str:
-    return {DOCUMENTED: "the baseline, as documented", FITTED: "the baseline, at its fitted length"}.get(
-        arm, arm
-    )
-
-
-def _fit(arm: str, fit: LengthFit) -> str:
-    who = capitalised(_arm_name(arm))
-    if fit.steps is None:
-        return f"{who}: {fit.reason}."
-    share = (
-        ""
-        if fit.share is None
-        else f", where {100 * fit.share:.0f} % of seeds are predicted to reach the target"
-    )
-    return f"{who}: {counted(fit.steps, 'step')}{share} ({fit.reason})."
-
-
-def _uneven(verdict: Verdict) -> str:
+def uneven_words(verdict: Verdict) -> str:
+    """How many rounds saw different load on their sides; empty where none did."""
     if not verdict.uneven:
         return ""
     return (
-        f" Of the {verdict.seeds} rounds, {verdict.uneven} saw different load on their sides, however often "
-        "they were run again; they count as they are."
+        f"Of {counted(verdict.seeds, 'round')}, {verdict.uneven} saw different load on their sides, however "
+        "often they were run again; they count as they are."
     )

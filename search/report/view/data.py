@@ -11,6 +11,7 @@ from typing import Any
 
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState, confirmation_state
+from search.confirm.verdict import Verdict
 from search.record.front import pareto_front
 from search.record.ledger import CountedPhases
 from search.record.lookup import is_lookup_like
@@ -19,7 +20,7 @@ from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order,
 from search.record.outcome import Outcome, Role
 from search.record.prior import PriorStudy
 from search.record.record import Record
-from search.report.view.confirmation import confirmed_saving_j
+from search.report.view.confirmation import claim_of, confirmed_saving_j, saving_trials
 from search.report.view.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.view.mixed import data_of, refuse_mixed, to_the_target
 from search.report.view.origin import Origin, origin
@@ -75,7 +76,8 @@ class StudyView:
 
     `records` are the runs of the search, `confirming` those that fitted and confirmed its best: they rank
     nowhere, or the luckiest of several seeds would win. `confirmation` is what they say, None where there is
-    nothing to confirm. `prior` are the studies by which this one's space was narrowed.
+    nothing to confirm; `confirmation_off`: it was turned off. `prior` are the studies by which this one's
+    space was narrowed.
     """
 
     study: str
@@ -99,6 +101,21 @@ class StudyView:
     confirming: tuple[Record, ...] = ()
     confirmation: ConfirmationState | None = None
     prior: tuple[PriorStudy, ...] = ()
+    confirmation_off: bool = False
+
+    @property
+    def claim(self) -> Verdict | None:
+        """The verdict that stands in place of what the search's own runs say: SAVES, TIE or COSTS."""
+        return claim_of(self.confirmation)
+
+    @property
+    def confirmable(self) -> bool:
+        """Whether there is a baseline that recipes could be run beside."""
+        return self.baseline is not None and self.baseline.outcome.completes and self.best is not None
+
+    def confirmed(self, record: Record) -> bool:
+        """Whether this is the run of the search whose recipe was confirmed: its verdict is SAVES."""
+        return record.role is Role.SEARCH and record.trial in saving_trials(self.confirmation)
 
     @property
     def runs(self) -> tuple[Record, ...]:
@@ -233,6 +250,7 @@ def study_view(
         confirming=tuple(record for record in every if record.role.confirms),
         confirmation=confirmation,
         prior=tuple(prior),
+        confirmation_off=_turned_off(config),
     )
 
 
@@ -247,6 +265,11 @@ def _confirmation(
     return confirmation_state(
         records, objectives, target_loss, ConfirmSettings(**section), int(study.get("seed", 0))
     )
+
+
+def _turned_off(config: Mapping[str, Any]) -> bool:
+    section = config.get("confirm")
+    return isinstance(section, Mapping) and section.get("candidates") == 0
 
 
 def _objectives(records: Sequence[Record], config: Mapping[str, Any]) -> tuple[str, ...]:

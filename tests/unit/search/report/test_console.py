@@ -3,11 +3,14 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from records_factory import (
     BASELINE,
+    confirmed_config,
     looking_up,
+    make_confirmed_study,
     make_lookup_study,
     make_metered_study,
     make_misranked_study,
@@ -22,6 +25,7 @@ from search.record.outcome import Outcome
 from search.record.record import Record
 from search.report import cost_line, front_table
 from search.report.view.data import study_view
+from search.study.progress import Watcher
 
 CHEAP = make_record(1, energy_j=12.0, time_s=5.0, params={"optimizer.lr": 0.01, "optimizer.name": "muon"})
 
@@ -208,3 +212,20 @@ def test_a_study_without_runs_has_a_title_that_says_so() -> None:
 
 def test_one_run_is_not_one_runs() -> None:
     assert "over 1 run;" in f"{cost_of(BASELINE)[:-1]};"
+
+
+def test_the_lines_of_a_verdict_follow_the_front_as_text_and_not_markup(tmp_path: Path) -> None:
+    named = "[red]x[/red]"
+    hardware = {"hardware": {"device": named}, "data": {"dataset": named}}
+    records = [
+        dataclasses.replace(r, study=named, provenance=hardware, flags=("[bold]",))
+        for r in make_confirmed_study()
+    ]
+    console = Console(width=200, color_system=None, file=io.StringIO())
+    Watcher(console, "demo", 5).report(
+        tmp_path, tmp_path / "report.html", study_view(records, confirmed_config())
+    )
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert text.index("Pareto front of [red]x[/red]") < text.index(": trial 1, 405 steps:")
+    assert text.index(": trial 1, 405 steps:") < text.index("The search cost")

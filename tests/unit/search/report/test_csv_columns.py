@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from records_factory import (
     CHEAP,
+    make_confirmed_study,
     make_lookup_study,
     make_metered_study,
     make_record,
@@ -98,6 +99,22 @@ def test_only_where_a_run_was_scored_on_the_test_part_is_there_a_column_of_it() 
     frame = trials_frame(view_of(CHEAP, make_record(2, test_loss=2.25)))
     assert frame["test_loss"].tolist()[1] == 2.25
     assert pd.isna(frame["test_loss"][0])
+
+
+def test_runs_of_a_confirmation_say_beside_which_they_stand() -> None:
+    assert not {"arm", "round", "attempt"} & set(trials_frame(view_of(CHEAP)))
+    view = view_of(*make_confirmed_study())
+    frame = trials_frame(view)
+    assert list(frame.columns).index("arm") == list(frame.columns).index("test_loss") + 1
+    assert frame.loc[frame.role == "search", ["arm", "round", "attempt"]].isna().all(axis=None)
+    last = frame.loc[(frame.role == "confirm") & (frame["round"] == 4)]
+    assert sorted(last.arm) == ["documented", "fitted", "trial 1"]
+    assert list(last.attempt) == [0, 0, 0]
+    table = runs_table(view)
+    assert table.columns[0].heading == "recipe"
+    cells = [row.cells[0].text for row in table.rows]
+    assert cells[:5] == ["", "", "", "", "trial 1, run 1"]
+    assert cells[-1].endswith("round 5")
 
 
 def test_the_row_of_the_run_that_finds_the_target_has_no_target_and_no_gap() -> None:

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from records_factory import (
     PROVENANCE,
+    make_confirmed_study,
     make_lookup_study,
     make_metered_study,
     make_record,
@@ -26,10 +27,12 @@ from search.report.schema import documents, main, summary_schema
 from search.report.view.data import StudyView
 
 DOCS = Path(__file__).parents[4] / "docs"
+BEFORE = Path(__file__).parents[3] / "studies" / "begun_before"
 STUDIES = {
     "whole": make_study(),
     "lookup-like": make_lookup_study(),
     "metered": make_metered_study(),
+    "confirmed": make_confirmed_study(),
     "nothing": [],
 }
 
@@ -47,6 +50,22 @@ def test_what_is_shipped_is_what_the_code_says(name: str) -> None:
 
 def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(summary_schema())
+
+
+def test_a_summary_of_the_first_version_is_valid_by_the_schema_that_is_kept_for_it() -> None:
+    schema = json.loads((DOCS / "summary-1.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads((BEFORE / "summary.json").read_text(encoding="utf-8")), schema)
+
+
+def test_a_reader_of_one_schema_is_told_by_the_number_that_a_file_is_of_another() -> None:
+    first = json.loads((DOCS / "summary-1.schema.json").read_text(encoding="utf-8"))
+    content = summary(view_of(*make_study()))
+    assert content["schema"] == summary_schema()["properties"]["schema"]["const"] == 2
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, first)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content | {"schema": 1}, summary_schema())
 
 
 def described(schema: dict[str, Any], path: str = "") -> list[str]:

@@ -13,16 +13,19 @@ from records_factory import (
     CHEAP,
     NVML,
     SHORT_BASELINE,
+    confirmed_config,
+    make_confirmed_study,
     make_lookup_study,
     make_metered_study,
     make_misranked_study,
     make_record,
+    make_searched_study,
     make_study,
     read_beside,
     study_config,
     unmeasured,
 )
-from report_page import view_of
+from report_page import confirmed_view, view_of
 
 from search.record.outcome import Outcome
 from search.record.record import Record
@@ -114,3 +117,78 @@ def test_errors_are_in_the_summary_and_unknown_ones_are_null() -> None:
     content = summary(view_of(*records))
     assert content["baseline"]["energy_error_j"] == 0.5
     assert content["front"][0]["energy_error_j"] is None
+
+
+CONFIRMED = {
+    **{kind: make_confirmed_study(kind) for kind in ("SAVES", "TIE", "COSTS", "UNPROVEN")},
+    "nothing confirmed": make_searched_study(),
+    "lengths being fitted": make_confirmed_study(most=4),
+    "no whole round": make_confirmed_study(most=10),
+    "two rounds": make_confirmed_study(most=17),
+}
+
+
+@pytest.mark.parametrize("records", CONFIRMED.values(), ids=CONFIRMED)
+def test_a_confirmation_at_every_stage_has_a_summary_of_the_schema(records: list[Record]) -> None:
+    content = summary(study_view(records, confirmed_config()))
+    jsonschema.validate(content, summary_schema(closed=True))
+    assert only_builtin(content)
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+def test_the_summary_has_a_verdict_on_each_candidate_the_leader_first() -> None:
+    content = summary(confirmed_view("SAVES"))
+    first, second = content["verdict"]
+    assert (first["trial"], first["arm"], first["verdict"], first["steps"]) == (1, "trial 1", "SAVES", 405)
+    assert (first["seeds"], first["replicates"], first["misses"]) == ([5000, 5001, 5002, 5003, 5004], 5, 0)
+    assert first["energy_ratio"]["low"] < 0.21 < first["energy_ratio"]["high"] < 0.22
+    assert first["energy_ratio_fitted"]["estimate"] > first["energy_ratio"]["estimate"]
+    assert {clause["holds"] for clause in first["clauses"]} == {True}
+    assert (second["trial"], second["verdict"], second["replicates"]) == (2, "UNPROVEN", 3)
+    assert second["left"].startswith("after 3 seeds trial 1")
+    assert [(run["trial"], run["confirmed"]) for run in content["front"]] == [(1, True)]
+
+
+def test_the_summary_says_how_lengths_were_fitted_and_what_the_confirmation_took() -> None:
+    content = summary(confirmed_view("SAVES"))
+    found = content["confirmation"]
+    assert (found["baseline_steps"], found["baseline_fitted_steps"]) == (1600, 1505)
+    assert found["baseline_fitted"] == "measured"
+    assert [(fit["arm"], fit["steps"], fit["runs"]) for fit in found["fits"]] == [
+        ("fitted", 1505, 3),
+        ("trial 1", 405, 3),
+        ("trial 2", 431, 3),
+    ]
+    assert (found["runs"], found["ended"]) == (27, True)
+    assert found["why"] == "the leading candidate is decided after 5 seeds: SAVES"
+    assert 0 < found["energy_j"] < content["search_cost"]["energy_j"]
+    assert [arm["reached"] for arm in found["arms"]] == [5, 5, 5, 3]
+
+
+def test_before_a_whole_round_there_is_no_verdict_and_nothing_on_the_front_is_confirmed() -> None:
+    content = summary(confirmed_view("SAVES", most=10))
+    assert (content["verdict"], content["confirmation"]["ended"], content["confirmation"]["why"]) == (
+        [],
+        False,
+        "",
+    )
+    assert [run["confirmed"] for run in content["front"]] == [False]
+    assert summary(view_of(BASELINE, CHEAP))["confirmation"] is None
+
+
+def test_a_recipe_that_ties_is_not_confirmed() -> None:
+    content = summary(confirmed_view("TIE"))
+    assert [run["confirmed"] for run in content["front"]] == [False]
+    assert content["search_cost"]["break_even_runs"] is None
+
+
+def test_an_end_loss_that_is_no_number_is_null() -> None:
+    records = make_confirmed_study("SAVES", repeats=0)
+    place = max(n for n, r in enumerate(records) if r.test_loss is not None and r.trial and n > 4)
+    records[place] = dataclasses.replace(records[place], outcome=Outcome.DIVERGED, values={})
+    arm = records[place].confirmation
+    assert arm is not None
+    content = summary(study_view(records, confirmed_config(repeats=0)))
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    (of_arm,) = [one for one in content["confirmation"]["arms"] if one["arm"] == arm.arm]
+    assert of_arm["mean_loss"] is None

@@ -27,7 +27,7 @@ def test_the_best_configuration_and_the_command_that_trains_it_are_there(
     demo_page: Page, demo_folder: Path
 ) -> None:
     assert "python -m search.train recipe=reports/demo/best.yaml seed=7" in demo_page.text
-    assert "python -m search.train -m recipe=reports/demo/best.yaml seed=101,102" in demo_page.text
+    assert "python -m search.confirm reports/demo" in demo_page.text
     best = next(record for record in make_study() if record.trial == 7)
     assert yaml.safe_load((demo_folder / "best.yaml").read_text()) == dict(best.config) | {"target_loss": 2.3}
 
@@ -44,11 +44,12 @@ def test_the_best_configuration_keeps_what_the_study_sets_for_all_of_its_runs(tm
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])
-def test_every_command_of_the_page_names_the_recipe_where_it_lies(tmp_path: Path, elsewhere: bool) -> None:
+def test_every_command_of_the_page_names_the_study_where_it_lies(tmp_path: Path, elsewhere: bool) -> None:
     config = study_config() | ({"reports": str(tmp_path)} if elsewhere else {})
     text = Page(report_of(tmp_path / "demo", [BASELINE, CHEAP], config).read_text()).text
-    path = f"{tmp_path}/demo/best.yaml" if elsewhere else "reports/demo/best.yaml"
-    assert re.findall(r"recipe=(\S+)", text) == [path, path]
+    folder = f"{tmp_path}/demo" if elsewhere else "reports/demo"
+    assert re.findall(r"recipe=(\S+)", text) == [f"{folder}/best.yaml"]
+    assert re.findall(r"search\.confirm (\S+)", text) == [folder]
 
 
 def test_a_folder_with_a_space_is_quoted_in_the_command(tmp_path: Path) -> None:

@@ -10,9 +10,12 @@ from records_factory import (
     CHEAP,
     METER,
     NVML,
+    PROVENANCE,
     ROOFLINE,
+    confirmed_config,
     heated,
     looking_up,
+    make_confirmed_study,
     make_metered_study,
     make_misranked_study,
     make_record,
@@ -23,6 +26,59 @@ from report_page import ATTACK, Page, page_of, report_of
 
 from search.record.outcome import Outcome
 from search.record.record import Record
+
+
+@pytest.mark.parametrize("kind", ["SAVES", "TIE", "COSTS", "UNPROVEN"])
+def test_the_verdict_stands_right_after_the_opening_in_a_word_and_a_symbol(tmp_path: Path, kind: str) -> None:
+    page = Page(report_of(tmp_path / "demo", make_confirmed_study(kind), confirmed_config()).read_text())
+    badge = {"SAVES": "✓ SAVES", "TIE": "= TIE", "COSTS": "✗ COSTS", "UNPROVEN": "? UNPROVEN"}[kind]
+    section = page.text[page.text.index("Verdict on fresh seeds") : page.text.index("The Pareto front")]
+    for text in (
+        badge,
+        f"{kind}: trial 1, trained for 405 steps",
+        "✓ holds",
+        "3 of 3",
+        "Trial 2 got no",
+    ):
+        assert text in section
+    assert [page.with_id(name) for name in ("verdict", "clauses", "arms", "left", "fits")] == [
+        ["h2"],
+        ["table"],
+        ["table"],
+        ["ul"],
+        ["ul"],
+    ]
+    assert "figure-verdict" in page.figures()
+    assert next(iter(page.figures())) == "figure-verdict"
+
+
+def test_an_open_confirmation_has_a_section_without_tables(tmp_path: Path) -> None:
+    records = make_confirmed_study(most=4)
+    page = Page(report_of(tmp_path / "demo", records, confirmed_config()).read_text())
+    assert "lengths are being fitted, in 4 runs so far" in page.text
+    assert not page.with_id("clauses")
+    assert "Trial 2: no length yet, from 470 steps on" in page.text
+
+
+def test_a_study_without_a_confirmation_has_no_such_section(demo_page: Page) -> None:
+    assert not demo_page.with_id("verdict")
+    assert "figure-verdict" not in demo_page.figures()
+
+
+def test_what_records_say_is_text_in_the_verdict_too(tmp_path: Path) -> None:
+    confirmed = make_confirmed_study()
+    plain = Page(report_of(tmp_path / "plain", confirmed, confirmed_config()).read_text())
+    provenance = PROVENANCE | {
+        "hardware": {"device": ATTACK},
+        "data": PROVENANCE["data"] | {"dataset": ATTACK},
+    }
+    hostile = [
+        dataclasses.replace(record, study=ATTACK, provenance=provenance, flags=(ATTACK,))
+        for record in confirmed
+    ]
+    attacked = Page(report_of(tmp_path / "hostile", hostile, confirmed_config()).read_text())
+    assert len(attacked.scripts) == len(plain.scripts)
+    assert f"on {ATTACK}, trial 1, trained for 405 steps on {ATTACK}" in attacked.text
 
 
 def test_what_the_search_cost_is_on_the_page(demo_page: Page) -> None:
