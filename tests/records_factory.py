@@ -431,7 +431,7 @@ _DOCUMENTED_STEPS = 1600
 _BASELINE = Truth(1480, 1.0, 1.0)
 TRUTHS: dict[str, dict[int, Truth]] = {
     "SAVES": {0: _BASELINE, 1: Truth(400, 0.2, 0.25), 2: Truth(420, 0.4, 0.45)},
-    "TIE": {0: Truth(1600, 1.0, 1.0, 0.01), 1: Truth(400, 0.98, 0.9, 0.01), 2: Truth(420, 1.3, 1.2)},
+    "TIE": {0: Truth(1575, 1.0, 1.0, 0.01), 1: Truth(400, 0.98, 0.9, 0.01), 2: Truth(420, 1.3, 1.2)},
     "COSTS": {0: _BASELINE, 1: Truth(400, 1.4, 1.3), 2: Truth(420, 1.9, 1.9)},
     "UNPROVEN": {0: replace(_BASELINE, gain=0.4), 1: Truth(400, 0.8, 0.5, 0.4), 2: Truth(420, 1.9, 0.9)},
 }

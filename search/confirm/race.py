@@ -25,8 +25,9 @@ LEAVING_LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Race:
-    """Where a confirmation stands. At its end a candidate that saves leads, however cheap another one seems. `left` says of each candidate that gets no more seeds why; `pending` is
-    what runs next, None at the end, and `why` says why it ended. `rounds` are those that count."""
+    """Where a confirmation stands. `left` says of each candidate that gets no more seeds why; `pending` is
+    what runs next, None at the end, and `why` says why it ended. `rounds` are those that count. At the end a
+    candidate that saves is the `leader`, however cheap another one seems."""
 
     rounds: tuple[Round, ...]
     standing: tuple[str, ...]

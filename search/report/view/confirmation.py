@@ -140,8 +140,8 @@ def confirmed_seeds(state: ConfirmationState, arm: str) -> tuple[int, ...]:
 
 def confirmed_saving_j(state: ConfirmationState | None, target_loss: float) -> float | None:
     """What one run of the confirmed recipe saves against the documented baseline, by geometric means; below 0
-    where it costs more, and 0 where it does not reach the target, which saves nothing. None while the verdict
-    is open, or where joules are not known."""
+    where it costs more, and 0 where the verdict is another than SAVES, which proves no saving. None while the
+    verdict is open, or where joules are not known."""
     verdict = None if state is None else state.verdict
     if state is None or verdict is None or not verdict.decided:
         return None
@@ -149,4 +149,5 @@ def confirmed_saving_j(state: ConfirmationState | None, target_loss: float) -> f
     baseline_j, winner_j = means_j.get(DOCUMENTED), means_j.get(verdict.arm)
     if baseline_j is None or winner_j is None:
         return None
-    return baseline_j - winner_j if verdict.clause("reach").holds else 0.0
+    saved_j = baseline_j - winner_j
+    return saved_j if verdict.kind is VerdictKind.SAVES else min(0.0, saved_j)

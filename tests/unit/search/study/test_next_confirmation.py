@@ -29,7 +29,7 @@ from search.study.next_run import next_run
 from search.study.search_settings import SearchSettings
 
 CHOSEN = study_settings()
-WORLD = World(margin=0.012)
+WORLD = World(margin=0.02)
 
 
 def state(records: list[Record], chosen: SearchSettings = CHOSEN) -> ConfirmationState:
@@ -41,6 +41,10 @@ def state(records: list[Record], chosen: SearchSettings = CHOSEN) -> Confirmatio
 @pytest.fixture(scope="module")
 def whole() -> list[Record]:
     return run_study_through(CHOSEN, WORLD)
+
+
+def reached(records: list[Record]) -> list[Record]:
+    return [record for record in of_role(records, Role.SEARCH) if record.feasible]
 
 
 def test_a_study_is_searched_then_fitted_then_confirmed(whole: list[Record]) -> None:
@@ -60,7 +64,7 @@ def test_a_recipe_that_takes_half_the_joules_saves(whole: list[Record]) -> None:
 
 def test_the_best_candidates_are_confirmed_beside_both_lengths_of_the_baseline(whole: list[Record]) -> None:
     arms = {record.confirmation.arm for record in of_role(whole, Role.CONFIRM) if record.confirmation}
-    best = sorted(of_role(whole, Role.SEARCH), key=lambda r: r.values["energy_to_target_j"])[:2]
+    best = sorted(reached(whole), key=lambda r: r.values["energy_to_target_j"])[:2]
     assert arms == {DOCUMENTED, FITTED, *(f"trial {record.trial}" for record in best)}
 
 
@@ -200,7 +204,7 @@ def test_a_study_that_goes_on_confirms_what_it_found_since_with_other_seeds() ->
     (first,) = of_role(before, Role.SEARCH)
     more = study_settings(n_trials=4, candidates=1)
     after = run_study_through(more, WORLD, before)
-    best = min(of_role(after, Role.SEARCH), key=lambda r: r.values["energy_to_target_j"])
+    best = min(reached(after), key=lambda r: r.values["energy_to_target_j"])
     new = of_role(after[len(before) :], Role.CONFIRM)
     if best.trial == first.trial:
         assert not new
