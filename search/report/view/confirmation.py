@@ -140,7 +140,7 @@ def confirmed_seeds(state: ConfirmationState, arm: str) -> tuple[int, ...]:
 
 def confirmed_saving_j(state: ConfirmationState | None, target_loss: float) -> float | None:
     """What one run of the confirmed recipe saves against the documented baseline, by geometric means; below 0
-    where it costs more, and 0 where the verdict is another than SAVES, which proves no saving. None while the
+    where it costs more, and 0 where it is not proven that it reaches the target for less. None while the
     verdict is open, or where joules are not known."""
     verdict = None if state is None else state.verdict
     if state is None or verdict is None or not verdict.decided:
@@ -150,4 +150,5 @@ def confirmed_saving_j(state: ConfirmationState | None, target_loss: float) -> f
     if baseline_j is None or winner_j is None:
         return None
     saved_j = baseline_j - winner_j
-    return saved_j if verdict.kind is VerdictKind.SAVES else min(0.0, saved_j)
+    proven = verdict.clause("reach").holds and verdict.clause(f"energy_{DOCUMENTED}").holds
+    return saved_j if proven else min(0.0, saved_j)
