@@ -20,14 +20,16 @@ from search.confirm.from_records import (
     sets_of_candidates,
 )
 from search.confirm.race import Race, race
+from search.confirm.rounds import ConfirmedRun
 from search.confirm.settings import ConfirmSettings
 from search.confirm.verdict import Verdict
 from search.record.confirmation import DOCUMENTED, FITTED, Confirmation
 from search.record.outcome import Role
 from search.record.record import Record
 
-# A run that fails, or is cut off, is tried this often in all.
+# The runs of an arm may fail this often until its length is given up, and one run may be cut off so often.
 MAX_ATTEMPTS = 3
+MAX_CUT_OFF = 20
 # Two lengths within this share of each other are one.
 SAME_LENGTH = 0.02
 
@@ -130,12 +132,17 @@ def _fits(
 
 
 def _failures(records: Sequence[Record], arm: str) -> int:
-    every = [
-        record
-        for record in records
-        if record.role is Role.FIT and record.confirmation is not None and record.confirmation.arm == arm
-    ]
-    return len(every) - len(end_losses(records, arm))
+    """Runs of the fit that came to no end. Those that were cut off say nothing of the recipe, unless the same
+    one is cut off again and again."""
+    failed = len(fits_of(records, arm)) - len(end_losses(records, arm))
+    return MAX_ATTEMPTS if _given_up(records, Role.FIT, arm) else failed
+
+
+def _given_up(records: Sequence[Record], role: Role, arm: str) -> set[Confirmation]:
+    """Where a run of this arm was cut off so often that it is not tried again."""
+    places = (record.confirmation for record in records if record.role is role and record.interrupted)
+    cut_off = Counter(place for place in places if place is not None and place.arm == arm)
+    return {place for place, times in cut_off.items() if times >= MAX_CUT_OFF}
 
 
 def _next_fit(
@@ -186,9 +193,9 @@ def _facts(
     return VerdictFacts(target_loss, ngram_loss, recipe.looks_up, kind, n_candidates, fitted)
 
 
-def _runs(runs: Sequence[Record]) -> tuple:  # type: ignore[type-arg]
+def _runs(runs: Sequence[Record]) -> tuple[ConfirmedRun, ...]:
     """What the race judges: of a run that was cut off again and again, the last."""
-    cut_off = Counter(record.confirmation for record in runs if record.interrupted)
-    given_up = {place for place, times in cut_off.items() if times >= MAX_ATTEMPTS}
+    arms = {record.confirmation.arm for record in runs if record.confirmation is not None}
+    given_up = {place for arm in arms for place in _given_up(runs, Role.CONFIRM, arm)}
     kept = [replace(one, interrupted=False) if one.confirmation in given_up else one for one in runs]
     return confirmed_runs(kept)

@@ -129,25 +129,28 @@ def test_ten_kills_at_random_moments_leave_the_same_runs_and_the_same_verdict(
 ) -> None:
     """`kill -9` of the study and its worker together; losses are equal bit for bit."""
     whole, killed = searched.copied_to(tmp_path / "whole"), searched.copied_to(tmp_path / "killed")
-    undisturbed = run(confirm(whole, *FEW))
+    more = ("confirm.candidates=1", "confirm.seeds=7", "confirm.max_seeds=7", "confirm.repeats=0")
+    undisturbed = run(confirm(whole, *more))
     began = time.monotonic()
     chance = random.Random(0)
     for _ in range(10):
         process = subprocess.Popen(
-            confirm(killed, *FEW),
+            confirm(killed, *more),
             cwd=root(),
             env=os.environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        n = len(told(killed))
-        while len(told(killed)) <= n and process.poll() is None and time.monotonic() - began < 600:
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0.0, 0.4))
+        records = killed / "records.jsonl"
+        size = records.stat().st_size
+        while records.stat().st_size == size and process.poll() is None and time.monotonic() - began < 600:
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0.0, 0.2))
+        assert process.poll() is None, "there was nothing left to kill"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    last = run(confirm(killed, *FEW))
+    last = run(confirm(killed, *more))
     assert told(killed) == told(whole)
     assert any(record.interrupted for record in records_in(killed))
     verdicts = [json.loads((folder / "summary.json").read_text())["verdict"][0] for folder in (whole, killed)]

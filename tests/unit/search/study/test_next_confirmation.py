@@ -17,7 +17,7 @@ from simulated_study import (
     study_settings,
 )
 
-from search.confirm.state import MAX_ATTEMPTS, ConfirmationState
+from search.confirm.state import MAX_ATTEMPTS, MAX_CUT_OFF, ConfirmationState
 from search.confirm.verdict import VerdictKind
 from search.record.confirmation import DOCUMENTED, FITTED
 from search.record.flags import Flag
@@ -124,7 +124,7 @@ def test_a_confirmation_that_was_killed_anywhere_continues_as_it_would_have(data
 
 def test_a_run_that_is_cut_off_again_and_again_is_given_up(whole: list[Record]) -> None:
     n = next(i for i, record in enumerate(whole) if record.role is Role.CONFIRM)
-    killed = [replace(cut_off(whole[n]), trial=1000 + i) for i in range(MAX_ATTEMPTS)]
+    killed = [replace(cut_off(whole[n]), trial=1000 + i) for i in range(MAX_CUT_OFF)]
     request = next_run([*whole[:n], *killed], (), CHOSEN).request
     assert request is not None
     assert request.confirmation != whole[n].confirmation
