@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from records_factory import TARGET, make_curve, make_record
 from search.config.schema import BudgetSection, ConfirmSection, NoiseSection, StudyConfig
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
+from search.report import StudyView, study_view
 from search.run.request import RunRequest
 from search.sampling.samplers import SamplerSection
 from search.space.parse import parse_space
@@ -110,3 +111,9 @@ def whole_study(
             return records
         records.append(ran(request, records, world))
     raise AssertionError("the study does not end")
+
+
+def ablated_view(world: World, at: int | None = None, **confirm: Any) -> StudyView:
+    """What a report is made of, at the end or after `at` runs."""
+    settings = study_settings(**confirm)
+    return study_view(whole_study(settings, world)[:at], asdict(settings.config))

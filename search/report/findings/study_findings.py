@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search.report.findings.ablation import AblationFindings, ablation_findings
 from search.report.findings.cost import Accountings, Tile, accountings, cost_tiles
 from search.report.findings.flags import FlagRow, flags
 from search.report.findings.front import Front, error_note, front
@@ -31,6 +32,7 @@ class StudyFindings:
     kind_title: str
     opening: Opening
     front: Front
+    ablation: AblationFindings | None
     cost: tuple[Tile, ...]
     accountings: Accountings
     meters: MetersBeside
@@ -55,6 +57,7 @@ def study_findings(
         kind_title="" if meter is None else f"Every joule here is {meter.kind.value} by {meter.name}",
         opening=opening(view, config, f"{folder}/{BEST}"),
         front=front(view),
+        ablation=ablation_findings(view),
         cost=cost_tiles(view),
         accountings=accountings(view),
         meters=meters_beside(view),

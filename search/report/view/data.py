@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from search.confirm.ablated_arms import AblationState
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState, confirmation_state
 from search.record.front import pareto_front
@@ -18,6 +19,7 @@ from search.record.meter_info import MeterInfo
 from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_floor, reference
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
+from search.report.view.ablation import study_ablation
 from search.report.view.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.view.mixed import data_of, refuse_mixed, to_the_target
 from search.report.view.origin import Origin, origin
@@ -73,7 +75,7 @@ class StudyView:
 
     `records` are the runs of the search, `confirming` those that fitted and confirmed its best: they rank
     nowhere, or the luckiest of several seeds would win. `confirmation` is what they say, None where there is
-    nothing to confirm.
+    nothing to confirm; `ablation` says where the saving comes from, None where nobody asked.
     """
 
     study: str
@@ -96,6 +98,7 @@ class StudyView:
     origin: Origin
     confirming: tuple[Record, ...] = ()
     confirmation: ConfirmationState | None = None
+    ablation: AblationState | None = None
 
     @property
     def runs(self) -> tuple[Record, ...]:
@@ -204,6 +207,7 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
     challengers = [record for record in feasible if record is not baseline]
     reached_baseline = baseline if baseline in feasible else None
     shown = _shown(baseline, front, front_without_lookup)
+    confirmation = _confirmation(every, objectives, config)
     return StudyView(
         study=_study_name(records, config),
         meter=records[0].meter if records else None,
@@ -224,7 +228,8 @@ def study_view(records: Sequence[Record], config: Mapping[str, Any]) -> StudyVie
         noise=noise_floor(records, objectives),
         origin=origin(every, baseline),
         confirming=tuple(record for record in every if record.role.confirms),
-        confirmation=_confirmation(every, objectives, config),
+        confirmation=confirmation,
+        ablation=study_ablation(every, confirmation, config),
     )
 
 
