@@ -26,12 +26,14 @@ SLOPE = -0.14  # nats for each e-fold of the steps
 @dataclass(frozen=True)
 class World:
     """What is true. Fewer layers halve the cost of a step, four times the learning rate halves the steps,
-    both together take `interaction` times what that comes to. Without the learning rate the target is at
-    `never` times the steps where that is not None. `cut_off`: numbers of runs that are interrupted."""
+    both together take `interaction` times what that comes to. Where they are not None, few layers alone take
+    `never` times the steps and the rate alone `never_large` times. `cut_off`: numbers of runs that are
+    interrupted."""
 
     needed_steps: float = 1500.0
     interaction: float = 1.0
     never: float | None = None
+    never_large: float | None = None
     noise: float = 0.004
     gain: float = 0.02
     cut_off: frozenset[int] = field(default_factory=frozenset)
@@ -41,6 +43,8 @@ class World:
         steps = self.needed_steps * (0.5 if fast else 1.0)
         if self.never is not None and small and not fast:
             steps *= self.never
+        if self.never_large is not None and fast and not small:
+            steps *= self.never_large
         return steps * (self.interaction if fast and small else 1.0)
 
     def cost_j(self, config: Any) -> float:

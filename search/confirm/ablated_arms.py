@@ -13,7 +13,7 @@ from search.confirm.fit import LengthFit
 from search.confirm.from_records import Recipe, ablating, end_loss, fits_of
 from search.confirm.length import at_length
 from search.confirm.levers import Change, Group, changes, put_back
-from search.confirm.rounds import Round, pending, rounds
+from search.confirm.rounds import ConfirmedRun, Round, pending, rounds
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState, NextRecipe, fits_of_arms, runs_to_judge
 from search.confirm.verdict import VerdictKind
@@ -50,7 +50,7 @@ class AblationState:
     """`winner` is None where nothing is ablated, and `why` says why; else `why` is empty until the end.
 
     `fits` are by ablated arm, `steps` the fixed lengths of all arms that run beside each other. `rounds` are
-    those that count. `verdict_rounds` are those of the verdict, which ran with other seeds.
+    those that count; where no group has a length there is nothing to run, and they are the verdict's.
     """
 
     winner: Recipe | None
@@ -58,7 +58,6 @@ class AblationState:
     fits: Mapping[str, LengthFit] = field(default_factory=dict)
     steps: Mapping[str, int] = field(default_factory=dict)
     rounds: tuple[Round, ...] = ()
-    verdict_rounds: tuple[Round, ...] = ()
     next: NextRecipe | None = None
     why: str = ""
 
@@ -83,25 +82,17 @@ def ablation_state(
     runs = [record for record in mine if record.role is Role.CONFIRM]
     fits = _fits(records, mine, confirmation, arms, target_loss, settings)
     steps = _steps(runs, fits, confirmation, winner)
-    state = AblationState(winner, arms, fits, steps, verdict_rounds=confirmation.race.rounds)
+    state = AblationState(winner, arms, fits, steps)
     if not arms:
         return replace(state, why="in no group of levers does it differ from the baseline")
     upcoming = None if runs else _next_fit(mine, arms, fits)
     if upcoming is None and not any(arm.name in steps for arm in arms):
-        return replace(state, why="no group could be put back and still reach the target")
+        return replace(state, rounds=confirmation.race.rounds)
     judged = runs_to_judge(runs)
     state = replace(state, rounds=rounds(judged, steps))
-    if upcoming is None:
-        order = study_seed + _ORDER + winner.of_trial
-        numbers = range(settings.ablate_seeds)
-        open_ones = (pending(judged, steps, number, order, settings.repeats) for number in numbers)
-        first = next((one for one in open_ones if one is not None), None)
-        if first is None:
-            return state
-        recipe, arm = _recipe(first.arms[0], winner, arms, confirmation), first.arms[0]
-        place = _place(arm, recipe, first.number, first.attempt, winner)
-        upcoming = NextRecipe(Role.CONFIRM, recipe, steps[arm], place)
-    if settings.energy_j is not None and confirmation.spent_j >= settings.energy_j:
+    upcoming = upcoming or _next_round(state, judged, confirmation, settings, study_seed)
+    over = settings.energy_j is not None and confirmation.spent_j >= settings.energy_j
+    if upcoming is not None and over:
         return replace(state, why=f"confirm.energy_j={settings.energy_j:g} is spent")
     return replace(state, next=upcoming)
 
@@ -208,6 +199,26 @@ def _next_fit(
         if fit is not None and fit.next_steps is not None:
             place = _place(arm.name, arm.recipe, len(fits_of(mine, arm.name)), 0, arm.recipe)
             return NextRecipe(Role.FIT, arm.recipe, fit.next_steps, place)
+    return None
+
+
+def _next_round(
+    state: AblationState,
+    judged: Sequence[ConfirmedRun],
+    confirmation: ConfirmationState,
+    settings: ConfirmSettings,
+    study_seed: int,
+) -> NextRecipe | None:
+    """The first run that is missing of the first round that does not count yet."""
+    assert state.winner is not None
+    order = study_seed + _ORDER + state.winner.of_trial
+    for number in range(settings.ablate_seeds):
+        found = pending(judged, state.steps, number, order, settings.repeats)
+        if found is not None:
+            arm = found.arms[0]
+            recipe = _recipe(arm, state.winner, state.arms, confirmation)
+            place = _place(arm, recipe, found.number, found.attempt, state.winner)
+            return NextRecipe(Role.CONFIRM, recipe, state.steps[arm], place)
     return None
 
 

@@ -59,4 +59,4 @@ class ConfirmSettings:
             "null, or more than 0",
             self.energy_j,
         )
-        need(self.ablate_seeds >= 2, "confirm.ablate_seeds", "2 or more", self.ablate_seeds)
+        need(self.ablate_seeds >= 3, "confirm.ablate_seeds", "3 or more", self.ablate_seeds)

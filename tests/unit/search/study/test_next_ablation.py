@@ -150,6 +150,18 @@ def test_a_group_without_which_the_target_is_out_of_reach_is_at_least_its_longes
     assert whole.at_most
 
 
+def test_where_no_group_has_a_length_nothing_runs_and_the_rounds_are_those_of_the_verdict() -> None:
+    records = study(World(never=20.0, never_large=20.0))
+    assert of(records, Role.CONFIRM, Purpose.ABLATE) == []
+    found, state = ablation(records), state_of(records, study_settings())
+    assert state is not None
+    assert state.race is not None
+    assert found.rounds == state.race.rounds
+    whole = waterfall(found)
+    assert whole is not None
+    assert [part.at_least for part in whole.parts if part.group is not None] == [True, True]
+
+
 def test_a_candidate_that_does_not_save_is_not_ablated() -> None:
     chosen = study_settings(loss_margin=0.0)  # shorter runs end higher, so the clause on the loss fails
     records = whole_study(chosen, PLAIN)
