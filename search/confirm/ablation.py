@@ -45,7 +45,7 @@ class Waterfall:
     the factors and `interactions`. `parts` stand in the order of their size, the baseline's length first.
 
     `interactions` are at most that where `at_most`, since some factor is a lower bound, and hold too what the
-    `unknown` groups do. All `intervals`, theirs included, hold together with 95 %.
+    `unknown` groups do. So many `intervals`, theirs included, hold together with 95 %.
     """
 
     baseline_j: float
@@ -78,8 +78,9 @@ def waterfall(state: AblationState) -> Waterfall | None:
     if not both:
         return None
     baseline_j, winner_j = (_geometric_mean([pair[side] for pair in both]) for side in (0, 1))
-    measured = sum(arm in state.steps for arm in (FITTED, *(arm.name for arm in state.arms)))
-    level = RATIO_LEVEL / (measured + 1)
+    measured = [arm in state.steps for arm in (FITTED, *(arm.name for arm in state.arms))]
+    intervals = sum(measured) + all(measured[1:])  # the interactions have one where every group is measured
+    level = RATIO_LEVEL / max(1, intervals)
     length = [_part(None, state.rounds, DOCUMENTED, FITTED, level)] if FITTED in state.steps else []
     groups = [_of_group(arm, state, winner_j, level) for arm in state.arms]
     parts = (*length, *sorted(groups, key=lambda part: part.factor or 0.0, reverse=True))
@@ -94,7 +95,7 @@ def waterfall(state: AblationState) -> Waterfall | None:
         interval=None if at_most or unknown else _interval_of_interactions(state, level),
         at_most=at_most,
         unknown=unknown,
-        intervals=measured + 1,
+        intervals=intervals,
     )
 
 

@@ -111,7 +111,10 @@ def _sentence(state: AblationState, found: Waterfall | None) -> str:
     if first is None or first.factor is None or first.factor <= 1:
         return text
     factor = times(first.factor, first.interval, first.at_least)
-    return f"{text} The most comes from {first.label}: put back, it takes {factor} times the joules."
+    others = [part for part in found.parts if part is not first and part.group is not None]
+    all_known = all(part.factor is not None and not part.at_least for part in others)
+    most = "The most comes from" if all_known else "The largest known factor is that of"
+    return f"{text} {most} {first.label}: put back, it takes {factor} times the joules."
 
 
 def _brief(found: Waterfall) -> str:
@@ -201,11 +204,11 @@ def _leftover(found: Waterfall) -> str:
 
 
 def _intervals(found: Waterfall | None) -> tuple[str, ...]:
-    if found is None:
+    if found is None or not found.intervals:
         return ()
     return (
-        f"Intervals are 95 % ones for all {found.intervals} together (Student's t on the logarithms of "
-        "paired runs, corrected by Bonferroni's bound).",
+        f"Intervals are 95 % ones for all of them together, {found.intervals} in number (Student's t on the "
+        "logarithms of paired runs, corrected by Bonferroni's bound).",
     )
 
 

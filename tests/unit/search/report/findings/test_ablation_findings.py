@@ -63,7 +63,7 @@ def test_what_is_left_over_may_be_chance_or_is_said_to_be_an_interaction(view: S
 
 
 def test_the_note_says_how_many_intervals_hold_together(view: StudyView) -> None:
-    assert "95 % ones for all 4 together" in found(view).note
+    assert "95 % ones for all of them together, 4 in number" in found(view).note
     assert "The baseline's length" in found(view).note
 
 
@@ -72,6 +72,7 @@ def test_a_group_that_never_reaches_the_target_is_a_bound_with_a_remark() -> Non
     by_name = {row.name: row.factor for row in findings.rows}
     assert by_name["optimizer"].startswith("at least 3.9")
     assert by_name["interactions"].startswith("at most")
+    assert "2 in number" in findings.note
     (remark,) = findings.remarks
     assert remark.startswith("Optimizer: no length was found (does not reach the target within 4 times its")
 
