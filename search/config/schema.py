@@ -106,6 +106,9 @@ class ConfirmSection:
     `repeats`: how often a round whose sides saw different load is run again. `time_margin` and `loss_margin`
     (nats per token): how much slower and how much worse a recipe may be; `tie`: within which factor two
     energies count as equal. `energy_j`: what the confirmation may spend; null is no limit.
+
+    `ablate`: where the best saves, each group of its levers is put back to the baseline's, fitted and
+    measured with `ablate_seeds` fresh seeds, to show where the saving comes from.
     """
 
     candidates: int = 2
@@ -118,6 +121,8 @@ class ConfirmSection:
     loss_margin: float = 0.02
     tie: float = 0.05
     energy_j: float | None = None
+    ablate: bool = False
+    ablate_seeds: int = 3
 
 
 @dataclass

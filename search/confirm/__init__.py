@@ -7,4 +7,6 @@ rounds      which runs stand beside each other, in which order, and which attemp
 intervals   the intervals and tests, and how their error is spent over several looks
 verdict     SAVES, TIE, COSTS or UNPROVEN, clause by clause
 race        which candidates go on, and whether more seeds are needed
+levers      groups of settings that go back to the baseline's together
+ablation    what each group of the one that saves adds to it, and what only all of them together do
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 from search.confirm.fit import EndLoss
 from search.confirm.rounds import ConfirmedRun
-from search.record.confirmation import DOCUMENTED, arm_of_trial
+from search.record.confirmation import DOCUMENTED, Purpose, arm_of_trial
 from search.record.flags import LOAD_FLAGS
 from search.record.lookup import is_lookup_like
 from search.record.noise import in_order
@@ -60,9 +60,10 @@ def candidates(records: Sequence[Record], objectives: Sequence[str], most: int) 
 
 
 def sets_of_candidates(records: Sequence[Record]) -> list[tuple[int, ...]]:
-    """The sets of trials that have run beside the baseline, in their order."""
+    """The sets of trials that have run beside the baseline for a verdict, in their order."""
     places = (record.confirmation for record in records if record.role is Role.CONFIRM)
-    return list(dict.fromkeys(place.candidates for place in places if place is not None))
+    verdicts = (place for place in places if place is not None and place.purpose is Purpose.CONFIRM)
+    return list(dict.fromkeys(place.candidates for place in verdicts))
 
 
 def end_losses(records: Sequence[Record], arm: str) -> tuple[EndLoss, ...]:
@@ -103,6 +104,14 @@ def confirming(records: Sequence[Record], together: Sequence[int]) -> list[Recor
         if record.role is Role.CONFIRM
         and record.confirmation is not None
         and record.confirmation.candidates == tuple(together)
+        and record.confirmation.purpose is Purpose.CONFIRM
+    ]
+
+
+def ablating(records: Sequence[Record], trial: int) -> list[Record]:
+    """The runs of the ablation of `trial`: those that fit lengths, and those beside the baseline."""
+    return [
+        record for record in records if record.confirmation is not None and record.confirmation.ablates(trial)
     ]
 
 

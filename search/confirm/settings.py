@@ -20,7 +20,9 @@ class ConfirmSettings:
     time_margin   a candidate may take this share longer than the baseline: 0.02 is 2 %
     loss_margin   its held-out loss may be this much higher than the baseline's, in nats per token
     tie           an energy ratio that is known to be nearer to 1 than this is a tie
-    energy_j      the joules that fitting and confirming may take together; None: no limit
+    energy_j      the joules that fitting, confirming and ablating may take together; None: no limit
+    ablate        for a candidate that saves, whether each group of levers is put back and measured
+    ablate_seeds  fresh seeds of every arm of the ablation
     """
 
     candidates: int = 2
@@ -33,6 +35,8 @@ class ConfirmSettings:
     loss_margin: float = 0.02
     tie: float = 0.05
     energy_j: float | None = None
+    ablate: bool = False
+    ablate_seeds: int = 3
 
     def __post_init__(self) -> None:
         need(self.candidates >= 0, "confirm.candidates", "0 (no confirmation) or more", self.candidates)
@@ -55,3 +59,4 @@ class ConfirmSettings:
             "null, or more than 0",
             self.energy_j,
         )
+        need(self.ablate_seeds >= 3, "confirm.ablate_seeds", "3 or more", self.ablate_seeds)

@@ -89,7 +89,7 @@ def confirmation_state(
     before = sets_of_candidates(records)
     number = before.index(together) if together in before else len(before)
     recipes = {FITTED: replace(baseline, arm=FITTED)} | {one.arm: one for one in found}
-    fits = _fits(records, recipes, target_loss, settings)
+    fits = fits_of_arms(records, recipes, target_loss, settings, len(recipes) + 1)
     runs = confirming(records, together)
     steps = _steps(runs, fits, baseline)
     every = {*together, *(trial for trials in before for trial in trials)}
@@ -108,7 +108,7 @@ def confirmation_state(
     if not facts:
         return replace(state, why="no length was found at which a candidate reaches the target")
     arms = [DOCUMENTED, *((FITTED,) if FITTED in steps else ())]
-    raced = race(_runs(runs), facts, arms, settings, study_seed + number, spent_j)
+    raced = race(runs_to_judge(runs), facts, arms, settings, study_seed + number, spent_j)
     state = replace(state, race=raced, why=raced.why)
     if raced.pending is None:
         return state
@@ -117,13 +117,17 @@ def confirmation_state(
     return replace(state, next=NextRecipe(Role.CONFIRM, recipe, steps[arm], place))
 
 
-def _fits(
-    records: Sequence[Record], recipes: Mapping[str, Recipe], target_loss: float, settings: ConfirmSettings
+def fits_of_arms(
+    records: Sequence[Record],
+    recipes: Mapping[str, Recipe],
+    target_loss: float,
+    settings: ConfirmSettings,
+    n_arms: int,
 ) -> dict[str, LengthFit]:
-    """By arm. One whose runs fail again and again is given up."""
+    """By arm, of `n_arms` that run beside each other. One whose runs fail again and again is given up."""
     losses = {arm: end_losses(records, arm) for arm in recipes}
     start = {arm: recipe.steps for arm, recipe in recipes.items()}
-    fits = fit_lengths(losses, start, target_loss, settings, len(recipes) + 1)
+    fits = fit_lengths(losses, start, target_loss, settings, n_arms)
     for arm, fit in fits.items():
         failed = _failures(records, arm)
         if fit.next_steps is not None and failed >= MAX_ATTEMPTS:
@@ -193,8 +197,8 @@ def _facts(
     return VerdictFacts(target_loss, ngram_loss, recipe.looks_up, kind, n_candidates, fitted)
 
 
-def _runs(runs: Sequence[Record]) -> tuple[ConfirmedRun, ...]:
-    """What the race judges: of a run that was cut off again and again, the last."""
+def runs_to_judge(runs: Sequence[Record]) -> tuple[ConfirmedRun, ...]:
+    """Of a run that was cut off again and again, the last."""
     arms = {record.confirmation.arm for record in runs if record.confirmation is not None}
     given_up = {place for arm in arms for place in _given_up(runs, Role.CONFIRM, arm)}
     kept = [replace(one, interrupted=False) if one.confirmation in given_up else one for one in runs]

@@ -15,6 +15,7 @@ from search.record.outcome import Outcome
 from search.record.prior import PriorStudy
 from search.record.record import Record
 from search.report.findings.notes import notes
+from search.report.summary_ablation import AblationSummary, ablation_summary
 from search.report.summary_meters import SideBySideSummary, side_by_side_summary
 from search.report.summary_verdict import (
     ConfirmationSummary,
@@ -178,6 +179,7 @@ class Summary(TypedDict):
     meters_side_by_side: NotRequired[
         Annotated[list[SideBySideSummary], "Only where other meters were read beside the one that ranks."]
     ]
+    ablation: NotRequired[Annotated[AblationSummary, "Only where confirm.ablate asked for it."]]
 
 
 def summary(view: StudyView) -> dict[str, Any]:
@@ -212,6 +214,8 @@ def summary(view: StudyView) -> dict[str, Any]:
     }
     if any(record.second_meters for record in view.records):
         content["meters_side_by_side"] = side_by_side_summary(view.meters)
+    if view.ablation is not None:
+        content["ablation"] = ablation_summary(view.ablation)
     plain: dict[str, Any] = plain_value(content)
     return plain
 

@@ -23,6 +23,7 @@ from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
 from search.report import StudyView, cost_line, front_table, verdict_lines, what_next
 from search.report.findings import numbers
+from search.report.findings.ablation import ablation_lines
 from search.run.request import RunRequest
 from search.worker.protocol import WorkerInfo
 
@@ -203,6 +204,8 @@ class Watcher:
         for line in verdict_lines(view):
             self.note(line)
         self.say(escape(cost_line(view)))
+        for line in ablation_lines(view):
+            self.note(line)
         if line := what_next(view, shown(folder)):
             self._console.print(escape(line), highlight=False, soft_wrap=True)
         self._console.print(f"report: {escape(shown(page))}", highlight=False, soft_wrap=True)

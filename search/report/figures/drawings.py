@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from search.report.figures.ablation import ablation_caption, ablation_figure, ablation_info
 from search.report.figures.captions import pareto_caption, raw_runs_caption, temperature_caption
 from search.report.figures.curves import curves_figure, curves_info
 from search.report.figures.importance import importance_figure
@@ -37,6 +38,7 @@ def drawings(view: StudyView, importance: Importance) -> dict[str, Drawing]:
     found = {
         "verdict": _verdict(view),
         "pareto": _pareto(view),
+        "ablation": _ablation(view),
         "curves": _curves(view),
         "phases": _phases(view),
         "outcomes": _outcomes(view),
@@ -73,6 +75,18 @@ def _pareto(view: StudyView) -> Drawing | None:
     objectives = ", ".join(map(numbers.label, view.objectives))
     label = f"Runs by {objectives}; the table of all runs holds the same values"
     return Drawing(pareto_figure(info), label, pareto_caption(info))
+
+
+def _ablation(view: StudyView) -> Drawing | None:
+    info = ablation_info(view)
+    if info is None:
+        return None
+    return Drawing(
+        ablation_figure(info),
+        "Joules from the baseline's to the winner's, one group of levers after another; the table below "
+        "holds the same values",
+        ablation_caption(info),
+    )
 
 
 def _curves(view: StudyView) -> Drawing | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search.report.findings.ablation import AblationFindings, ablation_findings
 from search.report.findings.cost import Accountings, Tile, accountings, cost_tiles
 from search.report.findings.flags import FlagRow, flags
 from search.report.findings.front import Front, error_note, front
@@ -33,6 +34,7 @@ class StudyFindings:
     opening: Opening
     verdict: VerdictFindings | None
     front: Front
+    ablation: AblationFindings | None
     cost: tuple[Tile, ...]
     accountings: Accountings
     meters: MetersBeside
@@ -58,6 +60,7 @@ def study_findings(
         opening=opening(view, config, folder),
         verdict=verdict_findings(view),
         front=front(view),
+        ablation=ablation_findings(view),
         cost=cost_tiles(view),
         accountings=accountings(view),
         meters=meters_beside(view),

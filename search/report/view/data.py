@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from search.confirm.ablated_arms import AblationState
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState, confirmation_state
 from search.confirm.verdict import Verdict
@@ -20,6 +21,7 @@ from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order,
 from search.record.outcome import Outcome, Role
 from search.record.prior import PriorStudy
 from search.record.record import Record
+from search.report.view.ablation import study_ablation
 from search.report.view.confirmation import claim_of, confirmed_saving_j, saving_trials
 from search.report.view.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
 from search.report.view.mixed import data_of, refuse_mixed, to_the_target
@@ -77,7 +79,7 @@ class StudyView:
     `records` are the runs of the search, `confirming` those that fitted and confirmed its best: they rank
     nowhere, or the luckiest of several seeds would win. `confirmation` is what they say, None where there is
     nothing to confirm; `confirmation_off`: it was turned off. `prior` are the studies by which this one's
-    space was narrowed.
+    space was narrowed. `ablation` says where the saving comes from, None where nobody asked.
     """
 
     study: str
@@ -116,6 +118,8 @@ class StudyView:
     def confirmed(self, record: Record) -> bool:
         """Whether this is the run of the search whose recipe was confirmed: its verdict is SAVES."""
         return record.role is Role.SEARCH and record.trial in saving_trials(self.confirmation)
+
+    ablation: AblationState | None = None
 
     @property
     def runs(self) -> tuple[Record, ...]:
@@ -251,6 +255,7 @@ def study_view(
         confirmation=confirmation,
         prior=tuple(prior),
         confirmation_off=_turned_off(config),
+        ablation=study_ablation(every, confirmation, config),
     )
 
 
