@@ -105,8 +105,8 @@ class Worker:
                 case Failed(message):
                     return unmetered_record(request, info.meter, message)
                 case Finished(record, worn):
-                    if request.run_config().compiles or self._compiled_something() or worn:
-                        self.stop()  # the next run must find neither a warm compiler nor this one's memory
+                    if self._is_used_up(request, worn):
+                        self.stop()
                     return record
                 case _:
                     return self._record_of_lost_run(request, info, last)
@@ -159,6 +159,12 @@ class Worker:
                 | dict(self._caches.environment),
             )
         threading.Thread(target=_read_events, args=(self._process, self._events), daemon=True).start()
+
+    def _is_used_up(self, request: RunRequest, worn: bool) -> bool:
+        """Whether the next run must not find what this one left: a warm compiler, or memory, which would hide
+        the next one's peak. A confirmation does without peaks that are no objective of its study."""
+        needs_peak = not request.role.confirms or "peak_memory_bytes" in request.objectives
+        return request.run_config().compiles or self._compiled_something() or (worn and needs_peak)
 
     def _compiled_something(self) -> bool:
         """Whether kernels were built on first use, as Triton's are: the next run would find them built."""

@@ -73,7 +73,7 @@ def test_the_winner_and_the_baseline_have_bars_with_their_joules(info: AblationI
     bars = [trace for trace in ablation_figure(info).data if trace.type == "bar"]
     assert (bars[0].y[0], bars[-1].y[0]) == ("the baseline", "trial 4")
     texts = ablation_figure(info).data[-1]
-    assert [text.strip() for text in texts.text][:2] == ["39.0 J", "8.25 J"]
+    assert [text.strip() for text in texts.text][:2] == ["39.0 J", "8.39 J"]
     assert " ÷ 2.04" in texts.text
 
 
