@@ -54,7 +54,7 @@ def test_the_rows_go_from_the_length_over_the_groups_and_what_is_left_over_to_al
 def test_the_sentence_names_both_energies_and_the_group_that_adds_most(view: StudyView) -> None:
     text = found(view).sentence
     assert text.startswith("Trial 4 takes 8.39 J and the baseline 39.0 J, 4.65 times as much.")
-    assert "The most comes from shape: put back, it takes 2.04 (1.69 to 2.46) times the joules." in text
+    assert "The most comes from shape: put back, it takes 2.06 (1.71 to 2.48) times the joules." in text
 
 
 def test_what_is_left_over_may_be_chance_or_is_said_to_be_an_interaction(view: StudyView) -> None:
