@@ -67,6 +67,7 @@ def fit_lengths(
     target_loss: float,
     settings: ConfirmSettings,
     n_arms: int,
+    by_themselves: Collection[str] = (),
 ) -> dict[str, LengthFit]:
     """The fit of every arm of `start`, which says the length of its first run, from the runs so far.
 
@@ -74,8 +75,9 @@ def fit_lengths(
     `n_arms` confirmed arms holds at its first look with `POWER`, and the predicted share of seeds that reach
     the target is `settings.share` or more.
 
-    Where one arm is noisier than the others its own runs say so only in part: with 0.011 nats beside two arms
-    of 0.004 its fitted length held for the share in 7 of 10 simulated fits rather than in 9.
+    The noise is that of all arms together, or the arm's own where that is larger; of arms `by_themselves` it
+    is their own. Where one arm is noisier than the others its own runs say so only in part: with 0.011 nats
+    beside two arms of 0.004 its fitted length held for the share in 7 of 10 simulated fits rather than in 9.
     """
     lines = {arm: _line(arms.get(arm, ()), start[arm]) for arm in start}
     pooled, df = _noise(lines.values())
@@ -84,8 +86,10 @@ def fit_lengths(
     margin = needed / math.sqrt(settings.seeds)
     fits = {}
     for arm, line in lines.items():
-        noise = max(pooled, _noise([line])[0])  # an arm noisier than its neighbours gets no benefit from them
-        need = _Need(target_loss, margin, settings.share, noise, df)
+        own, own_df = _noise([line])
+        alone = arm in by_themselves
+        noise = own if alone else max(pooled, own)  # a noisier arm gets no benefit from its neighbours
+        need = _Need(target_loss, margin, settings.share, noise, own_df if alone else df)
         fits[arm] = _fit(arms.get(arm, ()), start[arm], line, need, settings)
     return fits
 

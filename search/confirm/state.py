@@ -127,7 +127,8 @@ def fits_of_arms(
     """By arm, of `n_arms` that run beside each other. One whose runs fail again and again is given up."""
     losses = {arm: end_losses(records, arm) for arm in recipes}
     start = {arm: recipe.steps for arm, recipe in recipes.items()}
-    fits = fit_lengths(losses, start, target_loss, settings, n_arms)
+    # A noisy candidate must not lengthen the baseline, which would flatter the candidate.
+    fits = fit_lengths(losses, start, target_loss, settings, n_arms, by_themselves=(FITTED,))
     for arm, fit in fits.items():
         failed = _failures(records, arm)
         if fit.next_steps is not None and failed >= MAX_ATTEMPTS:

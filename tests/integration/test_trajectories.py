@@ -33,7 +33,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "evaluation": {"context": 32, "tokens": 4096},
     },
     # nanoGPT's documented shape, batch and schedule.
-    "documented": {"train": {"max_steps": 300}, "evaluation": {"tokens": 4096}},
+    "documented": {"train": {"max_steps": 120}, "evaluation": {"tokens": 4096}},
 }
 CASES = [
     *(("model", "attention", name) for name in ATTENTION),

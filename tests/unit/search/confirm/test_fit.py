@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from search.confirm.fit import EndLoss, LengthFit, fit_lengths
+from search.confirm.fit import POWER, EndLoss, LengthFit, fit_lengths
 from search.confirm.intervals import REACH_LEVEL, critical, level_of_look
 from search.confirm.settings import ConfirmSettings
 
@@ -44,7 +44,8 @@ def fitted(mean: Curve, start: int, seed: int, sigma: float = SIGMA) -> tuple[Le
 def smallest(mean: Curve) -> int:
     """The smallest true length that satisfies both conditions."""
     level = level_of_look(SETTINGS.seeds, REACH_LEVEL, SETTINGS, SETTINGS.candidates)
-    margin = critical(level, N_ARMS * (SETTINGS.seeds - 1)) / math.sqrt(SETTINGS.seeds)
+    needed = critical(level, N_ARMS * (SETTINGS.seeds - 1)) + float(norm.ppf(POWER))
+    margin = needed / math.sqrt(SETTINGS.seeds)
     limit = TARGET_LOSS - max(margin, float(norm.ppf(SETTINGS.share))) * SIGMA
     return next(steps for steps in range(100, 4000) if mean(steps) <= limit)
 
@@ -115,6 +116,17 @@ ends = st.lists(st.builds(EndLoss, st.integers(1, 5000), losses, st.integers(0, 
 
 
 @given(ends, st.integers(1, 5000))
+def test_a_noisy_arm_does_not_lengthen_one_that_is_fitted_by_itself() -> None:
+    steady = [EndLoss(steps, line(steps), seed) for seed, steps in enumerate((400, 420, 440, 430))]
+    noisy = [EndLoss(400, TARGET_LOSS + gap, seed) for seed, gap in enumerate((0.04, -0.04, 0.05, -0.05))]
+    arms, start = {"fitted": steady, "trial 3": noisy}, {"fitted": 400, "trial 3": 400}
+    alone = fit_lengths({"fitted": steady}, {"fitted": 400}, TARGET_LOSS, SETTINGS, N_ARMS)["fitted"]
+    together = fit_lengths(arms, start, TARGET_LOSS, SETTINGS, N_ARMS)["fitted"]
+    by_itself = fit_lengths(arms, start, TARGET_LOSS, SETTINGS, N_ARMS, by_themselves=("fitted",))["fitted"]
+    assert by_itself == alone
+    assert by_itself.sigma < together.sigma
+
+
 def test_whatever_ran_a_fit_is_a_length_a_next_one_or_neither_and_never_nan(
     runs: list[EndLoss], start: int
 ) -> None:
