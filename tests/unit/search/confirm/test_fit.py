@@ -115,7 +115,6 @@ losses = st.floats(min_value=0.5, max_value=12.0) | st.sampled_from([math.inf, m
 ends = st.lists(st.builds(EndLoss, st.integers(1, 5000), losses, st.integers(0, 9)), max_size=7)
 
 
-@given(ends, st.integers(1, 5000))
 def test_a_noisy_arm_does_not_lengthen_one_that_is_fitted_by_itself() -> None:
     steady = [EndLoss(steps, line(steps), seed) for seed, steps in enumerate((400, 420, 440, 430))]
     noisy = [EndLoss(400, TARGET_LOSS + gap, seed) for seed, gap in enumerate((0.04, -0.04, 0.05, -0.05))]
@@ -127,6 +126,7 @@ def test_a_noisy_arm_does_not_lengthen_one_that_is_fitted_by_itself() -> None:
     assert by_itself.sigma < together.sigma
 
 
+@given(ends, st.integers(1, 5000))
 def test_whatever_ran_a_fit_is_a_length_a_next_one_or_neither_and_never_nan(
     runs: list[EndLoss], start: int
 ) -> None:
