@@ -17,7 +17,7 @@ from search.record.outcome import Outcome
 
 SMALL = [
     *("model.n_layer=1", "model.n_embd=32", "model.n_head=2", "model.block_size=16", "evaluation.context=16"),
-    *("train.max_steps=4", "evaluation.tokens=1600", "meter=cpu_time", "meter.idle_s=0"),
+    *("train.max_steps=4", "evaluation.tokens=800", "meter=cpu_time", "meter.idle_s=0"),
 ]
 
 

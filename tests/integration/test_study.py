@@ -280,7 +280,8 @@ def test_the_joules_of_prior_studies_are_in_the_cost_and_outlive_their_folders(
     written["meter"] = {"kind": "estimated"}
     (before / "summary.json").write_text(json.dumps(written))
     done = run_here(tiny(f"study.prior=[{before}]", "budget.n_trials=2"))
-    assert "plus 320 J (estimated) of a study by which the space was narrowed: before" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "plus 320 J (estimated) of a study by which the space was narrowed: before" in said
     shutil.rmtree(before)
     drawn = run_here([sys.executable, "-m", "search.report", str(study_dir(study_name))])
     assert drawn.returncode == 0, drawn.stderr

@@ -22,7 +22,7 @@ def small_run(**parts):
     small = {
         "model": {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 16},
         "train": {"batch_size": 4, "max_steps": 10},
-        "evaluation": {"context": 16, "tokens": 160},
+        "evaluation": {"context": 16, "tokens": 96},
     }
     return RunConfig.from_mapping({name: values | parts.get(name, {}) for name, values in small.items()})
 
