@@ -50,14 +50,19 @@ def sampler_history(records: Sequence[Record], space: Space, objectives: Sequenc
 
 
 def state_of(record: Record) -> TrialState:
-    """What the storage calls a run that has ended."""
-    if record.feasible:
+    """What the storage calls a run that has ended. One of the confirmation ranks nowhere, so it must not be
+    able to win there either."""
+    if _ranks(record):
         return TrialState.COMPLETE
     return TrialState.PRUNED if record.outcome.completes else TrialState.FAIL
 
 
 def values_of(record: Record) -> list[float] | None:
-    return [float(value) for value in record.values.values()] if record.feasible else None
+    return [float(value) for value in record.values.values()] if _ranks(record) else None
+
+
+def _ranks(record: Record) -> bool:
+    return record.feasible and not record.role.confirms
 
 
 def stored(record: Record, space: Space) -> FrozenTrial:
@@ -77,7 +82,8 @@ def stored(record: Record, space: Space) -> FrozenTrial:
 
 
 def user_attrs(record: Record) -> dict[str, Any]:
-    """What a person sees beside a trial. The spent of a run that missed are lower bounds, and only here."""
+    """What a person sees beside a trial. What a run that does not rank has spent is only here: lower bounds,
+    where it missed."""
     attributes = {
         RUN_ID: record.run_id,
         "outcome": record.outcome.value,
@@ -90,7 +96,9 @@ def user_attrs(record: Record) -> dict[str, Any]:
     }
     if record.outcome.completes:
         attributes["loss_gap"] = record.loss_gap
-    if record.outcome.completes and not record.feasible:
+    if record.confirmation is not None:
+        attributes["arm"] = record.confirmation.arm
+    if record.outcome.completes and not _ranks(record):
         attributes |= {f"spent.{name}": float(value) for name, value in record.spent.items()}
     return attributes
 

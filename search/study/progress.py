@@ -47,6 +47,7 @@ class Watcher:
         self._baseline: Record | None = None
         self._began_s = 0.0
         self._waiting_for = ""
+        self._confirming = False
         self._loading: tuple[str, int] = ("", 0)
         self._opened_s = time.monotonic()
 
@@ -132,6 +133,12 @@ class Watcher:
 
     def begin(self, run: RunRequest) -> None:
         self._trial = f"trial {run.trial}" + (f" ({run.role})" if run.role is not Role.SEARCH else "")
+        if run.confirmation is not None and not self._confirming:
+            self._confirming = True
+            self.say(
+                "now the best is confirmed: its length is fitted, and it runs beside the baseline with fresh "
+                "seeds"
+            )
         if run.confirmation is not None:
             self._trial = f"{run.role} {run.confirmation.arm}"
         self._show(self._trial)

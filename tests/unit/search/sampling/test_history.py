@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from optuna.trial import TrialState
 from records_factory import make_record
 
 from search.config.schema import StudyConfig
+from search.record.confirmation import Confirmation
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
-from search.sampling.history import sampler_history, stored, user_attrs
+from search.sampling.history import sampler_history, state_of, stored, user_attrs, values_of
 from search.space.parse import parse_space
 
 NAMES = ("energy_to_target_j", "time_to_target_s")
@@ -74,3 +76,14 @@ def test_what_a_person_sees_of_a_miss_are_lower_bounds_beside_no_values() -> Non
     assert shown["loss_gap"] > 0
     assert not any(key.startswith("spent") for key in user_attrs(ALL[0]))
     assert stored(ALL[1], SPACE).values is None
+
+
+@pytest.mark.parametrize("role", [Role.FIT, Role.CONFIRM])
+def test_a_run_of_the_confirmation_cannot_win_in_the_storage(role: Role) -> None:
+    place = Confirmation("trial 1", 1, 0)
+    made = make_record(5, energy_j=1.0, time_s=1.0, role=role, confirmation=place)
+    assert made.feasible
+    assert state_of(made) is TrialState.PRUNED
+    assert values_of(made) is None
+    seen = user_attrs(made)
+    assert (seen["arm"], seen["spent.energy_to_target_j"]) == ("trial 1", 1.0)
