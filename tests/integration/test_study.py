@@ -67,6 +67,7 @@ def test_what_scripts_read_of_a_study_is_as_documented(finished: Finished) -> No
     assert [head for head in heads if head not in names and not head.startswith("params.")] == []
 
 
+@pytest.mark.slow
 def test_a_study_of_before_the_test_part_goes_on_with_all_that_was_held_out(
     tiny: Tiny, study_name: str
 ) -> None:
@@ -261,6 +262,7 @@ def test_the_energy_budget_ends_the_study(tiny: Tiny, study_name: str) -> None:
     assert [record.role for record in records_of(study_name)] == ["baseline"]
 
 
+@pytest.mark.slow
 def test_the_joules_of_prior_studies_are_in_the_cost_and_outlive_their_folders(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:

@@ -202,6 +202,7 @@ def test_a_storage_that_is_deleted_and_a_trial_that_is_failed_in_mid_run_cost_no
     assert [trial.state for trial in trials] == [TrialState.PRUNED] * 3
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_recorded_although_its_storage_is_gone(tiny: Tiny, study_name: str) -> None:
     process = going(tiny("budget.n_trials=2", *SLOW), study_name)
     process.send_signal(signal.SIGKILL)

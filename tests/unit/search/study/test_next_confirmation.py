@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulated_study import (
     STEPS,
@@ -106,10 +106,11 @@ def test_seeds_are_fresh_and_shared_by_the_arms_of_a_round(whole: list[Record]) 
     assert len(confirmed) == len(by_round) >= CHOSEN.config.confirm.seeds
 
 
-@settings(max_examples=30)
-@given(st.data())
-def test_a_confirmation_that_was_killed_anywhere_continues_as_it_would_have(data: st.DataObject) -> None:
-    whole = run_study_through(CHOSEN, WORLD)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_confirmation_that_was_killed_anywhere_continues_as_it_would_have(
+    whole: list[Record], data: st.DataObject
+) -> None:
     first = next(i for i, record in enumerate(whole) if record.role.confirms)
     n = data.draw(st.integers(first, len(whole) - 1))
     killed = cut_off(whole[n])
