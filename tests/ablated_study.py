@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from records_factory import TARGET, make_curve, make_record
 
-from search.config.schema import BudgetSection, ConfirmSection, NoiseSection, StudyConfig
+from search.config.schema import BudgetSection, NoiseSection, StudyConfig
+from search.confirm.settings import ConfirmSettings
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.report import StudyView, study_view
@@ -59,7 +60,7 @@ def study_settings(**confirm: Any) -> SearchSettings:
         budget=BudgetSection(n_trials=8),
         noise=NoiseSection(runs=1),
         sampler=SamplerSection(name="random"),
-        confirm=ConfirmSection(**section | confirm),
+        confirm=ConfirmSettings(**section | confirm),
     )
     config.study.name = "a study"
     space = parse_space(

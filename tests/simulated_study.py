@@ -14,7 +14,8 @@ from typing import Any
 
 from records_factory import make_record
 
-from search.config.schema import BudgetSection, ConfirmSection, NoiseSection, StudyConfig
+from search.config.schema import BudgetSection, NoiseSection, StudyConfig
+from search.confirm.settings import ConfirmSettings
 from search.record.crossing import CurvePoint, crossing_at_the_end
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
@@ -99,7 +100,7 @@ def study_settings(
         budget=BudgetSection(n_trials=n_trials),
         noise=NoiseSection(runs=1),
         sampler=SamplerSection(name="random", n_startup_trials=3),
-        confirm=ConfirmSection(**confirm),
+        confirm=ConfirmSettings(**confirm),
     )
     config.study.name, config.study.seed = "a study", seed
     config.train.max_steps = STEPS

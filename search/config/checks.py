@@ -6,14 +6,12 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
 
 from model.config import ConfigError, check_seed
 from model.data import DATASETS
 from model.tables import MATMUL_FORMATS
 from search.config.cores import Cores, usable_cores
 from search.config.schema import StudyConfig
-from search.confirm.settings import ConfirmSettings
 from search.files.paths import folder_name
 from search.meter.choose import METERS
 from search.meter.gpu.source import GPU_ENERGY
@@ -132,7 +130,6 @@ def check_study(config: StudyConfig) -> Space:
             "too"
         )
     _number("noise.enough", config.noise.enough, above=0)
-    ConfirmSettings(**asdict(config.confirm))
     if not config.objective.names:
         raise ConfigError(f"objective.names must name one objective or more of {', '.join(OBJECTIVES)}")
     for name in config.objective.names:

@@ -19,6 +19,7 @@ from model.config import (
     TrainConfig,
 )
 from model.data.config import DataConfig
+from search.confirm.settings import ConfirmSettings
 from search.meter.settings import MeterSection
 from search.record.ledger import CountedPhases
 from search.record.limits import Limits
@@ -97,35 +98,6 @@ class NoiseSection:
 
 
 @dataclass
-class ConfirmSection:
-    """What follows the search, for its best `candidates` (0: nothing): each recipe's length is fitted, and
-    it runs at that length beside the baseline with `seeds` fresh seeds, and with up to `max_seeds` while the
-    verdict is open.
-
-    `share`: of the seeds that must reach the target. `fit_runs`: the most that fitting one length takes.
-    `repeats`: how often a round whose sides saw different load is run again. `time_margin` and `loss_margin`
-    (nats per token): how much slower and how much worse a recipe may be; `tie`: within which factor two
-    energies count as equal. `energy_j`: what the confirmation may spend; null is no limit.
-
-    `ablate`: where the best saves, each group of its levers is put back to the baseline's, fitted and
-    measured with `ablate_seeds` fresh seeds, to show where the saving comes from.
-    """
-
-    candidates: int = 2
-    seeds: int = 5
-    max_seeds: int = 8
-    share: float = 0.9
-    fit_runs: int = 6
-    repeats: int = 2
-    time_margin: float = 0.02
-    loss_margin: float = 0.02
-    tie: float = 0.05
-    energy_j: float | None = None
-    ablate: bool = False
-    ablate_seeds: int = 3
-
-
-@dataclass
 class StudyConfig:
     """Everything that a person can set. `model`, `optimizer`, `schedule` and `train` are the baseline;
     `space` says what may vary; `reports` is the folder that studies are written to, null for the repository's
@@ -151,7 +123,7 @@ class StudyConfig:
     objective: ObjectiveSection = field(default_factory=ObjectiveSection)
     sampler: SamplerSection = field(default_factory=SamplerSection)
     noise: NoiseSection = field(default_factory=NoiseSection)
-    confirm: ConfirmSection = field(default_factory=ConfirmSection)
+    confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     meter: MeterSection = field(default_factory=MeterSection)
     device: DeviceSection = field(default_factory=DeviceSection)
     reports: str | None = None

@@ -1,4 +1,4 @@
-"""What a person can set of the confirmation."""
+"""What a person can set of the confirmation: the group `confirm` of a study's configuration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from model.config import need
 
 
-@dataclass(frozen=True)
+@dataclass
 class ConfirmSettings:
     """How a study confirms its best candidates on fresh seeds.
 

@@ -8,12 +8,11 @@ each group of its levers is put back, fitted and run beside it (`search.confirm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import count
 
 from search.confirm.ablated_arms import AblationState, ablation_state
 from search.confirm.length import at_length
-from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState, NextRecipe, confirmation_state
 from search.record.confirmation import Purpose
 from search.record.outcome import Role
@@ -60,8 +59,7 @@ def state_of(records: Sequence[Record], settings: SearchSettings) -> Confirmatio
     if target_loss is None:
         return None
     config = settings.config
-    confirm = ConfirmSettings(**asdict(config.confirm))
-    return confirmation_state(records, config.objective.names, target_loss, confirm, config.study.seed)
+    return confirmation_state(records, config.objective.names, target_loss, config.confirm, config.study.seed)
 
 
 def ablation_of(
@@ -69,7 +67,7 @@ def ablation_of(
 ) -> AblationState | None:
     target_loss = settings.target_loss(records)
     assert target_loss is not None
-    confirm, study_seed = ConfirmSettings(**asdict(settings.config.confirm)), settings.config.study.seed
+    confirm, study_seed = settings.config.confirm, settings.config.study.seed
     return ablation_state(records, state, target_loss, confirm, study_seed, settings.why_not)
 
 

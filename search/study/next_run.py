@@ -18,7 +18,6 @@ from typing import Any
 from model.config import ConfigError
 from search.config.schema import StudyConfig
 from search.confirm.rivals import rival_margin, rivals_of
-from search.confirm.settings import ConfirmSettings
 from search.record.noise import NoiseSettings, another_baseline
 from search.record.outcome import Role
 from search.record.record import Record
@@ -249,7 +248,7 @@ def _with_rivals(request: RunRequest, records: Sequence[Record], settings: Searc
         request.objectives,
         request.target_loss,
         rival_margin(config.budget.rival_margin, records),
-        ConfirmSettings(**asdict(config.confirm)),
+        config.confirm,
     )
     return replace(request, rivals=rivals)
 
