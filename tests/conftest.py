@@ -37,9 +37,11 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Two threads on a busy machine take many times as long for networks as small as the tests'.
 torch.set_num_threads(1)
 
-# Tests that a shell runs in the background ignore Ctrl-C, and so would the programs that they start.
+# Tests in the background, or under nohup, ignore some signals, and so would the programs that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 CONF = Path(__file__).parent / "conf"
 

@@ -129,7 +129,10 @@ def test_a_single_run_ends_for_every_signal_with_its_record_and_a_status_that_na
     next(line for line in process.stdout if line.startswith("step"))
     process.send_signal(number)
     process.send_signal(number if number != signal.SIGINT else signal.SIGCONT)  # schedulers say it twice
-    said, _ = process.communicate(timeout=30)
+    try:
+        said, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()  # it would hold the device
     assert process.returncode == status, said
     assert "Traceback" not in said
     ((record,), _) = read_records(output)
