@@ -15,7 +15,7 @@ import pytest
 import torch
 from this_cpu import CPU, compiles
 
-from model.config import RunConfig
+from model.config import ModelConfig, RunConfig
 from model.data.corpus import Corpus
 from model.data.held_out import HeldOut
 from model.runnable import missing
@@ -68,6 +68,8 @@ def configured(size: str, seed: int, section: str = "", key: str = "", value: ob
     values: dict[str, Any] = {part: dict(settings) for part, settings in SIZES[size].items()}
     if section:
         values.setdefault(section, {})[key] = value
+    if value == "sliding_window":  # as wide as the context, where it is the same function
+        values["model"]["attention_window"] = values["model"].get("block_size", ModelConfig.block_size)
     if key == "compile_scope":
         values["train"]["compile"] = True
     return RunConfig.from_mapping({**values, "seed": seed})
