@@ -16,6 +16,7 @@ from model.data.ngram import NgramLoss
 from search.confirm.from_records import end_loss
 from search.console.plural import counted
 from search.files.paths import shown
+from search.record.confirmation import DOCUMENTED, FITTED
 from search.record.meter_info import Kind
 from search.record.objective import shown_values
 from search.record.outcome import Outcome, Role
@@ -256,11 +257,17 @@ def _what_it_took(record: Record) -> str:
     return f"{record.reason}; best loss {numbers.nats(record.best_loss)}, {spent}"
 
 
+_ARMS = {DOCUMENTED: "the baseline", FITTED: "the baseline at its fitted length"}
+
+
 def confirmation_line(record: Record) -> str:
     """One run of the confirmation: whose recipe, how long, with which seed, what it ended at and cost."""
     place, loss = record.confirmation, end_loss(record)
     assert place is not None
-    what = f"fit {place.arm}" if record.role is Role.FIT else f"confirm {place.arm}, round {place.round + 1}"
+    if record.role is Role.FIT:
+        what = f"fit {'the baseline' if place.arm == FITTED else place.arm}"
+    else:
+        what = f"confirm {_ARMS.get(place.arm, place.arm)}, round {place.round + 1}"
     what += f" (again, {place.attempt})" if place.attempt else ""
     ended = record.reason if loss is None else f"loss {numbers.nats(loss)} at the end"
     energy = "? J" if record.counted_energy_j is None else numbers.quantity(record.counted_energy_j, "J")
