@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from model.config import with_current_keys
 from search.config.complaints import explain
 from search.config.composition import to_config
 from search.config.schema import StudyConfig
@@ -17,7 +18,7 @@ from search.errors import UserError
 from search.files.paths import reports_dir
 
 # What may be set anew without making another study of it.
-MAY_CHANGE = ("confirm.", "budget.run_", "budget.hang_s", "device.wait", "storage")
+MAY_CHANGE = ("confirm.", "budget.run_", "budget.hang_s", "data.path", "device.wait", "storage")
 
 
 def config_of_study(folder: Path, overrides: Sequence[str]) -> StudyConfig:
@@ -34,9 +35,12 @@ def config_of_study(folder: Path, overrides: Sequence[str]) -> StudyConfig:
                 "such as confirm.seeds=8"
             )
     try:
-        written = OmegaConf.load(path)
+        written = OmegaConf.to_container(OmegaConf.load(path))
+        if not isinstance(written, dict):
+            raise UserError(f"{path} must hold the keys of a study; put the file back that the study wrote")
+        current = with_current_keys({str(key): value for key, value in written.items()})
         merged = OmegaConf.merge(
-            OmegaConf.structured(StudyConfig), written, OmegaConf.from_dotlist(list(overrides))
+            OmegaConf.structured(StudyConfig), current, OmegaConf.from_dotlist(list(overrides))
         )
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from error

@@ -76,6 +76,7 @@ def told(folder: Path) -> list[tuple[object, ...]]:
     ]
 
 
+@pytest.mark.slow
 def test_a_study_ends_with_its_confirmation_and_nothing_is_measured_twice(
     confirmed: Study, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_study_is_confirmed_afterwards(searched: Study, tmp_path: Path) -> Non
     assert told(folder)
 
 
+@pytest.mark.slow
 def test_best_yaml_is_the_confirmed_recipe_and_is_trained_to_its_last_step(
     confirmed: Study, tmp_path: Path
 ) -> None:
@@ -122,14 +124,15 @@ def test_best_yaml_is_the_confirmed_recipe_and_is_trained_to_its_last_step(
 
 
 def test_a_folder_that_is_no_study_or_a_setting_that_is_the_studys_costs_one_line(
-    confirmed: Study, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
+    study = Path(__file__).parents[1] / "studies" / "begun_before"
     for command, words in (
         (confirm(tmp_path), "is not the report folder of a study"),
-        (confirm(confirmed.folder, "target_loss=3"), "cannot be set here"),
-        (confirm(confirmed.folder, "confirm.seed=3"), "did you mean confirm.seeds?"),
-        (confirm(confirmed.folder, "confirm.seeds=two"), "confirm.seeds"),
-        (confirm(confirmed.folder, "confirm.max_seeds=4", "confirm.seeds=5"), "confirm.max_seeds must be"),
+        (confirm(study, "target_loss=3"), "cannot be set here"),
+        (confirm(study, "confirm.seed=3"), "did you mean confirm.seeds?"),
+        (confirm(study, "confirm.seeds=two"), "confirm.seeds"),
+        (confirm(study, "confirm.max_seeds=4", "confirm.seeds=5"), "confirm.max_seeds must be"),
     ):
         done = run_here(command)
         assert done.returncode == 2, command

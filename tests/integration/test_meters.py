@@ -112,6 +112,7 @@ def test_a_mistake_costs_one_line(arguments: list[str], says: str) -> None:
 # ---- studies
 
 
+@pytest.mark.slow
 def test_several_meters_are_read_in_one_trial_and_one_ranks(tiny: Tiny, study_name: str) -> None:
     done = run_here(tiny("meter=simulated", "meter.simulated.tick_s=0.0", "meter.also=[roofline,cpu_time]"))
     assert done.returncode == 0, done.stderr

@@ -292,6 +292,7 @@ def test_the_joules_of_prior_studies_are_in_the_cost_and_outlive_their_folders(
     assert summary["search_cost"]["prior_j"] == 320.0
 
 
+@pytest.mark.slow
 def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: str) -> None:
     process = started(tiny("train.max_steps=100000", "target_loss=0.1"), study_name)
     try:

@@ -19,6 +19,7 @@ def summary_of(name: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_the_baseline_runs_at_both_ends_and_the_study_says_how_far_its_runs_differ(
     tiny: Tiny, study_name: str
 ) -> None:

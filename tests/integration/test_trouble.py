@@ -247,6 +247,7 @@ def test_enqueued_trials_run_as_they_ask_or_are_refused_with_a_reason(tiny: Tiny
 # ---- a space in which nothing runs
 
 
+@pytest.mark.slow
 def test_a_space_in_which_nothing_runs_is_known_before_anything_starts(tiny: Tiny, study_name: str) -> None:
     nothing = ("~space.model", "~space.optimizer", "~space.train")
     only = "+space.model.n_kv_head={type: categorical, choices: [3]}"
