@@ -151,6 +151,7 @@ def test_modelled_joules_are_the_same_to_the_last_digit(tiny: Tiny, study_name: 
     assert all(ledgers[0].energy_j[phase] > 0 for phase in ("setup", "train", "eval"))
 
 
+@pytest.mark.slow
 def test_a_counter_that_fails_leaves_runs_without_energy_and_never_with_zero(
     tiny: Tiny, study_name: str
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_counter_that_fails_leaves_runs_without_energy_and_never_with_zero(
     assert "is lost" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "read_by"),
     [

@@ -107,6 +107,7 @@ def test_the_example_of_the_readme_composes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_reports_go_to_the_folder_that_is_named_and_its_commands_work_from_there(
     tiny: Callable[..., list[str]], study_name: str, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ Tiny = Callable[..., list[str]]
 SLOW = ("train.max_steps=400", "target_loss=0.1", "train.batch_size=32", "budget.n_trials=2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
     [signal.SIGTERM, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGHUP, signal.SIGUSR1))],
@@ -102,6 +103,7 @@ def test_a_worker_that_is_stopped_is_waited_for_and_its_joules_do_not_rank(
     assert {"paused", "sampling_gap"} <= set(first.flags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"),
     [

@@ -213,6 +213,7 @@ def test_ctrl_c_once_finishes_the_trial_and_reports(tiny: Tiny, study_name: str)
     assert all(trial.state.is_finished() for trial in trials_of(study_name))
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_stops_now_and_keeps_the_joules(tiny: Tiny, study_name: str) -> None:
     slow = ("train.max_steps=100000", "target_loss=0.1", "budget.n_trials=50")
     process = started(tiny(*slow), study_name)
@@ -247,6 +248,7 @@ def test_a_worker_that_is_killed_costs_one_trial_and_is_replaced(tiny: Tiny, stu
     assert records_of(study_name)[1].outcome is Outcome.OUT_OF_BUDGET
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_ended(tiny: Tiny, study_name: str) -> None:
     """A limit that no step can keep stands in for a hang."""
     done = run_here(tiny("budget.hang_s=0.0001", "budget.n_trials=2"))
@@ -323,6 +325,7 @@ def test_a_device_that_another_study_holds_is_waited_for_or_refused(tiny: Tiny, 
     assert records_of(study_name)[0].outcome is Outcome.REACHED
 
 
+@pytest.mark.slow
 def test_a_lock_that_cannot_be_used_is_found_before_anything_is_made(
     tiny: Tiny, study_name: str, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def test_a_target_is_found_by_the_baseline_kept_and_gone_on_with(tiny: Tiny, stu
     assert "target_loss: 'auto + 0.02' -> 'auto + 0.1'" in other.stderr
 
 
+@pytest.mark.slow
 def test_a_target_that_nothing_reaches_is_answered_with_the_closest_and_what_to_type(
     tiny: Tiny, study_name: str
 ) -> None:

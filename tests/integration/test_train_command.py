@@ -82,6 +82,7 @@ def test_what_can_be_known_before_the_first_joule_is_said_before(
     assert text_file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_text_named_from_one_folder_is_found_from_another(text_file: Path, tmp_path: Path) -> None:
     """By the record of a run, and by a recipe that lies beside the text."""
     (tmp_path / "here").mkdir()

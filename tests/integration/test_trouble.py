@@ -311,6 +311,7 @@ def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_no_run(
     assert len(trials_of(study_name)) == 2
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_start_is_one_line_before_anything_runs(
     tiny: Tiny, study_name: str, disk: Callable[..., None]
 ) -> None:

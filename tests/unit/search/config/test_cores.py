@@ -76,6 +76,7 @@ def test_more_threads_than_cores_are_refused_in_one_line_that_says_what_to_type(
     check_run(StudyConfig(device=DeviceSection(threads=usable_cores().threads)))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin a process")
 @pytest.mark.parametrize("program", ["search", "search.train"])
 def test_a_process_that_is_pinned_to_one_core_gets_one_thread(program: str) -> None:

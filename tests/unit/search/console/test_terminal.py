@@ -83,6 +83,7 @@ def test_columns_win(monkeypatch: pytest.MonkeyPatch) -> None:
     assert console().width == 90
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [{}, {"COLUMNS": "80"}], ids=["piped", "80 columns"])
 def test_no_name_in_the_listing_of_a_space_is_cut(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch

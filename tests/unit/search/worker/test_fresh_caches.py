@@ -41,6 +41,7 @@ def test_each_folder_is_new_and_empty_and_is_removed(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_every_known_cache_lies_in_the_folder_whatever_the_user_had_set(temporary: Path) -> None:
     caches = FreshCaches.make()
     user = {"TORCHINDUCTOR_CACHE_DIR": "/mine", "TRITON_CACHE_DIR": "/mine", "CUDA_CACHE_PATH": "/mine"}
