@@ -91,9 +91,9 @@ def ablation_state(
     judged = runs_to_judge(runs)
     state = replace(state, rounds=rounds(judged, steps))
     upcoming = upcoming or _next_round(state, judged, confirmation, settings, study_seed)
-    over = settings.energy_j is not None and confirmation.spent_j >= settings.energy_j
+    over = settings.over_budget(confirmation.spent_j)
     if upcoming is not None and over:
-        return replace(state, why=f"confirm.energy_j={settings.energy_j:g} is spent")
+        return replace(state, why=over)
     return replace(state, next=upcoming)
 
 

@@ -65,7 +65,7 @@ def race(
         arms = (*baselines, *standing.candidates)
         next_up = pending(runs, arms, number, study_seed, settings.repeats)
         if next_up is not None:
-            over = _over_budget(settings, spent_j)
+            over = settings.over_budget(spent_j)
             return _race(done, standing, verdicts, facts, None if over else next_up, over)
         done += rounds([run for run in runs if run.round == number], arms)
         verdicts = judged(done, facts, settings)
@@ -206,9 +206,3 @@ def _race(
     in_front = replace(standing, candidates=saving) if saving and next_up is None else standing
     first = leader(in_front, verdicts, facts) if standing.candidates else None
     return Race(tuple(done), standing.candidates, standing.left, verdicts, first, next_up, why)
-
-
-def _over_budget(settings: ConfirmSettings, spent_j: float) -> str:
-    if settings.energy_j is None or spent_j < settings.energy_j:
-        return ""
-    return f"confirm.energy_j={settings.energy_j:g} is spent"

@@ -60,3 +60,9 @@ class ConfirmSettings:
             self.energy_j,
         )
         need(self.ablate_seeds >= 3, "confirm.ablate_seeds", "3 or more", self.ablate_seeds)
+
+    def over_budget(self, spent_j: float) -> str:
+        """That `energy_j` is spent, in words; empty where it is not."""
+        if self.energy_j is None or spent_j < self.energy_j:
+            return ""
+        return f"confirm.energy_j={self.energy_j:g} is spent"

@@ -102,9 +102,8 @@ def confirmation_state(
     state = ConfirmationState(baseline, found, number, fits, steps, facts, None, None, "", spent_j)
     fit_next = _next_fit(records, recipes, fits, together)
     if fit_next is not None and not runs:
-        over = settings.energy_j is not None and spent_j >= settings.energy_j
-        why = f"confirm.energy_j={settings.energy_j:g} is spent" if over else ""
-        return replace(state, next=None if over else fit_next, why=why)
+        over = settings.over_budget(spent_j)
+        return replace(state, next=None if over else fit_next, why=over)
     if not facts:
         return replace(state, why="no length was found at which a candidate reaches the target")
     arms = [DOCUMENTED, *((FITTED,) if FITTED in steps else ())]

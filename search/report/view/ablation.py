@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from search.confirm.ablated_arms import AblationState, ablation_state
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState
 from search.record.record import Record
+from search.report.view.confirmation import geometric_mean
 from search.report.view.mixed import to_the_target
 
 
@@ -41,7 +41,6 @@ def arm_outcome(state: AblationState, arm: str, target_loss: float) -> ArmOutcom
     runs = [one.runs[arm] for one in state.rounds if arm in one.runs]
     if not runs:
         return None
-    logs = [math.log(run.energy_j) for run in runs if run.has_energy and run.energy_j]
-    energy_j = math.exp(math.fsum(logs) / len(logs)) if logs else None
+    energy_j = geometric_mean([run.energy_j for run in runs if run.has_energy])
     reached = sum(run.loss <= target_loss for run in runs)
     return ArmOutcome(state.steps[arm], energy_j, len(runs), reached)

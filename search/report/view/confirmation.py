@@ -120,14 +120,15 @@ def _result(
         reached=sum(loss <= target_loss for loss in losses),
         loss=math.fsum(losses) / len(losses),
         test_loss=math.fsum(tests) / len(tests) if tests else None,
-        energy_j=_geometric_mean([run.energy_j for run in runs if run.has_energy]),
-        time_s=_geometric_mean([run.time_s for run in runs]),
+        energy_j=geometric_mean([run.energy_j for run in runs if run.has_energy]),
+        time_s=geometric_mean([run.time_s for run in runs]),
         flags=tuple(sorted({flag for run in runs for flag in run.flags})),
         left=state.race.left.get(arm, ""),
     )
 
 
-def _geometric_mean(values: Sequence[float | None]) -> float | None:
+def geometric_mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are known; None where none is."""
     known = [value for value in values if value is not None and value > 0]
     return math.exp(math.fsum(map(math.log, known)) / len(known)) if known else None
 
