@@ -18,9 +18,14 @@ from search.confirm.intervals import REACH_LEVEL, critical, level_of_look, p_abo
 from search.confirm.settings import ConfirmSettings
 
 # Measured on nanoGPT's CPU recipe and its rivals: 0.05 to 0.15 nats less for every doubling of the steps, and
-# end losses of fresh seeds that spread by 0.002 to 0.011 nats. Weak priors: a few runs outweigh them.
+# end losses of fresh seeds that spread by 0.004 to 0.019 nats, by 0.011 and more in runs of some hundred
+# steps. Weak priors: a few runs outweigh them. But three runs that lie on a line by luck must not, or the
+# length is too short: with a prior of 0.0065, the spread of nanoGPT's own recipe, one length in three was, of
+# arms that spread by 0.016. The price: where the spread is 0.0065, a length is a tenth longer than need be.
+# The baseline, which is fitted by itself, keeps the prior of its own spread: a longer one flatters the rest.
 SLOPE, SLOPE_SD = -0.14, 0.07  # nats for each e-fold of the steps
-NOISE, NOISE_DF = 0.0065, 2
+NOISE, NOISE_DF = 0.011, 4
+NOISE_ALONE, NOISE_ALONE_DF = 0.0065, 2
 # The chance that a recipe of the fitted length passes the reach clause at its first look.
 POWER = 0.9
 # A length holds with this confidence. It is decided where it lies within CLOSE, in ln(steps), of what it
@@ -34,6 +39,17 @@ LONGEST = math.log(4.0)  # beyond the length that a fit starts from
 GRID = 0.002
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _NoisePrior:
+    """A standard deviation of end losses, and how many degrees of freedom it weighs as much as."""
+
+    sd: float
+    df: int
+
+
+_TOGETHER, _ALONE = _NoisePrior(NOISE, NOISE_DF), _NoisePrior(NOISE_ALONE, NOISE_ALONE_DF)
 
 
 @dataclass(frozen=True)
@@ -79,14 +95,15 @@ def fit_lengths(
     is their own. Where one arm is noisier than the others its own runs say so only in part: with 0.011 nats
     beside two arms of 0.004 its fitted length held for the share in 7 of 10 simulated fits rather than in 9.
     """
-    lines = {arm: _line(arms.get(arm, ()), start[arm]) for arm in start}
-    pooled, df = _noise(lines.values())
+    priors = {arm: _ALONE if arm in by_themselves else _TOGETHER for arm in start}
+    lines = {arm: _line(arms.get(arm, ()), start[arm], priors[arm]) for arm in start}
+    pooled, df = _noise(lines.values(), _TOGETHER)
     level = level_of_look(settings.seeds, REACH_LEVEL, settings, settings.candidates)
     needed = critical(level, max(1, n_arms * (settings.seeds - 1))) + float(special.ndtri(POWER))
     margin = needed / math.sqrt(settings.seeds)
     fits = {}
     for arm, line in lines.items():
-        own, own_df = _noise([line])
+        own, own_df = _noise([line], priors[arm])
         alone = arm in by_themselves
         noise = own if alone else max(pooled, own)  # a noisier arm gets no benefit from its neighbours
         need = _Need(target_loss, margin, settings.share, noise, own_df if alone else df)
@@ -164,13 +181,13 @@ def _tolerance_factor(share: float, variance: Floats, df: int) -> Floats:
     return factor
 
 
-def _line(runs: Sequence[EndLoss], start: int) -> _Line:
+def _line(runs: Sequence[EndLoss], start: int, prior: _NoisePrior) -> _Line:
     """Conjugate Bayesian regression (Gelman et al., Bayesian Data Analysis, chapter 14): flat in the
     intercept, normal in the slope."""
     finite = [run for run in runs if math.isfinite(run.loss)]
     x = np.array([math.log(run.steps / start) for run in finite])
     y = np.array([run.loss for run in finite])
-    weight = (NOISE / SLOPE_SD) ** 2
+    weight = (prior.sd / SLOPE_SD) ** 2
     if not finite:
         return _Line(0, math.nan, SLOPE, np.diag([math.inf, 1 / weight]), 0.0)
     precision = np.array([[len(x), x.sum()], [x.sum(), x @ x + weight]])
@@ -181,10 +198,10 @@ def _line(runs: Sequence[EndLoss], start: int) -> _Line:
     return _Line(len(x), float(intercept), float(slope), covariance, squares)
 
 
-def _noise(lines: Collection[_Line]) -> tuple[float, int]:
+def _noise(lines: Collection[_Line], prior: _NoisePrior) -> tuple[float, int]:
     """The standard deviation of end losses about their lines, with its prior, and its degrees of freedom."""
-    df = NOISE_DF + sum(max(0, line.n - 1) for line in lines)
-    squares = NOISE_DF * NOISE**2 + sum(line.squares for line in lines)
+    df = prior.df + sum(max(0, line.n - 1) for line in lines)
+    squares = prior.df * prior.sd**2 + sum(line.squares for line in lines)
     return math.sqrt(squares / df), df
 
 

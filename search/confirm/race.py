@@ -27,7 +27,8 @@ LEAVING_LEVEL = 0.05
 class Race:
     """Where a confirmation stands. `left` says of each candidate that gets no more seeds why; `pending` is
     what runs next, None at the end, and `why` says why it ended. `rounds` are those that count. At the end a
-    candidate that saves is the `leader`, however cheap another one seems."""
+    candidate that saves is the `leader`, however cheap another one seems, and whether or not it got all
+    seeds."""
 
     rounds: tuple[Round, ...]
     standing: tuple[str, ...]
@@ -90,8 +91,10 @@ def after_round(
     """Who is still in after the last of these rounds.
 
     A candidate leaves where its mean end loss lies above the target, or its energy above the documented
-    baseline's or above that of a candidate that reaches the target, each at one-sided 95 %; and where its
-    verdict cannot become SAVES. The last one stays until the end.
+    baseline's, each at one-sided 95 %; where its verdict cannot become SAVES; and where another one, which
+    reaches the target by its own verdict's clause and fails none, takes less energy at one-sided 95 %. One
+    that is cheaper and may still miss sends nobody away: the cheaper of two is often the one that is too
+    short. The last one stays until the end.
     """
     if len(done) < FIRST_LEAVING or len(standing.candidates) < 2:
         return standing
@@ -160,13 +163,18 @@ def _why_it_leaves(
     final = next((clause for clause in verdicts[arm].clauses if clause.final), None)
     if final is not None:
         return f"{after} it can no longer save: {final.name}: {final.words}"
-    for other, test in tests.items():
-        reaches = test.upper is not None and test.upper < facts.target_loss
-        if other != arm and reaches and not verdicts[other].hopeless:
+    for other in tests:
+        if other != arm and _nothing_fails(verdicts[other]):
             ratio = _energy_ratio(arm, other, done, facts)
             if ratio is not None and ratio.low > 1:
                 return f"{after} {other}, which reaches the target, takes less energy with 95 % confidence"
     return ""
+
+
+def _nothing_fails(verdict: Verdict) -> bool:
+    """Whether it reaches the target, and no other clause is known to fail."""
+    fails = any(clause.holds is False for clause in verdict.clauses)
+    return bool(verdict.clause("reach").holds) and not fails
 
 
 def _losses(arm: str, done: Sequence[Round]) -> list[float]:
@@ -202,7 +210,7 @@ def _race(
     next_up: Pending | None,
     why: str,
 ) -> Race:
-    saving = tuple(arm for arm in standing.candidates if verdicts[arm].kind is VerdictKind.SAVES)
+    saving = tuple(arm for arm in facts if verdicts[arm].kind is VerdictKind.SAVES)
     in_front = replace(standing, candidates=saving) if saving and next_up is None else standing
     first = leader(in_front, verdicts, facts) if standing.candidates else None
     return Race(tuple(done), standing.candidates, standing.left, verdicts, first, next_up, why)

@@ -41,12 +41,12 @@ def fitted(mean: Curve, start: int, seed: int, sigma: float = SIGMA) -> tuple[Le
     return found, runs
 
 
-def smallest(mean: Curve) -> int:
+def smallest(mean: Curve, sigma: float = SIGMA) -> int:
     """The smallest true length that satisfies both conditions."""
     level = level_of_look(SETTINGS.seeds, REACH_LEVEL, SETTINGS, SETTINGS.candidates)
     needed = critical(level, N_ARMS * (SETTINGS.seeds - 1)) + float(norm.ppf(POWER))
     margin = needed / math.sqrt(SETTINGS.seeds)
-    limit = TARGET_LOSS - max(margin, float(norm.ppf(SETTINGS.share))) * SIGMA
+    limit = TARGET_LOSS - max(margin, float(norm.ppf(SETTINGS.share))) * sigma
     return next(steps for steps in range(100, 4000) if mean(steps) <= limit)
 
 
@@ -64,6 +64,16 @@ def test_few_runs_find_a_length_that_holds_and_is_hardly_longer_than_it_must_be(
     assert np.median(steps) / best == pytest.approx(1, abs=0.12)
     holds = [norm.cdf((TARGET_LOSS - mean(one)) / SIGMA) >= SETTINGS.share for one in steps]
     assert np.mean(holds) >= 0.9
+
+
+def test_a_noisy_recipe_whose_first_runs_lie_on_a_line_by_luck_is_not_cut_short() -> None:
+    sigma, best = 0.016, smallest(line, 0.016)
+    found = [
+        fitted(line, round(factor * best), seed, sigma)[0] for factor in (0.8, 1.2) for seed in range(60)
+    ]
+    steps = [fit.steps for fit in found if fit.steps is not None]
+    holds = [norm.cdf((TARGET_LOSS - line(one)) / sigma) >= SETTINGS.share for one in steps]
+    assert np.mean(holds) >= 0.85
 
 
 def test_the_first_run_is_at_the_length_that_the_search_found() -> None:
@@ -119,9 +129,10 @@ def test_a_noisy_arm_does_not_lengthen_one_that_is_fitted_by_itself() -> None:
     steady = [EndLoss(steps, line(steps), seed) for seed, steps in enumerate((400, 420, 440, 430))]
     noisy = [EndLoss(400, TARGET_LOSS + gap, seed) for seed, gap in enumerate((0.04, -0.04, 0.05, -0.05))]
     arms, start = {"fitted": steady, "trial 3": noisy}, {"fitted": 400, "trial 3": 400}
-    alone = fit_lengths({"fitted": steady}, {"fitted": 400}, TARGET_LOSS, SETTINGS, N_ARMS)["fitted"]
+    apart = ("fitted",)
+    alone = fit_lengths({"fitted": steady}, {"fitted": 400}, TARGET_LOSS, SETTINGS, N_ARMS, apart)["fitted"]
     together = fit_lengths(arms, start, TARGET_LOSS, SETTINGS, N_ARMS)["fitted"]
-    by_itself = fit_lengths(arms, start, TARGET_LOSS, SETTINGS, N_ARMS, by_themselves=("fitted",))["fitted"]
+    by_itself = fit_lengths(arms, start, TARGET_LOSS, SETTINGS, N_ARMS, apart)["fitted"]
     assert by_itself == alone
     assert by_itself.sigma < together.sigma
 

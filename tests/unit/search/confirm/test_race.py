@@ -61,6 +61,16 @@ def test_a_candidate_that_misses_leaves_and_dominates_nobody() -> None:
     assert (end.leader, end.verdicts["trial 7"].kind) == ("trial 7", "SAVES")
 
 
+def test_a_cheaper_candidate_that_may_miss_sends_no_sturdier_one_away() -> None:
+    """It is below the target at one-sided 95 %, which is too little for its own claim."""
+    short = runs_of("trial 3", 8, ratio=0.30, loss=TARGET_LOSS - 0.004, shift=1)
+    end, ran = run_race(documented(), short, runs_of("trial 7", 8, ratio=0.35, shift=4))
+    assert end.verdicts["trial 3"].kind == "UNPROVEN"
+    assert (end.leader, end.verdicts["trial 7"].kind) == ("trial 7", "SAVES")
+    assert end.left == {}
+    assert sum(run.arm == "trial 7" for run in ran) == 8
+
+
 def test_a_candidate_that_costs_leaves_while_another_is_in() -> None:
     dear = runs_of("trial 7", 8, ratio=1.3, loss=1.86, shift=4)
     end, _ = run_race(documented(), runs_of("trial 3", 8, ratio=0.97, shift=1), dear)
