@@ -73,8 +73,8 @@ def test_the_winner_and_the_baseline_have_bars_with_their_joules(info: AblationI
     bars = [trace for trace in ablation_figure(info).data if trace.type == "bar"]
     assert (bars[0].y[0], bars[-1].y[0]) == ("the baseline", "trial 4")
     texts = ablation_figure(info).data[-1]
-    assert [text.strip() for text in texts.text][:2] == ["39.0 J", "8.39 J"]
-    assert " ÷ 2.06" in texts.text
+    assert [text.strip() for text in texts.text][:2] == ["39.0 J", "9.16 J"]
+    assert " ÷ 2.02" in texts.text
 
 
 def test_what_makes_the_winner_dearer_has_its_colour_and_the_caption_says_so(info: AblationInfo) -> None:
