@@ -17,12 +17,12 @@ from model.gpt import GPT
 # An evaluation ends early where the estimate lies above the target by this many of its standard errors. It is
 # judged after every pass, so that the risk adds up: on recorded runs of nanoGPT's CPU recipe 3 % where the
 # whole loss is exactly at the target, 0.6 % where it lies 0.001 nats below, 0.2 % at 0.002.
-_PLAINLY_ABOVE = 3.0
+PLAINLY_ABOVE = 3.0
 # Fewer windows give no spread that can be relied on.
-_FEWEST_WINDOWS = 32
+FEWEST_WINDOWS = 32
 # Without a whole evaluation to compare with, one that is undecided after this share of the windows runs to
 # its end: it then serves the later ones, which need a sixteenth of the windows for the same certainty.
-_UNAIDED_SHARE = 0.1
+UNAIDED_SHARE = 0.1
 _ORDER_SEED = 0
 
 
@@ -117,11 +117,11 @@ class Evaluator:
         for now in torch.split(self._order, _windows_per_pass(self._windows)):
             losses[now] = _window_losses(model, self._windows[now], block)
             n_scored += len(now)
-            if may_end_early and _FEWEST_WINDOWS <= n_scored < n:
+            if may_end_early and FEWEST_WINDOWS <= n_scored < n:
                 loss, stderr = self._estimate(losses, n_scored)
-                if self._target_loss is not None and loss - _PLAINLY_ABOVE * stderr > self._target_loss:
+                if self._target_loss is not None and loss - PLAINLY_ABOVE * stderr > self._target_loss:
                     return Evaluation(loss, stderr, n_scored * context, whole=False)
-                may_end_early = self._last_whole is not None or n_scored < _UNAIDED_SHARE * n
+                may_end_early = self._last_whole is not None or n_scored < UNAIDED_SHARE * n
         self._last_whole = losses
         return Evaluation(float(losses.mean()), float(losses.std()) / math.sqrt(n), n * context)
 

@@ -20,6 +20,8 @@ from search.meter.simulated.program import Program
 from search.record.ledger import CountedPhases
 from search.record.objective import OBJECTIVES
 from search.record.target import AUTO
+from search.sampling.lessons import TEACH
+from search.sampling.proposal import MOST_POINTS
 from search.sampling.samplers import SAMPLERS
 from search.space.model import Space
 from search.space.offer import never_varies
@@ -43,7 +45,13 @@ def check_run(config: StudyConfig) -> None:
         raise ConfigError(f"device.temperature_band_c must be [low, high] in degrees Celsius, got {band}")
     _number("budget.hang_s", config.budget.hang_s, above=0)
     _check_margin(config.budget.rival_margin)
-    for name in ("run_energy_j", "run_time_s", "run_tokens", "study_energy_j"):
+    if config.budget.forecast is not None and not 0 < config.budget.forecast < 1:
+        raise ConfigError(
+            f"budget.forecast must be a chance above 0 and below 1, or null, got {config.budget.forecast}"
+        )
+    if not 0 <= config.budget.audit <= 1:
+        raise ConfigError(f"budget.audit must be a share from 0 to 1, got {config.budget.audit}")
+    for name in ("run_energy_j", "run_time_s", "run_tokens", "study_energy_j", "study_time_s", "uses"):
         value = getattr(config.budget, name)
         if value is not None:
             _number(f"budget.{name}", value, above=0)
@@ -119,8 +127,12 @@ def check_study(config: StudyConfig) -> Space:
     for folder in config.study.prior:
         if not folder.strip():
             raise ConfigError(f"study.prior must list folders such as reports/demo, got {folder!r}")
+    for recipe in config.study.first:
+        if not recipe.strip():
+            raise ConfigError(f"study.first must list recipes such as reports/demo, got {recipe!r}")
     _number("budget.n_trials", config.budget.n_trials, at_least=1)
     _choice("sampler.name", config.sampler.name, SAMPLERS)
+    _choice("sampler.teach", config.sampler.teach, TEACH)
     _number("sampler.n_startup_trials", config.sampler.n_startup_trials, at_least=1)
     _number("noise.runs", config.noise.runs, at_least=1)
     _number("noise.max_runs", config.noise.max_runs, at_least=1)
@@ -139,6 +151,11 @@ def check_study(config: StudyConfig) -> Space:
     if not config.space:
         raise ConfigError("the study has no space: nothing varies; see conf/space/demo.yaml for one")
     space = config.parsed_space()
+    if SAMPLERS[config.sampler.name].lists and space.points(MOST_POINTS) is None:
+        raise ConfigError(
+            f"sampler={config.sampler.name} lists the space, and this one has a float without a step, or "
+            f"more than {MOST_POINTS:,} points; type sampler=random"
+        )
     idle = never_varies(space)
     if len(idle) == len(space.entries):
         raise ConfigError(f"nothing in the space varies: {'; '.join(idle)}")

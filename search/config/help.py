@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from search.config.command_line import config_dirs
-from search.files.paths import config_dir
+from search.files.paths import config_dir, recipes_dir
 from search.files.version import version
 
 _HELP = """\
@@ -28,10 +28,13 @@ Studies (+study=NAME) and the other groups (group=option):
 Keys that people set most:
 
   study.name, study.seed        folder under reports/; the same seed gives the same study
-  study.prior=[reports/OTHER]   studies by which the space was narrowed: their joules count as this one's
+  study.prior=[reports/OTHER]   studies by which the space was narrowed: their joules count as this one's, and
+                                their trials teach the sampler
+  study.first=[RECIPE]          recipes to try first: names of conf/recipes/, report folders, files
   target_loss                   validation loss to reach, nats per token; auto: what the baseline ends at
   budget.n_trials               trials of the study, failed ones included
-  budget.study_energy_j         joules after which the study ends
+  budget.study_energy_j         joules after which the study ends; budget.study_time_s: seconds
+  budget.uses                   how often the recipe will be trained: the search ends where more does not pay
   data=text data.path=FILE      learn any UTF-8 text
   meter=cpu_time                estimated instead of auto; python -m search --cfg job shows every key
   meter.also=[roofline]         further meters, read beside the one that ranks
@@ -79,4 +82,6 @@ def _groups(folders: Iterable[Path]) -> list[str]:
     for folder in folders:
         for path in folder.glob("*/*.yaml"):
             options.setdefault(path.parent.name, set()).add(path.stem)
-    return [f"  {group}: {', '.join(sorted(options[group]))}" for group in sorted(options)]
+    recipes = options.pop(recipes_dir().name, set())
+    lines = [f"  {group}: {', '.join(sorted(options[group]))}" for group in sorted(options)]
+    return [*lines, f"  recipes, for recipe= and study.first=: {', '.join(sorted(recipes))}"]

@@ -35,12 +35,16 @@ ONE_RUN = ("recipe", "trial", "output", "save", "to_the_end")
 @dataclass
 class StudySection:
     """`name` is also the folder under `reports/`. The same `seed` gives the same study. `prior`: folders of
-    studies by which this one's space was narrowed, whose joules are added to what the search cost."""
+    studies by which this one's space was narrowed, whose joules are added to what the search cost, and whose
+    trials teach the sampler where they lie in this space. `first`: recipes (names of `conf/recipes/`, files,
+    folders of studies) that are tried before anything else.
+    """
 
     name: str = MISSING
     seed: int = 0
     description: str = ""
     prior: list[str] = field(default_factory=list)
+    first: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -48,18 +52,27 @@ class BudgetSection:
     """What the study and each run may spend; null is no limit. `n_trials` counts every trial, failed ones
     too, but not the runs that only look for the target or repeat the baseline.
 
+    `study_time_s` are the seconds of all its runs together. `uses`: how often the recipe will be trained; the
+    search ends where one more trial is expected to cost more than it saves over so many runs.
+
     `hang_s`: a worker that says nothing for so long is replaced, and its trial is CRASHED. `rival_margin`: a
     run is ended as dominated only once it has spent this share more than a trial that was measured once (0.1:
-    a tenth); auto: what the luck of a seed moves, by the noise that the study has seen.
+    a tenth); auto: what the luck of a seed moves, by the noise that the study has seen. `forecast`: a run is
+    ended too where the forecast of its loss leaves it less than this chance to matter (0.02: one in fifty);
+    null: never. `audit`: the share of such runs that go on, to see how often the forecast is wrong.
     """
 
     n_trials: int = 20
     study_energy_j: float | None = None
+    study_time_s: float | None = None
+    uses: float | None = None
     run_energy_j: float | None = None
     run_time_s: float | None = None
     run_tokens: int | None = None
     hang_s: float = 600.0
     rival_margin: float | int | str = "auto"
+    forecast: float | None = None
+    audit: float = 0.1
 
 
 @dataclass

@@ -18,6 +18,12 @@ def config_dir() -> Path:
     return _PACKAGE.parent / "conf" if _in_repository() else _PACKAGE / "_conf"
 
 
+def recipes_dir() -> Path:
+    """The recipes that ship. Not `recipe`: Hydra would take recipe=... for a choice among the files of a
+    folder of that name."""
+    return config_dir() / "recipes"
+
+
 def cache_dir() -> Path:
     return root() / ".cache"
 

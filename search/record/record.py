@@ -13,6 +13,7 @@ from typing import Any
 from model.config import current_path, with_current_keys
 from search.record.confirmation import Confirmation
 from search.record.crossing import Crossing, CurvePoint
+from search.record.forecast import Foreseen
 from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.limits import Rival
 from search.record.meter_info import Kind, MeterInfo, SecondMeter
@@ -43,7 +44,8 @@ class Record:
     `test_loss` is that of the test part at the last step, of a run of fixed length (`RunRequest.to_the_end`);
     None of every other run.
 
-    `ended_by` is the trial that a dominated run was ended for, with the margin beyond it.
+    `ended_by` is the trial that a dominated run was ended for, with the margin beyond it; `foreseen` when the
+    run first had hardly a chance to matter, by the forecast of its loss.
 
     `index` is the configuration's place in the study's sequence, `system_attrs` what Optuna's sampler noted
     with it. In a line they are in `extra`, with `max_steps`.
@@ -92,10 +94,21 @@ class Record:
     test_loss: float | None = None
     test_loss_stderr: float | None = None
     ended_by: Rival | None = None
+    foreseen: Foreseen | None = None
 
     @property
     def feasible(self) -> bool:
         return self.outcome is Outcome.REACHED
+
+    @property
+    def energy_to_target_j(self) -> float | None:
+        """Counted joules to the target, whether or not energy is an objective; None where it was not
+        reached."""
+        if not self.feasible:
+            return None
+        if (value := self.values.get("energy_to_target_j")) is not None:
+            return float(value)
+        return None if self.crossing is None else self.crossing.energy_j
 
     @property
     def max_steps(self) -> int | None:
@@ -118,6 +131,7 @@ class Record:
         whole["crossing"] = None if self.crossing is None else vars(self.crossing)
         whole["confirmation"] = None if self.confirmation is None else vars(self.confirmation)
         whole["ended_by"] = None if self.ended_by is None else vars(self.ended_by)
+        whole["foreseen"] = None if self.foreseen is None else vars(self.foreseen)
         whole["also"] = [vars(one) for one in self.second_meters]
         return whole
 
@@ -147,6 +161,8 @@ class Record:
             rest["confirmation"] = _confirmation(rest.get("confirmation"))
             ended_by = rest.get("ended_by")
             rest["ended_by"] = None if ended_by is None else Rival.from_dict(ended_by)
+            foreseen = rest.get("foreseen")
+            rest["foreseen"] = None if foreseen is None else Foreseen(**foreseen)
             rest["second_meters"] = tuple(_second_meter(one) for one in rest.pop("also", ()))
             return Record(**rest)
         except (KeyError, TypeError, AttributeError) as error:

@@ -13,6 +13,7 @@ from search.record.lookup import is_lookup_like
 from search.record.meter_info import Kind
 from search.record.outcome import Outcome
 from search.record.prior import PriorStudy
+from search.record.prospect import Prospect
 from search.record.record import Record
 from search.report.findings.notes import notes
 from search.report.summary_ablation import AblationSummary, ablation_summary
@@ -25,6 +26,7 @@ from search.report.summary_verdict import (
 )
 from search.report.view.cost import SearchCost
 from search.report.view.data import Saving, StudyView
+from search.report.view.foreseen import ForecastStops
 from search.report.view.values import plain_value
 
 Values = Annotated[Mapping[str, float], "By objective, in its unit."]
@@ -166,6 +168,13 @@ class Summary(TypedDict):
     best_without_lookup: Annotated[int | None, "The best among the runs that are not lookup-like."]
     search_cost: SearchCost
     prior: Annotated[list[PriorStudy], "The studies by which this one's space was narrowed."]
+    prospect: Annotated[
+        Prospect | None,
+        "What one more trial was expected to bring when the search ended; null where too few ran to say.",
+    ]
+    forecast: Annotated[
+        ForecastStops | None, "Null where no run was to be ended by the forecast of its loss."
+    ]
     noise: NoiseSummary
     saving: Annotated[Saving, "What the best trial cost beside the baseline, by `decided_by`."]
     decided_by: Annotated[str, "The first objective in which the best trial and the baseline differ."]
@@ -201,6 +210,8 @@ def summary(view: StudyView) -> dict[str, Any]:
         "best_without_lookup": _trial(view.best_without_lookup),
         "search_cost": view.cost,
         "prior": list(view.prior),
+        "prospect": view.prospect,
+        "forecast": view.forecast_stops,
         "noise": {"trials": list(view.noise.trials), "floor": view.noise.floor},
         "saving": view.saving,
         "decided_by": view.decided_by,

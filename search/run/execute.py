@@ -17,9 +17,11 @@ from search.energy.account import Reading
 from search.meter.base import WorkDone
 from search.meter.choose import ChosenMeter
 from search.record.flags import Flag
+from search.record.forecast import Schedule
 from search.record.ledger import Phase
 from search.record.outcome import Outcome
 from search.record.record import Record
+from search.run.foresight import foresee, in_words
 from search.run.observations import observed, own_flags, paused_too_long
 from search.run.pauses import STOOD_STILL_S, NoPauses, Pauses
 from search.run.record_builder import now_utc, to_record
@@ -125,6 +127,7 @@ class _Run:
     report: Callable[[RunState], None]
     peak_memory: Callable[[], int | None]
     unheard_s: float = 0.0
+    schedule: Schedule | None = None
 
     def drive(self, training: Generator[Progress, None, object]) -> Ending:
         try:
@@ -152,9 +155,10 @@ class _Run:
             self.state = replace(self.state, progress=progress)
             return None
         self.state = self.state.advance(progress, self.reader.read(), self.peak_memory())
+        foreseen = self._foresee(progress)
         self._tell()
         request = self.state.request
-        return ending(
+        end = ending(
             self.state.standing,
             request.target_loss,
             request.vocab_size,
@@ -162,6 +166,28 @@ class _Run:
             request.objectives,
             request.rivals,
         )
+        return end or foreseen
+
+    def _foresee(self, progress: Progress) -> Ending | None:
+        """After an evaluation: the end of a run that has hardly a chance to matter, unless it is one that
+        goes on to see how often that is wrong."""
+        request = self.state.request
+        if request.forecast is None or progress.loss is None or not math.isfinite(progress.loss):
+            return None
+        if self.state.foreseen is not None:
+            return None
+        self.schedule = self.schedule or Schedule(request.run_config())
+        foreseen = foresee(
+            self.state.curve[-1],
+            self.state.spent,
+            self.schedule,
+            request.forecast,
+            request.target_loss,
+            request.objectives,
+            request.rivals,
+        )
+        self.state = replace(self.state, foreseen=foreseen)
+        return None if foreseen is None or foreseen.audited else Ending(Outcome.DOMINATED, in_words(foreseen))
 
     def _tell(self) -> None:
         began_s = self.reader.clock()

@@ -82,6 +82,7 @@ def to_record(state: RunState, end: Ending, interrupted: bool = False) -> Record
         test_loss=state.test_loss,
         test_loss_stderr=state.test_loss_stderr,
         ended_by=end.rival,
+        foreseen=state.foreseen,
     )
 
 

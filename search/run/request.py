@@ -8,6 +8,7 @@ from typing import Any
 
 from model.config import RunConfig
 from search.record.confirmation import Confirmation
+from search.record.forecast import Forecast
 from search.record.ledger import CountedPhases
 from search.record.limits import Limits, Rival
 from search.record.outcome import Role
@@ -23,6 +24,8 @@ class RunRequest:
     `to_the_end` makes a run of fixed length: trained to the last step of its schedule, evaluated there, once
     and whole, and scored there on the test part. It ends before only where it diverges or a limit is spent,
     and so has no rivals.
+
+    `forecast`: how its loss is forecast, for a run that may be ended where it has hardly a chance to matter.
     """
 
     study: str
@@ -44,6 +47,7 @@ class RunRequest:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     confirmation: Confirmation | None = None
     to_the_end: bool = False
+    forecast: Forecast | None = None
 
     def __post_init__(self) -> None:
         assert not (self.to_the_end and self.rivals), "a run of fixed length is ended by no rival"
@@ -60,5 +64,6 @@ class RunRequest:
             "limits": Limits(**data["limits"]),
             "confirmation": data["confirmation"] and Confirmation.from_dict(data["confirmation"]),
             "rivals": tuple(map(Rival.from_dict, data["rivals"])),
+            "forecast": data["forecast"] and Forecast.from_dict(data["forecast"]),
         }
         return RunRequest(**{**data, **own_types})

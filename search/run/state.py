@@ -12,6 +12,7 @@ from search.energy.account import Account, Reading
 from search.energy.counter_check import Counter
 from search.record.crossing import CurvePoint
 from search.record.flags import Flag
+from search.record.forecast import Foreseen
 from search.record.ledger import CountedPhases, Phase
 from search.record.meter_info import MeterInfo
 from search.record.objective import Spent
@@ -64,7 +65,7 @@ class RunState:
     """`meters` are the one that ranks, first, and those that are read at the same moments and rank nothing.
 
     `flags` are the run's own and those of the meter that ranks. `test_loss` is None until the test part is
-    scored, which most runs never do.
+    scored, which most runs never do. `foreseen`: when it first had hardly a chance to matter.
     """
 
     request: RunRequest
@@ -80,6 +81,7 @@ class RunState:
     flags: tuple[Flag, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=dict)
     stillness: Stillness = field(default_factory=Stillness)
+    foreseen: Foreseen | None = None
 
     @property
     def meter(self) -> MeterInfo:

@@ -91,13 +91,13 @@ def _dominated(spent: Spent, objectives: Sequence[str], rivals: Sequence[Rival])
         return None
     for rival in rivals:
         needed = dict(zip(objectives, rival.values, strict=True))
-        if all(bound[name] >= _limit(name, needed[name], rival.margin) for name in objectives):
+        if all(bound[name] >= limit_of(name, needed[name], rival.margin) for name in objectives):
             words = f"spent {shown_values(bound)} and was above the target still; {_for(rival)} "
             return Ending(Outcome.DOMINATED, words + shown_values(needed), rival)
     return None
 
 
-def _limit(objective: str, needed: float, margin: float) -> float:
+def limit_of(objective: str, needed: float, margin: float) -> float:
     """What a run may spend of an objective before it is worse than a rival that needed so much."""
     return needed * (1 + margin) if OBJECTIVES[objective].by_luck else needed
 

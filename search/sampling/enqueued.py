@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from model.config import ConfigError
-from search.sampling.proposal import Proposal
+from search.sampling.ask import Proposal
 from search.space.canonical import plain
 from search.space.model import Entry, Space, holds
 

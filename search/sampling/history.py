@@ -8,8 +8,9 @@ results is taken for the best of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -18,6 +19,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.record.objective import CONSTRAINT
 from search.record.outcome import Role
 from search.record.record import Record
+from search.sampling.forecast import learnt_forecast
+from search.sampling.lessons import TEACH
 from search.space.canonical import config_key
 from search.space.model import Space
 
@@ -25,25 +28,33 @@ RUN_ID = "run_id"
 _CONSTRAINTS = "constraints"
 
 
-def sampler_history(records: Sequence[Record], space: Space, objectives: Sequence[str]) -> list[FrozenTrial]:
+def sampler_history(
+    records: Sequence[Record],
+    space: Space,
+    objectives: Sequence[str],
+    teach: str = "as_ended",
+    key_of_run: Callable[[Record], str] = lambda record: config_key(record.config),
+) -> list[FrozenTrial]:
     """Every configuration once, of the runs whose values can be trusted; a baseline that was run again to
-    see the noise teaches nothing new."""
+    see the noise teaches nothing new. `teach` is a key of `lessons.TEACH`."""
+    forecast = cache(lambda: learnt_forecast(records))
     visited: set[str] = set()
     history = []
     for record in records:
-        key = config_key(record.config)
+        key = key_of_run(record)
         known = record.outcome.completes and all(name in record.spent for name in objectives)
         if not known or key in visited or record.role is Role.TARGET:
             continue
         visited.add(key)
         params, distributions = _drawn(record, space)
+        lesson = TEACH[teach](record, objectives, forecast)
         history.append(
             create_trial(
                 state=TrialState.COMPLETE,
-                values=[float(record.spent[name]) for name in objectives],
+                values=list(lesson.values),
                 params=params,
                 distributions=distributions,
-                system_attrs=system_attrs(record),
+                system_attrs=dict(record.system_attrs) | constraint_attrs(lesson.gap),
             )
         )
     return history

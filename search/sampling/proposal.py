@@ -7,23 +7,19 @@ continues exactly as it would have, and proposing reads no storage. No configura
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial
 
 from model.config import ConfigError, RunConfig
 from model.runnable import unrunnable
-from search.sampling.samplers import SAMPLERS, SamplerSection
+from search.sampling.ask import Proposal, ask, ask_in_fixed_dimensions
+from search.sampling.encoding import fixed_dimensions
+from search.sampling.samplers import SAMPLERS, Draw, SamplerSection
 from search.space.canonical import config_key, plain
 from search.space.model import Params, Space, holds
 
@@ -32,17 +28,7 @@ from search.space.model import Params, Space, holds
 SAMPLER_ATTEMPTS = 10
 MOST_POINTS = 5_000
 RANDOM_ATTEMPTS = 500
-# The attribute in which Optuna keeps what an enqueued trial asks for.
-FIXED_PARAMS = "fixed_params"
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What to try, and what the sampler wants to find with the trial later (NSGA-II its generation)."""
-
-    params: Params
-    system_attrs: Mapping[str, Any] = field(default_factory=dict)
-
+_BY_CHANCE = SamplerSection(name="random")
 
 WhyNot = Callable[[Mapping[str, Any]], str | None]
 """Why a configuration cannot run here, or None where it can."""
@@ -86,9 +72,14 @@ def propose(
         config = space.config(params)
         return why_not(config) is None and key_of(config) not in visited
 
-    for attempt in range(SAMPLER_ATTEMPTS):
-        sampler = SAMPLERS[section.name](section, derived_seed(study_seed, index, attempt))
-        proposal = _ask(space, sampler, history, n_objectives, fixed)
+    row = SAMPLERS[section.name]
+    fixed_space = fixed_dimensions(space) if row.fixed(section) else None
+    for attempt in range(0 if row.lists else SAMPLER_ATTEMPTS):
+        draw = Draw(derived_seed(study_seed, index, attempt), study_seed, index, attempt, fixed_space or {})
+        if fixed_space is None:
+            proposal = ask(space, section, draw, history, n_objectives, fixed)
+        else:
+            proposal = ask_in_fixed_dimensions(space, section, draw, history, n_objectives, fixed)
         if is_new(proposal.params):
             return proposal
     points = space.points(MOST_POINTS)
@@ -96,8 +87,8 @@ def propose(
         left = [params for params in points if is_new(params)]
         return Proposal(left[derived_seed(study_seed, index, SAMPLER_ATTEMPTS) % len(left)]) if left else None
     for attempt in range(SAMPLER_ATTEMPTS, SAMPLER_ATTEMPTS + RANDOM_ATTEMPTS):
-        sampler = RandomSampler(seed=derived_seed(study_seed, index, attempt))
-        proposal = _ask(space, sampler, (), n_objectives, fixed)
+        draw = Draw(derived_seed(study_seed, index, attempt))
+        proposal = ask(space, _BY_CHANCE, draw, (), n_objectives, fixed)
         if is_new(proposal.params):
             return proposal
     return None
@@ -144,48 +135,9 @@ def _commonest(reasons: Counter[str]) -> str:
 
 def draw_at_random(space: Space, seed: int) -> Params:
     """One combination by chance alone; it may be one that cannot run."""
-    return _ask(space, RandomSampler(seed=seed), (), 1).params
+    return ask(space, _BY_CHANCE, Draw(seed), (), 1).params
 
 
 def derived_seed(*parts: int) -> int:
     """A seed of 31 bits from non-negative numbers; it depends on all of them, except on zeros at the end."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0] >> 1)
-
-
-def suggest_with(trial: Trial) -> Callable[[str, BaseDistribution], Any]:
-    """`Space.sample`'s way to ask an Optuna trial."""
-
-    def suggest(path: str, distribution: BaseDistribution) -> Any:
-        if isinstance(distribution, CategoricalDistribution):
-            return trial.suggest_categorical(path, distribution.choices)
-        if isinstance(distribution, IntDistribution):
-            return trial.suggest_int(
-                path, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-            )
-        assert isinstance(distribution, FloatDistribution)
-        return trial.suggest_float(
-            path, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-
-    return suggest
-
-
-def _ask(
-    space: Space,
-    sampler: BaseSampler,
-    history: Sequence[FrozenTrial],
-    n_objectives: int,
-    fixed: Mapping[str, Any] = MappingProxyType({}),
-) -> Proposal:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.filterwarnings("ignore", message="Fixed parameter")  # out of its range: checked afterwards
-        scratch = optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
-        scratch.add_trials(history)
-        if fixed:
-            scratch.enqueue_trial(dict(fixed))
-        trial = scratch.ask()
-        params = space.sample(suggest_with(trial))
-    noted = dict(scratch.get_trials(deepcopy=False)[-1].system_attrs)
-    noted.pop(FIXED_PARAMS, None)
-    return Proposal(params, noted)

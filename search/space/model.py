@@ -127,11 +127,16 @@ class Space:
 
     def base_params(self) -> Params | None:
         """The base configuration as a point of the space, or None where it lies outside."""
+        return self.params_of(self.base)
+
+    def params_of(self, config: Mapping[str, Any]) -> Params | None:
+        """What a configuration has where the space varies it, as a point of the space; None where it has
+        another value there. What the space does not vary is not looked at."""
         outside = False
 
         def suggest(path: str, distribution: BaseDistribution) -> Any:
             nonlocal outside
-            value = get_path(self.base, path)
+            value = get_path(config, path)
             outside = outside or not holds(distribution, value)
             return value
 

@@ -16,6 +16,10 @@ def spent_j(records: Sequence[Record]) -> float:
     return sum(record.gross_energy_j or 0.0 for record in records)
 
 
+def spent_s(records: Sequence[Record]) -> float:
+    return sum(record.ledger.gross_time_s for record in records if record.ledger is not None)
+
+
 def search_limit_j(records: Sequence[Record], config: StudyConfig) -> float | None:
     """What the study may spend before it repeats its baseline: its budget, less one run of the baseline
     where that is still to come and at most a quarter of it. None without a budget."""

@@ -15,6 +15,7 @@ from search.errors import UserError
 from search.files.paths import shown
 from search.record.outcome import Role
 from search.record.record import Record
+from search.sampling.samplers import SamplerSection, with_current_name
 from search.space.model import Space
 from search.space.paths import differences
 from search.study.mirror import Mirror
@@ -138,10 +139,13 @@ def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, 
 
 
 def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """An identity that any version wrote, with the keys of this one. A setting of the baseline that is new in
-    this version has its default; one that does not say how the held-out part was divided left it whole."""
+    """An identity that any version wrote, with the keys of this one. A setting of the baseline or the sampler
+    that is new in this version has its default; one that does not say how the held-out part was divided left
+    it whole."""
     if "data_sha256" in theirs:
         theirs = {"held_out": HeldOut.WHOLE.value, **theirs}
+    if isinstance(theirs.get("sampler"), Mapping):
+        theirs = {**theirs, "sampler": with_current_name({**asdict(SamplerSection()), **theirs["sampler"]})}
     if not isinstance(theirs.get("baseline"), Mapping):
         return dict(theirs)
     defaults = asdict(RunConfig())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from search.files.paths import cache_dir, reports_dir, study_dir
 from search.files.prior import check_kind, keep_prior, kept_prior, read_prior
 from search.files.whole_file import FileError, check_folder, naming
 from search.record.outcome import Role
+from search.record.prospect import prospect
 from search.record.record import Record
 from search.record.target import target_of
 from search.report import study_view, write_report
@@ -34,7 +35,8 @@ from search.space.model import Space
 from search.space.offer import offered
 from search.space.reach import check_reach
 from search.study import storage
-from search.study.budget import search_limit_j, spent_j
+from search.study.budget import search_limit_j, spent_j, spent_s
+from search.study.first import first_recipes
 from search.study.folder import StudyFolder
 from search.study.identity import check_records, check_storage, held_out_of, identity
 from search.study.mirror import Mirror
@@ -50,6 +52,7 @@ from search.study.progress import Watcher
 from search.study.runner import TrialRunner
 from search.study.search_settings import SearchSettings
 from search.study.signals import StopRequest
+from search.study.teaching import teaching_trials
 from search.worker.handle import Worker, check_device
 from search.worker.protocol import WorkerInfo, WorkerSetup
 
@@ -84,11 +87,16 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
             space, left_out = offered(space, info.capabilities)
             watcher.ready(info, left_out)
             settings = _search_settings(config, space, problem, info, only_confirm)
+            for recipe in settings.first:
+                if reason := settings.why_not(recipe.values):
+                    watcher.note(f"study.first: {recipe.name} cannot be trained here: {reason}")
             if reason := nothing_runs(space, settings.why_not, settings.key_of):
                 raise UserError(reason)
             folder.make()
             with folder.hold(config.study.name):
                 runner = _open(folder, settings, problem, info, worker, watcher)
+                lessons = teaching_trials(folder.path, prior, settings, info.meter.kind.value, watcher.note)
+                settings = replace(settings, prior=lessons)
                 keep_prior(folder.path, prior)
                 stop.listen()
                 return _run_and_report(runner, settings, problem.ngram, stop)
@@ -122,6 +130,7 @@ def _search_settings(
         why_not=lambda values: problem.why_not(values, device_type),
         provenance=problem.provenance(info.hardware, info.software),
         only_confirm=only_confirm,
+        first=() if only_confirm else first_recipes(config),
     )
 
 
@@ -203,9 +212,13 @@ def _run_all(
     """Decide and run, until nothing is left to do, nothing may follow, or a stop was requested."""
     records, watcher = runner.records, runner.watcher
     said: NoMoreTrials | None = None
+    warned: set[str] = set()
     while not stop.requested:
         decided = next_run(records, runner.mirror.waiting(records), settings)
         _refuse(decided, runner)
+        for warning in set(decided.warnings) - warned:
+            watcher.note(f"the sampler warns: {warning}")
+        warned |= set(decided.warnings)
         if decided.no_more_trials is not said:
             said = decided.no_more_trials
             _say_no_more_trials(said, runner, settings)
@@ -230,6 +243,10 @@ def _say_no_more_trials(why: NoMoreTrials | None, runner: TrialRunner, settings:
     limit_j = search_limit_j(runner.records, settings.config)
     if why is NoMoreTrials.BUDGET_SPENT and limit_j is not None:
         runner.watcher.budget_spent(spent_j(runner.records), limit_j, runner.meter.kind)
+    elif why is NoMoreTrials.TIME_SPENT:
+        runner.watcher.time_spent(spent_s(runner.records), settings.config.budget.study_time_s or 0.0)
+    elif why is NoMoreTrials.NOT_WORTH:
+        runner.watcher.not_worth(prospect(runner.records), runner.meter.kind)
     elif why is NoMoreTrials.SPACE_EXHAUSTED:
         runner.watcher.exhausted()
 

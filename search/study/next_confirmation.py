@@ -18,7 +18,8 @@ from search.record.confirmation import Purpose
 from search.record.outcome import Role
 from search.record.record import Record
 from search.run.request import RunRequest
-from search.sampling.proposal import Proposal, derived_seed
+from search.sampling.ask import Proposal
+from search.sampling.proposal import derived_seed
 from search.study.budget import spent_j
 from search.study.search_settings import SearchSettings
 

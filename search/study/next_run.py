@@ -1,9 +1,9 @@
 """What a study runs next: a pure function of its records, of the trials that wait, and of its settings.
 
 First the run that looks for the target, where `target_loss=auto`, and the baseline. Then the trials: an
-interrupted configuration once more, one that somebody enqueued, or what the sampler proposes. Then the
-baseline again, until the study can say how far two runs of one configuration differ. At the end the
-confirmation of the best (`next_confirmation`).
+interrupted configuration once more, a recipe of `study.first`, one that somebody enqueued, or what the
+sampler proposes. Then the baseline again, until the study can say how far two runs of one configuration
+differ. At the end the confirmation of the best (`next_confirmation`).
 
 A killed study continues as it would have, because nothing but these values decides.
 """
@@ -18,19 +18,24 @@ from typing import Any
 from model.config import ConfigError
 from search.config.schema import StudyConfig
 from search.confirm.rivals import rival_margin, rivals_of
+from search.record.forecast import Forecast
 from search.record.noise import NoiseSettings, another_baseline
 from search.record.outcome import Role
+from search.record.prospect import prospect
 from search.record.record import Record
 from search.run.request import RunRequest
+from search.sampling.ask import Proposal
 from search.sampling.enqueued import Enqueued, checked_params, complete_proposal
+from search.sampling.forecast import learnt_forecast
 from search.sampling.history import sampler_history
-from search.sampling.proposal import Proposal, derived_seed, propose
-from search.study.budget import counted_trials, search_limit_j, spent_j
+from search.sampling.proposal import derived_seed, propose
+from search.study.budget import counted_trials, search_limit_j, spent_j, spent_s
 from search.study.next_confirmation import next_confirmation
-from search.study.search_settings import MAX_ATTEMPTS, SearchSettings
+from search.study.search_settings import MAX_ATTEMPTS, FirstRecipe, SearchSettings
 
 # The part of a seed that sets runs apart from proposals.
 SEED_OF_RUN = 1_000_000
+SEED_OF_AUDIT = 6_000_000
 
 
 class NoMoreTrials(Enum):
@@ -39,6 +44,8 @@ class NoMoreTrials(Enum):
     ALL_RUN = auto()
     ONLY_CONFIRM = auto()
     BUDGET_SPENT = auto()
+    TIME_SPENT = auto()
+    NOT_WORTH = auto()
     SPACE_EXHAUSTED = auto()
 
 
@@ -61,11 +68,12 @@ class Refusal:
 @dataclass(frozen=True)
 class NextRun:
     """`request` is None where nothing is left to do. It has no `run_id` yet, and no trial number unless an
-    enqueued trial waits for it."""
+    enqueued trial waits for it. `warnings` are the sampler's."""
 
     request: RunRequest | None
     refusals: tuple[Refusal, ...] = ()
     no_more_trials: NoMoreTrials | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def next_run(records: Sequence[Record], waiting: Sequence[Enqueued], settings: SearchSettings) -> NextRun:
@@ -144,13 +152,23 @@ def _next_trial(records: Sequence[Record], waiting: Sequence[Enqueued], settings
     limit_j = search_limit_j(records, settings.config)
     if limit_j is not None and spent_j(records) >= limit_j:
         return NextRun(None, no_more_trials=NoMoreTrials.BUDGET_SPENT)
-    if counted_trials(records) >= settings.config.budget.n_trials:
+    budget = settings.config.budget
+    if budget.study_time_s is not None and spent_s(records) >= budget.study_time_s:
+        return NextRun(None, no_more_trials=NoMoreTrials.TIME_SPENT)
+    if counted_trials(records) >= budget.n_trials:
         return NextRun(None, no_more_trials=NoMoreTrials.ALL_RUN)
     again = interrupted(records)
     if again is not None:
         proposal = Proposal(dict(again.params), again.system_attrs)
-        return NextRun(_trial_request(proposal, again.index, records, settings, again))
+        return NextRun(_trial_request(proposal, again.config, again.index, records, settings, again))
+    expected = prospect(records) if budget.uses is not None and not waiting else None
+    if expected is not None and budget.uses is not None and not expected.pays(budget.uses):
+        return NextRun(None, no_more_trials=NoMoreTrials.NOT_WORTH)
     index = len({record.index for record in records})
+    known = first_left(records, settings)
+    if known is not None:
+        point = _point_of(known.values, settings)
+        return NextRun(_trial_request(point, known.values, index, records, settings))
     refusals = []
     for enqueued in waiting:
         try:
@@ -158,12 +176,33 @@ def _next_trial(records: Sequence[Record], waiting: Sequence[Enqueued], settings
         except ConfigError as error:
             refusals.append(Refusal(enqueued, str(error)))
             continue
-        request = replace(_trial_request(proposal, index, records, settings), trial=enqueued.number)
-        return NextRun(request, tuple(refusals))
+        values = settings.space.config(proposal.params)
+        request = replace(_trial_request(proposal, values, index, records, settings), trial=enqueued.number)
+        return NextRun(request, tuple(refusals), warnings=proposal.warnings)
     proposed = _propose(index, records, settings)
     if proposed is None:
         return NextRun(None, tuple(refusals), NoMoreTrials.SPACE_EXHAUSTED)
-    return NextRun(_trial_request(proposed, index, records, settings), tuple(refusals))
+    values = settings.space.config(proposed.params)
+    request = _trial_request(proposed, values, index, records, settings)
+    return NextRun(request, tuple(refusals), warnings=proposed.warnings)
+
+
+def first_left(records: Sequence[Record], settings: SearchSettings) -> FirstRecipe | None:
+    """The first of `study.first` that was not tried and can run here."""
+    tried = _tried(records, settings) if settings.first else {}
+    for recipe in settings.first:
+        if settings.key_of(recipe.values) not in tried and settings.why_not(recipe.values) is None:
+            return recipe
+    return None
+
+
+def _point_of(values: Mapping[str, Any], settings: SearchSettings) -> Proposal:
+    """The configuration as a point of the space; without parameters where it is none, so that the sampler is
+    not taught what another setting did."""
+    params = settings.space.params_of(values)
+    if params is None or settings.key_of(settings.space.config(params)) != settings.key_of(values):
+        return Proposal({})
+    return Proposal(params)
 
 
 def _proposal_for(
@@ -195,12 +234,15 @@ def _propose(
     fixed: Mapping[str, Any] | None = None,
 ) -> Proposal | None:
     objectives = settings.config.objective.names
+    lessons = [*records, *settings.prior]
     return propose(
         settings.space,
         settings.config.sampler,
         settings.config.study.seed,
         index,
-        sampler_history(records, settings.space, objectives),
+        sampler_history(
+            lessons, settings.space, objectives, settings.config.sampler.teach, settings.key_of_run
+        ),
         len(objectives),
         _tried(records, settings),
         settings.why_not,
@@ -211,20 +253,20 @@ def _propose(
 
 def _tried(records: Sequence[Record], settings: SearchSettings) -> dict[str, str]:
     """Keys of the configurations that need no further run, and what has run them."""
-    runs = {settings.key_of(record.config): f"trial {record.trial}" for record in records}
+    runs = {settings.key_of_run(record): f"trial {record.trial}" for record in records}
     return runs | {settings.key_of(settings.config.run_values()): "the baseline"}
 
 
 def _trial_request(
     proposal: Proposal,
+    values: Mapping[str, Any],
     index: int,
     records: Sequence[Record],
     settings: SearchSettings,
     again: Record | None = None,
 ) -> RunRequest:
     config = settings.config
-    values = settings.space.config(proposal.params)
-    values["seed"] = derived_seed(config.study.seed, index, SEED_OF_RUN)
+    values = dict(values) | {"seed": derived_seed(config.study.seed, index, SEED_OF_RUN)}
     limits, limit_j = config.limits(), search_limit_j(records, config)
     if limit_j is not None:
         left_j = limit_j - spent_j(records)
@@ -250,7 +292,15 @@ def _with_rivals(request: RunRequest, records: Sequence[Record], settings: Searc
         rival_margin(config.budget.rival_margin, records),
         config.confirm,
     )
-    return replace(request, rivals=rivals)
+    return replace(request, rivals=rivals, forecast=_forecast(request, records, settings))
+
+
+def _forecast(request: RunRequest, records: Sequence[Record], settings: SearchSettings) -> Forecast | None:
+    budget = settings.config.budget
+    if budget.forecast is None:
+        return None
+    drawn = derived_seed(settings.config.study.seed, request.index, SEED_OF_AUDIT) / 2**31
+    return learnt_forecast(records, budget.forecast, audit=drawn < budget.audit)
 
 
 def _baseline_request(

@@ -20,6 +20,7 @@ from search.record.confirmation import DOCUMENTED, FITTED
 from search.record.meter_info import Kind
 from search.record.objective import shown_values
 from search.record.outcome import Outcome, Role
+from search.record.prospect import Prospect
 from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
 from search.report import StudyView, cost_line, front_table, verdict_lines, what_next
@@ -189,6 +190,17 @@ class Watcher:
 
     def budget_spent(self, spent_j: float, limit_j: float, kind: Kind) -> None:
         self.say(f"the study's energy budget is spent: {spent_j:.1f} J ({kind.value}) of {limit_j:g} J")
+
+    def time_spent(self, spent_s: float, limit_s: float) -> None:
+        self.say(f"the study's time budget is spent: {spent_s:.1f} s of runs, of {limit_s:g} s")
+
+    def not_worth(self, expected: Prospect | None, kind: Kind) -> None:
+        assert expected is not None
+        self.say(
+            f"the search ends here: one more trial is expected to save {expected.saving_j:.3g} J a run and "
+            f"to cost {expected.cost_j:.3g} J ({kind.value}), so it pays from {expected.uses_to_pay:,.0f} "
+            f"runs on; {expected.improvements} of the last {expected.trials} trials were better than before"
+        )
 
     def exhausted(self) -> None:
         self.say("every configuration of the space that could be found was tried: the study ends here")

@@ -11,7 +11,8 @@ from search.record.outcome import Role
 from search.record.record import Record
 from search.record.target import TO_THE_END, target_of
 from search.run.request import RunRequest
-from search.sampling.proposal import Proposal, WhyNot, cannot_run
+from search.sampling.ask import Proposal
+from search.sampling.proposal import WhyNot, cannot_run
 from search.space.canonical import config_key
 from search.space.model import Space
 from search.study.recovery import NO_NUMBER
@@ -21,10 +22,19 @@ MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
+class FirstRecipe:
+    """A recipe to try before anything else: a person's name for it, and its values on this problem."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class SearchSettings:
     """`why_not` says why a configuration cannot be trained here, on this text, or None; `provenance` goes
     into every record. `only_confirm`: no trial is begun any more, and of the budgets of joules only that of
-    the confirmation counts."""
+    the confirmation counts. `first`: recipes to try before anything else; `prior`: records of other studies
+    that teach the sampler."""
 
     config: StudyConfig
     space: Space
@@ -32,9 +42,21 @@ class SearchSettings:
     why_not: WhyNot = cannot_run
     provenance: Mapping[str, Any] = field(default_factory=dict)
     only_confirm: bool = False
+    first: tuple[FirstRecipe, ...] = ()
+    prior: tuple[Record, ...] = ()
+    # Keys that were worked out already, by run, with the configuration that they are of: at a thousand trials
+    # they take longer than the sampler.
+    _keys: dict[str, tuple[Mapping[str, Any], str]] = field(default_factory=dict, compare=False, repr=False)
 
     def key_of(self, config: Mapping[str, Any]) -> str:
         return config_key(config, self.vocab_size)
+
+    def key_of_run(self, record: Record) -> str:
+        """`key_of` the run's configuration."""
+        known = self._keys.get(record.run_id)
+        if known is None or known[0] is not record.config:
+            known = self._keys[record.run_id] = (record.config, self.key_of(record.config))
+        return known[1]
 
     def target_loss(self, records: Sequence[Record]) -> float | None:
         """The loss to reach, None until it is found."""

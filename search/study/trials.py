@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from search.record.record import Record
 from search.run.request import RunRequest
+from search.sampling.ask import FIXED_PARAMS
 from search.sampling.history import RUN_ID, state_of, system_attrs, user_attrs, values_of
-from search.sampling.proposal import FIXED_PARAMS
 from search.space.canonical import plain
 from search.space.model import Space
 from search.study import storage

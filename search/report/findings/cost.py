@@ -114,7 +114,42 @@ def cost_tiles(view: StudyView) -> tuple[Tile, ...]:
             "saved by ending dominated runs early: estimated, at most (as if each had gone on to its step "
             f"limit){_margin_words(cost)}",
         ),
+        *_forecast(view),
         _break_even(view),
+        *_prospect(view),
+    )
+
+
+def _forecast(view: StudyView) -> tuple[Tile, ...]:
+    """What ending runs by the forecast of their loss saved, and how often it was wrong."""
+    stops = view.forecast_stops
+    if stops is None:
+        return ()
+    words = f"of that by forecasts: {counted(stops.ended, 'run')} ended where hardly a chance was left"
+    if stops.wrong_low is None or stops.wrong_high is None:
+        words += "; none went on to see how often that is wrong"
+    else:
+        low, high = 100 * stops.wrong_low, 100 * stops.wrong_high
+        words += (
+            f"; of {counted(stops.audited, 'such run')} that went on {stops.wrong} reached the target "
+            f"({low:.0f} to {high:.0f} %)"
+        )
+    return (Tile(numbers.quantity(stops.saved_j, "J"), words),)
+
+
+def _prospect(view: StudyView) -> tuple[Tile, ...]:
+    """Whether searching on would have paid, as far as its last trials tell."""
+    expected = view.prospect
+    if expected is None:
+        return ()
+    saving, cost = numbers.quantity(expected.saving_j, "J"), numbers.quantity(expected.cost_j, "J")
+    return (
+        Tile(
+            f"{numbers.number(expected.uses_to_pay)} runs",
+            "of the recipe until one more trial would have paid for itself: it was expected to save "
+            f"{saving} a run and to cost {cost}, since {expected.improvements} of the last {expected.trials} "
+            "trials were better than all before them",
+        ),
     )
 
 

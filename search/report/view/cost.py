@@ -94,15 +94,6 @@ class Accounting:
     compile_pays_after_runs: float | None
 
 
-def energy_to_target_j(record: Record) -> float | None:
-    """Counted joules to the target, whether or not energy is an objective; None where it was not reached."""
-    if not record.feasible:
-        return None
-    if (value := record.values.get("energy_to_target_j")) is not None:
-        return float(value)
-    return None if record.crossing is None else record.crossing.energy_j
-
-
 def search_cost(
     records: Sequence[Record],
     baseline: Record | None,
@@ -171,8 +162,8 @@ def _saved_at_most_j(record: Record) -> float:
 
 
 def _saved_by_the_cheapest(baseline: Record | None, challengers: Sequence[Record]) -> float | None:
-    reference = None if baseline is None else energy_to_target_j(baseline)
-    costs = [joules for record in challengers if (joules := energy_to_target_j(record)) is not None]
+    reference = None if baseline is None else baseline.energy_to_target_j
+    costs = [joules for record in challengers if (joules := record.energy_to_target_j) is not None]
     return None if reference is None or not costs else reference - min(costs)
 
 

@@ -20,10 +20,12 @@ from search.record.meter_info import MeterInfo
 from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_floor, reference
 from search.record.outcome import Outcome, Role
 from search.record.prior import PriorStudy
+from search.record.prospect import Prospect, prospect
 from search.record.record import Record
 from search.report.view.ablation import study_ablation
 from search.report.view.confirmation import claim_of, confirmed_saving_j, saving_trials
 from search.report.view.cost import Accounting, SearchCost, accounting, ratio_of, search_cost
+from search.report.view.foreseen import ForecastStops, forecast_stops
 from search.report.view.mixed import data_of, refuse_mixed, to_the_target
 from search.report.view.origin import Origin, origin
 from search.report.view.side_by_side import SideBySide, side_by_side
@@ -120,6 +122,16 @@ class StudyView:
         return record.role is Role.SEARCH and record.trial in saving_trials(self.confirmation)
 
     ablation: AblationState | None = None
+
+    @property
+    def forecast_stops(self) -> ForecastStops | None:
+        """What came of ending runs by the forecast of their loss; None where nothing was foreseen."""
+        return forecast_stops(self.records)
+
+    @property
+    def prospect(self) -> Prospect | None:
+        """What one more trial would have been expected to bring when the search ended."""
+        return prospect(self.records)
 
     @property
     def runs(self) -> tuple[Record, ...]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +12,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.config.schema import StudyConfig
+from search.sampling.ask import ask
 from search.sampling.proposal import derived_seed, propose
-from search.sampling.samplers import SAMPLERS, SamplerSection
+from search.sampling.samplers import SAMPLERS, Draw, SamplerSection
 from search.space.canonical import config_key
 from search.space.model import Params, Space
 from search.space.parse import parse_space
-
-# TPE's `group` is experimental; the command line mutes the same warning.
-pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 BASE = StudyConfig().run_values()
 STARTUP = 5
@@ -133,7 +132,7 @@ def test_any_history_gives_a_proposal_that_lies_in_the_space(sampler: str, count
     finished(CONDITIONAL, params, 0.0, 1.0, 1.0)  # optuna checks that the values lie in their distributions
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsgaii"])
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "nsga3"])
 def test_a_sampler_that_learns_proposes_something_else_once_it_has_seen_trials(sampler: str) -> None:
     """The history is what a study leaves: proposals with what their sampler noted."""
     section = SamplerSection(name=sampler, n_startup_trials=STARTUP)
@@ -175,6 +174,65 @@ def test_proposing_leaves_the_history_untouched() -> None:
     assert [(trial.params, trial.system_attrs) for trial in history] == [
         (trial.params, trial.system_attrs) for trial in past(12)
     ]
+
+
+@every_sampler
+def test_no_sampler_leaves_a_dimension_to_chance_once_it_learns(sampler: str) -> None:
+    """Optuna's own logs it and goes on, where dimensions come and go with the values of others."""
+    section = SamplerSection(name=sampler, n_startup_trials=STARTUP)
+    outside = create_trial(
+        values=[1.0, 1.0], system_attrs={"constraints": [-0.1], "constraints:loss_gap": -0.1}
+    )
+    proposal = propose(CONDITIONAL, section, 0, 12, [outside, *past(12)], 2, set())
+    assert proposal is not None
+    assert proposal.warnings == ()
+
+
+def test_a_sampler_that_leaves_a_dimension_to_chance_says_so() -> None:
+    heads, width = "model.n_head", "model.n_embd"
+    space = parse_space(
+        {
+            heads: {"type": "categorical", "choices": [3, 4]},
+            width: {"type": "int", "low": 60, "high": 90, "multiple_of": heads},
+        },
+        BASE,
+    )
+    history = [finished(space, {heads: n, width: n * k}, -0.1, k, n) for n in (3, 4) for k in (20, 21, 22)]
+    warned = ask(space, SamplerSection(name="gp", n_startup_trials=STARTUP), Draw(0), history, 2).warnings
+    assert len(warned) == 1
+    assert f"`{width}` is sampled independently using `RandomSampler`" in warned[0]
+    assert "Trial#" not in warned[0]
+    assert "suppress" not in warned[0]
+
+
+def test_tpe_of_all_dimensions_together_takes_them_as_fixed_ones_unless_it_groups_them() -> None:
+    draws = {
+        (multivariate, group): propose(
+            CONDITIONAL, SamplerSection("tpe", STARTUP, multivariate, group), 0, 20, past(20), 2, set()
+        )
+        for multivariate, group in [(True, True), (True, False), (False, False)]
+    }
+    assert all(proposal is not None and not proposal.warnings for proposal in draws.values())
+    assert len({str(proposal and proposal.params) for proposal in draws.values()}) == 3
+
+
+def test_a_quasi_random_study_fills_every_dimension_evenly() -> None:
+    """Of the first 16 points of a scrambled Sobol sequence, one lies in each sixteenth of a dimension."""
+    rates = [proposed(CONDITIONAL, "qmc", index, history=past(index)) for index in range(16)]
+    sixteenths = {int((math.log10(params["optimizer.lr"]) + 3) / 2 * 16) for params in rates if params}
+    assert sixteenths == set(range(16))
+
+
+def test_a_grid_takes_every_point_once_in_an_order_of_the_studys_seed() -> None:
+    def order(seed: int) -> list[str]:
+        visited: list[str] = []
+        while (params := proposed(TINY, "grid", len(visited), seed, visited=set(visited))) is not None:
+            visited.append(config_key(TINY.config(params)))
+        return visited
+
+    assert sorted(order(0)) == sorted(order(1))
+    assert order(0) != order(1)
+    assert len(order(0)) == 6
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2**31 - 1)] * 3), min_size=2, max_size=2, unique=True))

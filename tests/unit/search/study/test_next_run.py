@@ -12,16 +12,19 @@ from hypothesis import strategies as st
 from records_factory import make_curve, make_record
 
 from search.config.schema import BudgetSection, NoiseSection, StudyConfig
+from search.record.forecast import Forecast
 from search.record.outcome import Outcome, Role
+from search.record.prospect import prospect
 from search.record.record import Record
 from search.run.execute import RunRequest
 from search.sampling.enqueued import Enqueued
 from search.sampling.samplers import SAMPLERS, SamplerSection
 from search.space.model import Space
 from search.space.parse import parse_space
-from search.study.budget import counted_trials, search_limit_j, spent_j
+from search.study.budget import counted_trials, search_limit_j, spent_j, spent_s
 from search.study.next_run import (
     MAX_ATTEMPTS,
+    FirstRecipe,
     NoMoreTrials,
     NoResult,
     SearchSettings,
@@ -236,6 +239,42 @@ def test_a_baseline_that_costs_more_than_a_quarter_of_the_budget_is_not_kept_for
     assert search_limit_j(baseline, chosen.config) == 30.0
 
 
+# ---- the other budgets
+
+
+def test_the_time_budget_ends_the_trials_by_the_seconds_of_all_runs() -> None:
+    chosen = search_settings(n_trials=100)
+    each_s = spent_s(run_all(search_settings(n_trials=1)))
+    chosen.config.budget.study_time_s = 3.5 * each_s
+    records = run_all(chosen)
+    assert len(records) == 4
+    assert next_run(records, (), chosen).no_more_trials is NoMoreTrials.TIME_SPENT
+
+
+WIDE = parse_space({"train.batch_size": {"type": "int", "low": 1, "high": 200}}, BASE)
+
+
+def test_a_search_ends_where_one_more_trial_is_expected_to_cost_more_than_it_saves() -> None:
+    chosen = search_settings(n_trials=100, space=WIDE)
+    chosen.config.budget.uses = 10.0
+    records = run_all(chosen)
+    expected = prospect(records)
+    assert expected is not None
+    assert expected.uses_to_pay > 10.0
+    assert next_run(records, (), chosen).no_more_trials is NoMoreTrials.NOT_WORTH
+    before = prospect(records[:-1])
+    assert before is None or before.uses_to_pay <= 10.0
+    chosen.config.budget.uses = 1.01 * expected.uses_to_pay
+    assert next_run(records, (), chosen).request is not None
+
+
+def test_a_trial_that_somebody_enqueued_runs_whatever_is_expected_of_it() -> None:
+    chosen = search_settings(n_trials=100, space=WIDE)
+    chosen.config.budget.uses = 10.0
+    records = run_all(chosen)
+    assert next_run(records, [Enqueued(50, {"train.batch_size": 200})], chosen).request is not None
+
+
 # ---- enqueued trials
 
 
@@ -293,6 +332,91 @@ def test_no_enqueued_trial_is_looked_at_before_the_baseline_is_done() -> None:
     decided = next_run([], [Enqueued(0, {"nonsense": 1})], search_settings())
     assert decided.request is not None
     assert (decided.request.role, decided.refusals) == ("baseline", ())
+
+
+# ---- forecasts
+
+
+def test_trials_have_a_forecast_where_the_study_asks_for_it_and_the_baseline_never() -> None:
+    chosen = search_settings()
+    assert forecasts_of(chosen) == [None] * 4
+    chosen.config.budget.forecast = 0.02
+    baseline, *trials = forecasts_of(chosen)
+    assert baseline is None
+    assert [forecast.chance for forecast in trials if forecast is not None] == [0.02] * 3
+
+
+def test_about_one_trial_in_ten_is_audited() -> None:
+    chosen = search_settings(n_trials=40, space=WIDE)
+    chosen.config.budget.forecast = 0.02
+    audits = [forecast.audit for forecast in forecasts_of(chosen) if forecast is not None]
+    assert 1 <= sum(audits) <= 10
+    chosen.config.budget.audit = 1.0
+    assert all(forecast.audit for forecast in forecasts_of(chosen) if forecast is not None)
+
+
+def forecasts_of(chosen: SearchSettings) -> list[Forecast | None]:
+    """What each run of the study is given."""
+    records, found = list[Record](), list[Forecast | None]()
+    while (request := next_run(records, (), chosen).request) is not None:
+        found.append(request.forecast)
+        records.append(ended(request, records, REACHED))
+    return found
+
+
+# ---- recipes that are known
+
+
+def recipe(name: str, **train: Any) -> FirstRecipe:
+    return FirstRecipe(name, {**BASE, "train": {**BASE["train"], **train}})
+
+
+def test_known_recipes_run_right_after_the_baseline_in_their_order() -> None:
+    chosen = replace(search_settings(), first=(recipe("a", batch_size=8), recipe("b", max_steps=77)))
+    records = run_all(chosen)
+    assert records[1].config["train"]["batch_size"] == 8
+    assert records[2].config["train"]["max_steps"] == 77
+    assert roles(records) == ["baseline", "search", "search", "search"]
+
+
+def test_a_known_recipe_has_parameters_only_where_it_is_a_point_of_the_space() -> None:
+    chosen = replace(search_settings(), first=(recipe("a", batch_size=8), recipe("b", max_steps=77)))
+    records = run_all(chosen)
+    assert records[1].params == {"model.attention": BASE["model"]["attention"], "train.batch_size": 8}
+    assert records[2].params == {}
+
+
+def test_a_known_recipe_gets_a_seed_of_the_study_and_runs_once() -> None:
+    chosen = replace(search_settings(), first=(recipe("a", batch_size=8), recipe("the same", batch_size=8)))
+    records = run_all(chosen)
+    keys = [chosen.key_of(record.config) for record in records]
+    assert len(set(keys)) == len(keys)
+    assert records[1].config["seed"] != chosen.config.seed
+
+
+def test_a_known_recipe_that_was_interrupted_is_tried_again_as_it_was() -> None:
+    chosen = replace(search_settings(), first=(recipe("b", max_steps=77),))
+    records = run_all(chosen, [REACHED, CUT_OFF, REACHED])
+    assert [record.config["train"]["max_steps"] for record in records[1:3]] == [77, 77]
+    assert records[1].config["seed"] == records[2].config["seed"]
+
+
+def test_a_known_recipe_that_cannot_be_trained_here_is_passed_over() -> None:
+    def why_not(config: Any) -> str | None:
+        return "too large" if config["train"]["batch_size"] == 8 else None
+
+    chosen = search_settings(why_not=why_not)
+    chosen = replace(chosen, first=(recipe("a", batch_size=8), recipe("b", max_steps=77)))
+    assert run_all(chosen)[1].config["train"]["max_steps"] == 77
+
+
+def test_trials_of_other_studies_teach_the_sampler_and_may_be_tried_here() -> None:
+    chosen = search_settings(n_trials=6, sampler="tpe")
+    others = run_all(search_settings(n_trials=6))[1:]
+    records = run_all(replace(chosen, prior=tuple(others)))
+    alone = run_all(chosen)
+    assert len(records) == len(alone)
+    assert [one.params for one in records] != [one.params for one in alone]
 
 
 # ---- what holds of every study

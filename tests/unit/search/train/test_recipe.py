@@ -16,8 +16,9 @@ from search.errors import UserError
 from search.files.records import append_record
 from search.record.outcome import Role
 from search.record.target import TO_THE_END
-from search.train.recipe import PARTS, find_recipe, read_recipe, with_recipe
-from search.train.trial import in_words
+from search.study.recipe_files import PARTS, find_recipe, read_recipe
+from search.study.trial_recipe import in_words
+from search.train.recipe import with_recipe
 
 
 def recipe(folder: Path, path: str) -> Path:

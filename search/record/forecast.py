@@ -1,0 +1,118 @@
+"""How far the loss of a run may still fall, by what the study's runs before it did: values, and their use.
+
+With its schedule in view, a curve has two parts (the multi-power law, arXiv 2503.12811, of which this is the
+linear form between two steps): a power of the sum of learning rates, and a gain for every bit that the rate
+is lowered. From step s to a later step e, with S the sum of the rates and r the rate as a share of its peak,
+
+    fall = progress x (loss(s) - floor) x ln(S(e) / S(s)) + decay x (r(s) - r(e))
+
+A power law without the schedule takes the plateau before a cool-down for the end. What remains unexplained
+grows with what is left of the schedule: its standard deviation is `scatter` times (ln(S(e) / S(s)) + decay's
+weight x (r(s) - r(e))).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from scipy import special
+
+from model.config import RunConfig
+from model.schedule import learning_rate
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """The first moment at which a run had less than `threshold` of a chance to matter: at evaluation `step`,
+    when it had spent so many counted joules, it was to be at the target by step `until` with probability
+    `chance`. `audited`: it went on all the same."""
+
+    step: int
+    energy_j: float | None
+    loss: float
+    until: int
+    chance: float
+    threshold: float
+    audited: bool
+
+
+class Schedule:
+    """The learning rates of a run's steps, as shares of their peak."""
+
+    def __init__(self, config: RunConfig) -> None:
+        steps = range(config.train.max_steps)
+        self._rates = [learning_rate(step, 1.0, config.schedule, config.decay_steps) for step in steps]
+        self._sums = list(accumulate(self._rates))
+
+    @property
+    def steps(self) -> int:
+        return len(self._rates)
+
+    def left(self, step: int, until: int) -> Left:
+        """Between two numbers of steps done, 1 <= step <= until <= max_steps."""
+        progress = math.log(self._sums[until - 1] / self._sums[step - 1])
+        return Left(progress, self._rates[step - 1] - self._rates[until - 1])
+
+    def share_done(self, step: int) -> float:
+        """Of the summed rates of the whole schedule."""
+        return self._sums[step - 1] / self._sums[-1]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of a schedule between two steps: ln of the ratio of summed rates, and by how much the rate
+    falls as a share of its peak."""
+
+    progress: float
+    decay: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """`progress` and `decay` with their covariance (pp, pd, dd, in units of the squared scatter), the
+    `scatter` in nats and its degrees of freedom, from so many runs. A run may be ended where it reaches its
+    target with less than `chance`; `audit`: this one goes on all the same, to see how often that is wrong.
+    """
+
+    progress: float
+    decay: float
+    covariance: tuple[float, float, float]
+    scatter: float
+    df: int
+    floor: float
+    runs: int
+    chance: float
+    audit: bool = False
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Forecast:
+        return Forecast(**{**data, "covariance": tuple(data["covariance"])})
+
+    def loss(self, now: float, left: Left) -> float:
+        """What the loss is expected to be at the later step."""
+        return now - self.progress * (now - self.floor) * left.progress - self.decay * left.decay
+
+    def chance_below(self, target_loss: float, now: float, stderr: float, left: Left) -> float:
+        """The probability that the loss is at or below the target at the later step. `stderr`: how well the
+        loss now is known."""
+        x, y = (now - self.floor) * left.progress, left.decay
+        pp, pd, dd = self.covariance
+        of_line = pp * x * x + 2 * pd * x * y + dd * y * y
+        spread = self.scatter * math.sqrt(of_line + spread_of(left) ** 2)
+        deviation = math.hypot(spread, stderr)
+        if deviation == 0.0:
+            return float(now <= target_loss)
+        return float(special.stdtr(self.df, (target_loss - self.loss(now, left)) / deviation))
+
+
+def spread_of(left: Left) -> float:
+    """How much of the scatter applies: none where nothing is left."""
+    return left.progress + OF_DECAY * left.decay
+
+
+# Of a whole decay, the scatter is that of so many e-folds of the summed rates.
+OF_DECAY = 0.5

@@ -1,0 +1,107 @@
+"""A space as a fixed set of dimensions, for samplers that need one. Pure.
+
+In a space, some entries are active only beside certain values of others, and a range can depend on another
+value (a width that divides by the number of heads). Optuna's Gaussian process, its evolutionary samplers and
+its quasi-random one model only the dimensions that all trials have in common, and draw the others by chance.
+So they are shown every entry in every trial, over its whole range:
+
+- a range that depends on another value is shown whole; what is proposed moves to the nearest value allowed
+- an entry that is not active is shown at one fixed value, and dropped from what is proposed
+- an entry that can never be active here is not shown
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, create_trial
+
+from search.space.model import Entry, Params, Space, holds, on_grid, possible_values
+from search.space.paths import get_path
+
+Dimensions = dict[str, BaseDistribution]
+
+
+def fixed_dimensions(space: Space) -> Dimensions:
+    """The dimension of every entry that can be active, in the order of the space."""
+    return {entry.path: _whole(entry) for entry in space.entries if _can_be_active(entry, space)}
+
+
+def encoded(params: Mapping[str, Any], space: Space) -> Params:
+    """A point of the space as a value in every dimension."""
+    dimensions = fixed_dimensions(space)
+    return {
+        path: params[path] if path in params else _stand_in(distribution, get_path(space.base, path))
+        for path, distribution in dimensions.items()
+    }
+
+
+def decoded(point: Mapping[str, Any], space: Space) -> Params:
+    """The point of the space that a value in every dimension stands for."""
+    return space.sample(lambda path, distribution: _nearest(point[path], distribution))
+
+
+def encoded_history(history: Sequence[FrozenTrial], space: Space) -> list[FrozenTrial]:
+    """The trials, in fixed dimensions. One that lies outside the space has no place there and is left out."""
+    dimensions = fixed_dimensions(space)
+    return [
+        create_trial(
+            state=trial.state,
+            values=trial.values,
+            params=encoded(trial.params, space),
+            distributions=dimensions,
+            system_attrs=trial.system_attrs,
+        )
+        for trial in history
+        if trial.params or not dimensions
+    ]
+
+
+def _whole(entry: Entry) -> BaseDistribution:
+    """The entry's distribution whatever the others are. Its grid holds every multiple that it can have."""
+    low, step = entry.low, int(entry.step or 1)
+    if entry.multiple_of is not None:
+        assert low is not None
+        low = -(-int(low) // step) * step
+    distribution = replace(entry, low=low, multiple_of=None, when={}).distribution({})
+    assert distribution is not None
+    return distribution
+
+
+def _can_be_active(entry: Entry, space: Space) -> bool:
+    entries = {one.path: one for one in space.entries}
+    for path, allowed in entry.when.items():
+        possible = possible_values(path, entries, space.base)
+        if possible is not None and not any(value in allowed for value in possible):
+            return False
+    return True
+
+
+def _stand_in(distribution: BaseDistribution, configured: Any) -> Any:
+    """What an entry that is not active is shown as: the configured value where it can have it, else the
+    middle."""
+    if holds(distribution, configured):
+        return configured
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high = distribution.low, distribution.high
+    middle = math.sqrt(low * high) if distribution.log else (low + high) / 2
+    return _nearest(round(middle) if isinstance(distribution, IntDistribution) else middle, distribution)
+
+
+def _nearest(value: Any, distribution: BaseDistribution) -> Any:
+    """The value of the distribution that lies nearest; itself where it is one."""
+    if isinstance(distribution, CategoricalDistribution) or holds(distribution, value):
+        return value
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    inside = min(max(value, low), high)
+    if step is None:
+        return inside
+    nearest = min(low + round((inside - low) / step) * step, high)
+    return on_grid(nearest, distribution)
