@@ -21,6 +21,8 @@ from optuna.samplers import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from search.sampling.refining import RefiningSampler
+
 # Names of versions before this one, in the configurations that they left.
 _FORMER = {"nsgaii": "nsga2"}
 
@@ -121,8 +123,16 @@ def _random(section: SamplerSection, draw: Draw) -> BaseSampler:
     return RandomSampler(seed=draw.seed)
 
 
+def _refine(section: SamplerSection, draw: Draw) -> BaseSampler:
+    other = TPESampler(
+        n_startup_trials=section.n_startup_trials, multivariate=section.multivariate, seed=draw.seed
+    )
+    return RefiningSampler(other, draw.dimensions, section.n_startup_trials, draw.index, draw.seed)
+
+
 SAMPLERS: dict[str, SamplerRow] = {
     "tpe": SamplerRow(_tpe, fixed=_tpe_needs_fixed),
+    "refine": SamplerRow(_refine),
     "gp": SamplerRow(_gp),
     "nsga2": SamplerRow(_nsga2),
     "nsga3": SamplerRow(_nsga3),

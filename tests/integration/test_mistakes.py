@@ -85,7 +85,7 @@ def test_a_mistake_costs_one_line_and_creates_nothing(name: str, study_name: str
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["recipe=/no/such.yaml"], "cannot be read"),
+        (["recipe=/no/such.yaml"], "is not there; expected a study's folder, a file, or"),
         (["model.n_layer=-1"], "model.n_layer"),
         (["output=/no/such/folder/x.jsonl"], "output="),
     ],
