@@ -8,10 +8,10 @@ PYTEST := $(BIN)/python -m pytest -q
 TESTS := $(PYTEST) -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check format bench slow kernels gpu clean
+.PHONY: help demo test coverage check format bench bench-search slow kernels gpu clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -42,6 +42,9 @@ format: $(STAMP)  ## put the code in its format
 
 bench: $(STAMP)  ## benchmarks: they print ratios
 	$(PYTEST) -s -m bench tests/bench
+
+bench-search: $(STAMP)  ## ways to search, compared on replayed studies: half an hour
+	PYTHONPATH=tests/bench $(BIN)/python -m replay.compare
 
 slow: $(STAMP)  ## the tests that `make test` leaves out; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
 	$(PYTEST) -m slow -n auto --maxprocesses 4 --dist worksteal

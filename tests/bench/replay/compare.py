@@ -1,0 +1,240 @@
+"""`make bench-search`: samplers and rules for ending runs, compared on whole studies that are replayed.
+
+    PYTHONPATH=tests/bench python -m replay.compare [--problem NAME] [--seeds 20] [--only WORD ...]
+
+A study is replayed by the code that decides in a real one; only its runs are computed (`world`). The best
+trial of a study is judged by what it is worth without luck: the joules of its configuration at the shortest
+schedule whose mean end loss meets the target, which is what the confirmation would find.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import optuna
+import torch
+from replay.problems import PROBLEMS, Problem, opened, runs_of
+from replay.strategies import OPTUNA_DEFAULT, STRATEGIES, Strategy
+from replay.surrogate import held_out_error
+from scipy.stats import beta
+
+from search.record.outcome import Outcome, Role
+from search.record.record import Record
+from search.run.request import RunRequest
+from search.study.next_run import next_run
+
+FACTORS = (1.5, 1.1)
+HYPERVOLUMES = (0.90, 0.95, 0.99)
+N_TRIALS = 120
+RESAMPLES = 4_000
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One study. Joules are those of all its runs but the baseline's, as a share of one run of that; inf
+    where the study ended before. Of `stops`, the runs ended for another, `false_stops` would have been better
+    than every trial before them. `final`: the best recipe over the best known."""
+
+    to_within: tuple[float, ...]
+    to_hypervolume: tuple[float, ...]
+    final: float
+    spent: float
+    runs: int
+    reached: int
+    stops: int
+    false_stops: int
+    ask_s: float
+
+
+def replay(problem: Problem, strategy: Strategy, seed: int, n_trials: int = N_TRIALS) -> Replayed:
+    settings = strategy.settings(problem, seed, n_trials)
+    records: list[Record] = []
+    worths: list[float] = []  # of the best trial after each run
+    costs: list[float] = []
+    stops = false_stops = 0
+    ask_s = 0.0
+    while True:
+        began = time.perf_counter()
+        request = next_run(records, (), settings).request
+        ask_s += time.perf_counter() - began
+        if request is None:
+            break
+        request = strategy.changed(request)
+        record = problem.world.run(request, records)
+        if record.outcome is Outcome.DOMINATED:
+            stops += 1
+            false_stops += would_have_won(problem, request, records)
+        records.append(record)
+        if record.role is not Role.BASELINE:
+            costs.append((record.gross_energy_j or 0.0) / problem.baseline_j)
+            worths.append(worth_of_best(problem, records))
+    spent = np.cumsum(costs)
+    best_share = hypervolume(problem.best_j / problem.baseline_j)
+
+    def until(good: Callable[[float], bool]) -> float:
+        return next((float(cost) for cost, worth in zip(spent, worths, strict=True) if good(worth)), math.inf)
+
+    return Replayed(
+        tuple(until(lambda worth, f=factor: worth <= f * problem.best_j) for factor in FACTORS),  # type: ignore[misc]
+        tuple(
+            until(lambda worth, s=share: hypervolume(worth / problem.baseline_j) >= s * best_share)  # type: ignore[misc]
+            for share in HYPERVOLUMES
+        ),
+        min(worths) / problem.best_j,
+        float(spent[-1]),
+        len(costs),
+        sum(record.feasible for record in records if record.role is not Role.BASELINE),
+        stops,
+        false_stops,
+        ask_s / max(1, len(costs)),
+    )
+
+
+def worth_of_best(problem: Problem, records: Sequence[Record]) -> float:
+    """What the trial that a study would confirm first is worth; inf before any reached the target."""
+    feasible = [record for record in records if record.feasible and record.role is not Role.BASELINE]
+    if not feasible:
+        return math.inf
+    best = min(feasible, key=lambda record: record.values["energy_to_target_j"])
+    return problem.worth_j(best.params)
+
+
+def would_have_won(problem: Problem, request: RunRequest, records: Sequence[Record]) -> bool:
+    """Whether the run, not ended, would have reached the target for less than every trial before it."""
+    whole = problem.world.run(replace(request, rivals=()), records)
+    before = [record.values["energy_to_target_j"] for record in records if record.feasible]
+    return whole.feasible and whole.values["energy_to_target_j"] < min(before, default=math.inf)
+
+
+def hypervolume(share: float) -> float:
+    """Of a recipe that takes this share of the baseline's joules, and of its time: what it dominates of the
+    baseline's rectangle."""
+    return max(0.0, 1.0 - share) ** 2
+
+
+# ---- figures over seeds
+
+
+def geometric_mean(values: Sequence[float], at_most: float) -> float:
+    """A study that did not get there counts with `at_most`, which is then too little."""
+    return math.exp(float(np.mean(np.log(np.minimum(values, at_most)))))
+
+
+def ratio_with_interval(
+    ours: Sequence[float], theirs: Sequence[float], at_most: float
+) -> tuple[float, float, float]:
+    """The ratio of geometric means, and its 95 % interval by resampling the studies of both."""
+    generator = np.random.default_rng(0)
+    logs = [np.log(np.minimum(values, at_most)) for values in (ours, theirs)]
+    means = [generator.choice(values, (RESAMPLES, len(values))).mean(axis=1) for values in logs]
+    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
+    centre = float(logs[0].mean() - logs[1].mean())
+    return math.exp(centre), math.exp(low), math.exp(high)
+
+
+def share_with_interval(count: int, of: int) -> str:
+    if of == 0:
+        return "-"
+    low = beta.ppf(0.025, count, of - count + 1) if count else 0.0
+    high = beta.ppf(0.975, count + 1, of - count) if count < of else 1.0
+    return f"{100 * count / of:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def table(found: dict[str, list[Replayed]]) -> str:
+    """Markdown. Joules in baselines, by geometric means; `>` where some studies did not get there."""
+    at_most = max(study.spent for studies in found.values() for study in studies)
+
+    def cell(values: Sequence[float]) -> str:
+        missing = sum(math.isinf(value) for value in values)
+        mean = f"{geometric_mean(values, at_most):.2f}"
+        return f"> {mean} ({missing} not)" if missing else mean
+
+    head = ["strategy", *(f"within {factor}x" for factor in FACTORS), "against the first row, 1.1x"]
+    head += [f"{100 * share:.0f} % of hypervolume" for share in HYPERVOLUMES]
+    head += ["best at the end", "reached", "false stops", "s an ask"]
+    lines = [head, ["---"] * len(head)]
+    first = next(iter(found.values()))
+    for name, studies in found.items():
+        ratio, low, high = ratio_with_interval(
+            [study.to_within[1] for study in studies], [study.to_within[1] for study in first], at_most
+        )
+        runs, stops = sum(study.runs for study in studies), sum(study.stops for study in studies)
+        lines.append(
+            [
+                name,
+                *(cell([study.to_within[place] for study in studies]) for place in range(len(FACTORS))),
+                f"{ratio:.2f} ({low:.2f} to {high:.2f})",
+                *(
+                    cell([study.to_hypervolume[place] for study in studies])
+                    for place in range(len(HYPERVOLUMES))
+                ),
+                f"{geometric_mean([study.final for study in studies], math.inf):.2f}x",
+                f"{100 * sum(study.reached for study in studies) / runs:.0f} %",
+                share_with_interval(sum(study.false_stops for study in studies), stops),
+                f"{np.median([study.ask_s for study in studies]):.2f}",
+            ]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+# ---- the command
+
+
+@cache
+def _problem(name: str) -> Problem:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(1)
+    return opened(PROBLEMS[name])
+
+
+def _one(job: tuple[str, Strategy, int, int]) -> Replayed:
+    name, strategy, seed, n_trials = job
+    return replay(_problem(name), strategy, seed, n_trials)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare ways to search on replayed studies.")
+    parser.add_argument("--problem", choices=[*PROBLEMS], action="append")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=N_TRIALS)
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="strategies whose name holds one of these words"
+    )
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    chosen = [
+        one
+        for one in STRATEGIES
+        if not arguments.only
+        or one.name == OPTUNA_DEFAULT
+        or any(word in one.name for word in arguments.only)
+    ]
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for name in arguments.problem or PROBLEMS:
+            problem = _problem(name)
+            errors = held_out_error(problem.space, runs_of(name))
+            print(
+                f"\n{name}: {len(runs_of(name))} recorded runs; errors on configurations that were held out:"
+            )
+            print(", ".join(f"{what} {value:.3g}" for what, value in errors.items()))
+            print(
+                f"seeds spread by {problem.world.surrogate.spread:.4f} nats; the best recipe known takes "
+                f"{problem.best_j:.1f} J, 1/{problem.baseline_j / problem.best_j:.1f} of the baseline\n"
+            )
+            found: dict[str, list[Replayed]] = {}
+            for strategy in chosen:
+                jobs = [(name, strategy, seed, arguments.trials) for seed in range(arguments.seeds)]
+                found[strategy.name] = list(pool.map(_one, jobs))
+                print(table({key: found[key] for key in (chosen[0].name, strategy.name)}).split("\n")[-1])
+            print(f"\n{table(found)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The problems of the replay benchmark: recorded runs, the world fitted on them, and its best recipe."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from replay.composing import composed
+from replay.surrogate import Run, Surrogate
+from replay.world import World
+
+from search.config.checks import check_study
+from search.config.schema import StudyConfig
+from search.record.record import Record
+from search.sampling.encoding import decoded, encoded
+from search.sampling.proposal import derived_seed, draw_at_random
+from search.space.model import Params, Space
+from search.study.next_run import next_run
+from search.study.search_settings import SearchSettings
+
+HERE = Path(__file__).parent
+STEPS = "train.max_steps"
+# The best recipe is looked for among so many random ones, then so often around the best so far.
+RANDOM_LOOKS, ROUNDS = 2_000, 12
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A study's overrides, and of its text what a replay needs to know."""
+
+    overrides: tuple[str, ...]
+    validation_tokens: int
+    vocab_size: int
+
+    @property
+    def file(self) -> Path:
+        """Where its recorded runs are kept."""
+        return HERE / f"{self.overrides[0].removeprefix('+study=')}.parquet"
+
+
+PROBLEMS = {
+    "char_cpu": Spec(("+study=shakespeare_char_cpu", "space=char_cpu"), 55_744, 65),
+    "sparse_parity": Spec(("+study=sparse_parity",), 0, 0),
+}
+
+
+@dataclass
+class Problem:
+    """`lengths`: the schedules that a space allows, a grid to fit on."""
+
+    config: StudyConfig
+    space: Space
+    world: World
+    lengths: Sequence[int]
+    worths: dict[str, float] = field(default_factory=dict)
+    best_j: float = math.inf
+
+    @property
+    def baseline_j(self) -> float:
+        return self.world.baseline.train_j
+
+    @property
+    def target_loss(self) -> float:
+        assert isinstance(self.config.target_loss, float)
+        return self.config.target_loss
+
+    def worth_j(self, params: Mapping[str, Any]) -> float:
+        """Training joules of a configuration at the shortest schedule whose mean end loss meets the target;
+        inf where none does that the space allows."""
+        return self.worths_j([params])[0]
+
+    def worths_j(self, configurations: Sequence[Mapping[str, Any]]) -> list[float]:
+        keys = [_key(params) for params in configurations]
+        new = {
+            key: params for key, params in zip(keys, configurations, strict=True) if key not in self.worths
+        }
+        grid = [dict(params) | {STEPS: steps} for params in new.values() for steps in self.lengths]
+        predicted = iter(self.world.surrogate.predict(grid) if grid else ())
+        for key in new:
+            row = [next(predicted) for _ in self.lengths]
+            self.worths[key] = _shortest(
+                self.lengths, [one.end_loss for one in row], [one.step_j for one in row], self.target_loss
+            )
+        return [self.worths[key] for key in keys]
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    return json.dumps({path: value for path, value in params.items() if path != STEPS}, sort_keys=True)
+
+
+def _shortest(
+    lengths: Sequence[int], losses: Sequence[float], step_j: Sequence[float], target_loss: float
+) -> float:
+    """Joules at the first length from which on every loss meets the target, between lengths by a line over
+    ln(steps)."""
+    first = len(lengths)
+    while first > 0 and losses[first - 1] <= target_loss:
+        first -= 1
+    if first == len(lengths):
+        return math.inf
+    steps = float(lengths[first])
+    if first > 0:
+        share = (losses[first - 1] - target_loss) / (losses[first - 1] - losses[first])
+        steps = math.exp(math.log(lengths[first - 1]) + share * math.log(lengths[first] / lengths[first - 1]))
+    return steps * step_j[first]
+
+
+def opened(
+    spec: Spec, file: Path | None = None, random_looks: int = RANDOM_LOOKS, rounds: int = ROUNDS
+) -> Problem:
+    """The problem with its best recipe known. Takes a minute: the surrogate is fitted anew. `file`: another
+    one than the committed."""
+    config = composed([*spec.overrides])
+    config.confirm.candidates, config.noise.runs = 0, 1
+    space = check_study(config)
+    runs = runs_of(file or spec.file)
+    (baseline,) = [run for run in runs if run.index < 0]
+    surrogate = Surrogate(space, [run for run in runs if run.index >= 0])
+    world = World(surrogate, baseline, config, spec.validation_tokens, spec.vocab_size)
+    steps = next(entry for entry in space.entries if entry.path == STEPS)
+    assert steps.low is not None
+    assert steps.high is not None
+    lengths = [round(steps) for steps in np.geomspace(steps.low, steps.high, 13)]
+    problem = Problem(config, space, world, lengths)
+    problem.best_j = best_of_space(problem, random_looks, rounds)
+    return problem
+
+
+def best_of_space(problem: Problem, random_looks: int, rounds: int) -> float:
+    """The least joules of a configuration that a long look through the surrogate finds: at random, then by
+    settings of the best exchanged for others."""
+    space, generator = problem.space, np.random.default_rng(0)
+    found: list[tuple[float, Params]] = []
+
+    def look(configurations: Sequence[Params]) -> None:
+        worths = problem.worths_j(configurations)
+        found.extend((worth, params) for worth, params in zip(worths, configurations, strict=True))
+        found.sort(key=lambda pair: pair[0])
+        del found[40:]
+
+    look([draw_at_random(space, derived_seed(number, 1)) for number in range(random_looks)])
+    for turn in range(rounds):
+        tried = []
+        for number in range(random_looks // 4):
+            point = encoded(found[int(generator.integers(len(found)))][1], space)
+            other = encoded(draw_at_random(space, derived_seed(number, turn, 2)), space)
+            paths = generator.choice(sorted(point), size=int(generator.integers(1, 4)), replace=False)
+            tried.append(decoded(point | {path: other[path] for path in paths}, space))
+        look(tried)
+    return found[0][0]
+
+
+def runs_of(file: Path) -> list[Run]:
+    """As they were recorded, by configuration and seed, the baseline first."""
+    rows = pd.read_parquet(file).to_dict("records")
+    runs = [Run(**{str(key): value for key, value in row.items()}) for row in rows]
+    return [replace(run, params=json.loads(str(run.params))) for run in runs]
+
+
+def records_of(problem: Problem, settings: SearchSettings) -> list[Record]:
+    """Those of a whole replayed study."""
+    records: list[Record] = []
+    while (request := next_run(records, (), settings).request) is not None:
+        records.append(problem.world.run(request, records))
+    return records

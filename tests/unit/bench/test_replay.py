@@ -1,0 +1,210 @@
+"""The replay benchmark, on runs that are made up."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from replay import problems
+from replay.compare import Replayed, hypervolume, ratio_with_interval, replay, table
+from replay.problems import Problem, Spec, opened
+from replay.record_runs import best_of, evenly, near, plan
+from replay.strategies import Strategy, sampler
+from replay.surrogate import Run, held_out_error
+from replay.world import share_of_evaluation
+
+from model.config import RunConfig
+from model.progress import EvaluationResult
+from search.record.outcome import Outcome, Role
+from search.sampling.proposal import draw_at_random
+
+SPEC = Spec(("+study=shakespeare_char_cpu", "space=char_cpu"), 55_744, 65)
+STEP_J = 0.05
+
+
+def end_loss(params: dict[str, Any]) -> float:
+    """The true one: what the learning rate and the length make of it."""
+    return (
+        2.1
+        - 0.14 * math.log(params["train.max_steps"] / 120)
+        + 0.05 * abs(math.log(params["optimizer.lr"] / 0.01))
+        - 0.1 * (params["optimizer.name"] == "muon")
+    )
+
+
+def made_up(index: int, seed: int, params: dict[str, Any], steps: int) -> dict[str, Any]:
+    luck = random.Random(f"{index} {seed}").gauss(0, 0.005)
+    end = 1.88 if index < 0 else end_loss(params) + luck
+    at = [round(steps * k / 20) for k in range(1, 21)]
+    step_j = 0.2 if index < 0 else STEP_J * params["model.n_layer"]
+    return {
+        "index": index,
+        "seed": seed,
+        "steps": steps,
+        "parameters": 1000,
+        "evaluated_tokens": 400_000,
+        "step": at,
+        "loss": [end + 1.2 * (1 - step / steps) for step in at],
+        "loss_stderr": [0.007] * 20,
+        "params": json.dumps(params, sort_keys=True),
+        "train_j": step_j * steps,
+        "eval_j": 8.0,
+        "setup_j": 0.3,
+        "train_s": step_j * steps / 4.75,
+    }
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    space = problems.composed([*SPEC.overrides]).parsed_space()
+    drawn = [draw_at_random(space, number) for number in range(40)]
+    rows = [made_up(-1, 0, {}, 2000)]
+    rows += [made_up(index, 0, params, params["train.max_steps"]) for index, params in enumerate(drawn)]
+    rows += [made_up(0, seed, drawn[0], drawn[0]["train.max_steps"]) for seed in (1, 2)]
+    file = tmp_path_factory.mktemp("replay") / "runs.parquet"
+    pd.DataFrame(rows).to_parquet(file)
+    return opened(SPEC, file, random_looks=60, rounds=1)
+
+
+def test_recorded_runs_come_back_as_they_were(problem: Problem) -> None:
+    assert problem.world.baseline.steps == 2000
+    assert problem.world.baseline.params == {}
+
+
+def test_the_surrogate_knows_what_it_was_shown(problem: Problem, tmp_path: Path) -> None:
+    space = problem.space
+    drawn = [draw_at_random(space, number) for number in range(40)]
+    for params, prediction in zip(drawn, problem.world.surrogate.predict(drawn), strict=True):
+        assert prediction.end_loss == pytest.approx(end_loss(params), abs=0.05)
+        assert prediction.step_j == pytest.approx(STEP_J * params["model.n_layer"], rel=0.1)
+
+
+def test_a_study_is_replayed_whole_and_the_same_each_time(problem: Problem) -> None:
+    strategy = Strategy("random", sampler("random"))
+    first, again = (replay(problem, strategy, seed=3, n_trials=12) for _ in range(2))
+    assert replace(first, ask_s=0.0) == replace(again, ask_s=0.0)
+    assert first.runs == 11  # the baseline is a trial, and its joules are not counted
+    assert first.spent > 0
+    assert first.to_within[0] <= first.to_within[1]
+
+
+def test_ending_dominated_runs_costs_less_and_ends_nothing_that_would_have_won(problem: Problem) -> None:
+    early = replay(problem, Strategy("random", sampler("random")), seed=3, n_trials=20)
+    whole = replay(problem, Strategy("whole", sampler("random"), to_the_target=True), seed=3, n_trials=20)
+    assert early.spent <= whole.spent
+    assert early.false_stops == 0
+    assert early.final == whole.final
+
+
+def test_a_run_that_is_computed_stops_at_its_target_as_a_real_one(problem: Problem) -> None:
+    settings = Strategy("random", sampler("random")).settings(problem, 0, 30)
+    records = problems.records_of(problem, settings)
+    baseline, *trials = records
+    assert baseline.role is Role.BASELINE
+    reached = [record for record in trials if record.outcome is Outcome.REACHED]
+    assert reached
+    for record in reached:
+        assert record.curve[-1].loss <= problem.target_loss
+        assert record.values["energy_to_target_j"] == pytest.approx(
+            record.steps * STEP_J * record.config["model"]["n_layer"], rel=0.15
+        )
+
+
+@pytest.mark.parametrize(
+    ("gap", "aided", "share"), [(0.0, False, 1.0), (-0.1, True, 1.0), (0.01, False, 1.0)]
+)
+def test_an_evaluation_near_the_target_is_whole(gap: float, aided: bool, share: float) -> None:
+    assert share_of_evaluation(gap, 871, aided) == share
+
+
+def test_an_evaluation_far_above_the_target_ends_early_and_earlier_with_a_whole_one_to_compare() -> None:
+    assert share_of_evaluation(0.5, 871, aided=True) <= share_of_evaluation(0.5, 871, aided=False) < 0.1
+
+
+# ---- figures
+
+
+def test_a_ratio_has_an_interval_that_holds_the_truth() -> None:
+    generator = np.random.default_rng(0)
+    ours = list(np.exp(generator.normal(math.log(2.0), 0.3, 20)))
+    theirs = list(np.exp(generator.normal(math.log(4.0), 0.3, 20)))
+    ratio, low, high = ratio_with_interval(ours, theirs, at_most=100.0)
+    assert low < 0.5 < high
+    assert low < ratio < high < 1
+
+
+def test_a_study_that_did_not_get_there_counts_with_what_it_spent_at_most() -> None:
+    ratio, _, _ = ratio_with_interval([10.0] * 5, [math.inf] * 5, at_most=20.0)
+    assert ratio == pytest.approx(0.5)
+
+
+def test_the_table_says_how_many_studies_did_not_get_there() -> None:
+    study = Replayed((0.5, math.inf), (0.4, 0.5, math.inf), 1.2, 3.0, 20, 5, 4, 1, 0.1)
+    text = table({"a": [study, replace(study, to_within=(0.5, 0.7))]})
+    assert "(1 not)" in text
+    assert "25 %" in text
+
+
+def test_a_recipe_that_costs_nothing_dominates_everything() -> None:
+    assert hypervolume(0.0) == 1.0
+    assert hypervolume(1.0) == hypervolume(2.0) == 0.0
+
+
+# ---- recording
+
+
+def test_the_plan_has_a_baseline_random_runs_seeds_of_a_tenth_and_neighbours_of_the_best() -> None:
+    planned = list(plan())
+    assert planned[0].index == -1
+    assert len({(one.index, one.seed) for one in planned}) == len(planned)
+    assert sum(not one.near for one in planned) >= 300
+    seeds = [one for one in planned if one.seed > 0]
+    assert len({one.index for one in seeds}) >= 30
+    assert planned[-1].near
+
+
+def test_evaluations_come_at_every_twentieth_of_the_schedule() -> None:
+    config = RunConfig.from_mapping({"train": {"max_steps": 240}})
+    wait, results = evenly(config), list[EvaluationResult]()
+    step = wait(results)
+    while step <= 240:
+        results.append(EvaluationResult(step, 2.0, 0.01, 1.0))
+        step += wait(results)
+    assert [result.step for result in results] == [12 * k for k in range(1, 21)]
+
+
+def test_a_neighbour_differs_from_one_of_the_best_in_a_few_settings(problem: Problem) -> None:
+    best, drawn = draw_at_random(problem.space, 1), draw_at_random(problem.space, 2)
+    found = near(drawn, problem.space, [best], seed=0)
+    changed = [path for path in best if found.get(path) != best[path]]
+    assert 0 <= len(changed) <= 5
+
+
+def test_the_best_are_those_that_are_cheap_and_end_low() -> None:
+    def line(index: int, loss: float, energy_j: float) -> dict[str, Any]:
+        return {
+            "index": index,
+            "loss": [3.0] * 19 + [loss],
+            "energy_j": [energy_j] * 20,
+            "params": {"n": index},
+        }
+
+    lines = [line(-1, 1.5, 1.0), line(0, 1.9, 20.0), line(1, 1.9, 10.0), line(2, 2.4, 9.0)]
+    assert [params["n"] for params in best_of(lines, 1.895)] == [1, 0, 2]
+
+
+def test_errors_are_those_of_configurations_that_were_not_fitted(problem: Problem) -> None:
+    space = problem.space
+    runs = [
+        Run(**{**made_up(index, 0, params, params["train.max_steps"]), "params": params})
+        for index, params in enumerate(draw_at_random(space, number) for number in range(30))
+    ]
+    errors = held_out_error(space, runs, folds=2)
+    assert 0 < errors["end loss"] < errors["spread of end losses"] * 1.5
