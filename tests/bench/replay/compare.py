@@ -216,8 +216,13 @@ def main() -> None:
         or one.name == OPTUNA_DEFAULT
         or any(word in one.name for word in arguments.only)
     ]
+    names = arguments.problem or [*PROBLEMS]
+    for name in names:
+        if not PROBLEMS[name].file.exists():
+            recording = f"python -m replay.record_runs {' '.join(PROBLEMS[name].overrides)}"
+            parser.exit(2, f"{name} has no recorded runs; type PYTHONPATH=tests/bench {recording}\n")
     with ProcessPoolExecutor(arguments.processes) as pool:
-        for name in arguments.problem or PROBLEMS:
+        for name in names:
             problem = _problem(name)
             errors = held_out_error(problem.space, runs_of(name))
             print(

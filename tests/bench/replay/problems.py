@@ -46,7 +46,6 @@ class Spec:
 
 PROBLEMS = {
     "char_cpu": Spec(("+study=shakespeare_char_cpu", "space=char_cpu"), 55_744, 65),
-    "sparse_parity": Spec(("+study=sparse_parity",), 0, 0),
 }
 
 
