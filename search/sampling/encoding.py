@@ -42,7 +42,7 @@ def encoded(params: Mapping[str, Any], space: Space) -> Params:
 
 def decoded(point: Mapping[str, Any], space: Space) -> Params:
     """The point of the space that a value in every dimension stands for."""
-    return space.sample(lambda path, distribution: _nearest(point[path], distribution))
+    return space.sample(lambda path, distribution: nearest(point[path], distribution))
 
 
 def encoded_history(history: Sequence[FrozenTrial], space: Space) -> list[FrozenTrial]:
@@ -91,17 +91,16 @@ def _stand_in(distribution: BaseDistribution, configured: Any) -> Any:
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     low, high = distribution.low, distribution.high
     middle = math.sqrt(low * high) if distribution.log else (low + high) / 2
-    return _nearest(round(middle) if isinstance(distribution, IntDistribution) else middle, distribution)
+    return nearest(round(middle) if isinstance(distribution, IntDistribution) else middle, distribution)
 
 
-def _nearest(value: Any, distribution: BaseDistribution) -> Any:
+def nearest(value: Any, distribution: BaseDistribution) -> Any:
     """The value of the distribution that lies nearest; itself where it is one."""
-    if isinstance(distribution, CategoricalDistribution) or holds(distribution, value):
+    if isinstance(distribution, CategoricalDistribution):
         return value
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
     inside = min(max(value, low), high)
-    if step is None:
-        return inside
-    nearest = min(low + round((inside - low) / step) * step, high)
-    return on_grid(nearest, distribution)
+    if step is not None and not holds(distribution, inside):
+        inside = on_grid(min(low + round((inside - low) / step) * step, high), distribution)
+    return int(inside) if isinstance(distribution, IntDistribution) else inside

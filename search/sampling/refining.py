@@ -18,6 +18,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from search.sampling.encoding import nearest
+
 # Parents are the best so many; of each, at most so many settings change; a range by a normal step with this
 # standard deviation, as a share of it.
 PARENTS, MOST_CHANGES, STEP = 3, 3, 0.15
@@ -100,7 +102,7 @@ def child(
             value = neighbour(value, distribution, rng)
         elif path == LENGTH and isinstance(distribution, IntDistribution):
             factor = min(max(math.exp(gap / NATS_PER_E), SHORTER), LONGER) * math.exp(rng.normal(0.0, 0.03))
-            value = _on(distribution, round(value * factor))
+            value = nearest(value * factor, distribution)
         found[path] = value
     return found
 
@@ -112,19 +114,9 @@ def neighbour(value: Any, distribution: BaseDistribution, rng: np.random.Generat
         return others[int(rng.integers(len(others)))]
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     low, high = float(distribution.low), float(distribution.high)
-    step = float(rng.normal(0.0, STEP))
-    if distribution.log:
-        return _on(distribution, value * (high / low) ** step)
-    near = value + step * (high - low)
-    if isinstance(distribution, IntDistribution) and abs(near - value) < distribution.step:
-        near = value + math.copysign(distribution.step, step)
-    return _on(distribution, near)
-
-
-def _on(distribution: IntDistribution | FloatDistribution, value: float) -> Any:
-    """The nearest value of the distribution."""
-    low, high = distribution.low, distribution.high
-    inside = min(max(value, low), high)
-    if distribution.step is not None:
-        inside = min(low + round((inside - low) / distribution.step) * distribution.step, high)
-    return int(inside) if isinstance(distribution, IntDistribution) else float(inside)
+    step, grid = float(rng.normal(0.0, STEP)), distribution.step or 0.0
+    near = value * (high / low) ** step if distribution.log else value + step * (high - low)
+    if abs(near - value) < grid:
+        near = value + math.copysign(grid, step)
+    found = nearest(near, distribution)
+    return found if found != value else nearest(2 * value - near, distribution)  # at an end: the other way
