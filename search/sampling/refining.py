@@ -18,6 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from search.record.objective import CONSTRAINT
 from search.sampling.encoding import nearest
 
 # Parents are the best so many; of each, at most so many settings change; a range by a normal step with this
@@ -27,7 +28,6 @@ PARENTS, MOST_CHANGES, STEP = 3, 3, 0.15
 # far from its parent's, as factors.
 LENGTH, NATS_PER_E = "train.max_steps", 0.14
 SHORTER, LONGER = 0.7, 1.2
-GAP = "loss_gap"
 
 
 class RefiningSampler(BaseSampler):
@@ -77,7 +77,7 @@ class RefiningSampler(BaseSampler):
 
 def gap_of(trial: FrozenTrial) -> float:
     """Its loss minus the target; 0 where the history does not say."""
-    return float(trial.constraints.get(GAP, 0.0))
+    return float(trial.constraints.get(CONSTRAINT, 0.0))
 
 
 def _rank(trial: FrozenTrial) -> tuple[bool, float]:
