@@ -204,7 +204,7 @@ def test_errors_are_those_of_configurations_that_were_not_fitted(problem: Proble
     space = problem.space
     runs = [
         Run(**{**made_up(index, 0, params, params["train.max_steps"]), "params": params})
-        for index, params in enumerate(draw_at_random(space, number) for number in range(30))
+        for index, params in enumerate(draw_at_random(space, number) for number in range(16))
     ]
     errors = held_out_error(space, runs, folds=2)
     assert 0 < errors["end loss"] < errors["spread of end losses"] * 1.5
