@@ -67,6 +67,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     check_folder(folder.path)
     records = folder.read_records()  # a file that holds something else is found before a worker starts
     prior = read_prior(config.study.prior, folder.path)
+    first = () if only_confirm else first_recipes(config)
     check_device(config.device)
     with naming(cache_dir(), "used"):
         problem = load_problem(config, watcher.loading, held_out_of(records, folder.read_identity()))
@@ -86,7 +87,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
                 raise UserError(missing)
             space, left_out = offered(space, info.capabilities)
             watcher.ready(info, left_out)
-            settings = _search_settings(config, space, problem, info, only_confirm)
+            settings = replace(_search_settings(config, space, problem, info, only_confirm), first=first)
             for recipe in settings.first:
                 if reason := settings.why_not(recipe.values):
                     watcher.note(f"study.first: {recipe.name} cannot be trained here: {reason}")
@@ -130,7 +131,6 @@ def _search_settings(
         why_not=lambda values: problem.why_not(values, device_type),
         provenance=problem.provenance(info.hardware, info.software),
         only_confirm=only_confirm,
-        first=() if only_confirm else first_recipes(config),
     )
 
 

@@ -16,6 +16,7 @@ MISTAKES = {
     "an unknown key": (["+study=demo", "optimzer.lr=1"], "did you mean optimizer.lr?"),
     "an unknown added key": (["+study=demo", "+model.n_layers=2"], "did you mean model.n_layer?"),
     "a prior study that is none": (["+study=demo", "study.prior=[conf]"], "not the report folder of a study"),
+    "a first recipe that is none": (["+study=demo", "study.first=[nowhere]"], "recipe=nowhere is not there"),
     "a wrong type": (["+study=demo", "budget.n_trials=many"], "budget.n_trials must be a whole number"),
     "an impossible value": (["+study=demo", "model.n_layer=0"], "model.n_layer must be 1 or more"),
     "a width that heads do not divide": (["+study=demo", "model.n_embd=130"], "multiple of model.n_head"),
