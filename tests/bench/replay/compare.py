@@ -224,10 +224,9 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.processes) as pool:
         for name in names:
             problem = _problem(name)
-            errors = held_out_error(problem.space, runs_of(name))
-            print(
-                f"\n{name}: {len(runs_of(name))} recorded runs; errors on configurations that were held out:"
-            )
+            runs = [run for run in runs_of(PROBLEMS[name].file) if run.index >= 0]
+            errors = held_out_error(problem.space, runs)
+            print(f"\n{name}: {len(runs)} recorded runs; errors on configurations that were held out:")
             print(", ".join(f"{what} {value:.3g}" for what, value in errors.items()))
             print(
                 f"seeds spread by {problem.world.surrogate.spread:.4f} nats; the best recipe known takes "
