@@ -43,7 +43,7 @@ format: $(STAMP)  ## put the code in its format
 bench: $(STAMP)  ## benchmarks: they print ratios
 	$(PYTEST) -s -m bench tests/bench
 
-bench-search: $(STAMP)  ## ways to search, compared on replayed studies: half an hour
+bench-search: $(STAMP)  ## ways to search, compared on replayed studies
 	PYTHONPATH=tests/bench $(BIN)/python -m replay.compare
 
 slow: $(STAMP)  ## the tests that `make test` leaves out; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text

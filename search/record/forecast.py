@@ -7,8 +7,8 @@ is lowered. From step s to a later step e, with S the sum of the rates and r the
     fall = progress x (loss(s) - floor) x ln(S(e) / S(s)) + decay x (r(s) - r(e))
 
 A power law without the schedule takes the plateau before a cool-down for the end. What remains unexplained
-grows with what is left of the schedule: its standard deviation is `scatter` times (ln(S(e) / S(s)) + decay's
-weight x (r(s) - r(e))).
+grows with what is left of the schedule: its standard deviation is `scatter` times
+(ln(S(e) / S(s)) + `OF_DECAY` x (r(s) - r(e))).
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from scipy import special
 
 from model.config import RunConfig
 from model.schedule import learning_rate
+
+# Of a whole decay, the scatter is that of so many e-folds of the summed rates.
+OF_DECAY = 0.5
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,3 @@ class Forecast:
 def spread_of(left: Left) -> float:
     """How much of the scatter applies: none where nothing is left."""
     return left.progress + OF_DECAY * left.decay
-
-
-# Of a whole decay, the scatter is that of so many e-folds of the summed rates.
-OF_DECAY = 0.5

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from search.record.crossing import CurvePoint
 from search.record.forecast import Forecast, Foreseen, Schedule
 from search.record.limits import Rival
-from search.record.objective import Spent, objective_values
+from search.record.objective import OBJECTIVES, Spent, objective_values
 from search.run.stopping import limit_of
 
 # Before this share of the schedule's summed learning rates, nothing is foreseen.
@@ -68,7 +68,8 @@ def _dominated_at(step: int, spent: Spent, objectives: Sequence[str], rivals: Se
 
 
 def _share(value: float, limit: float, name: str) -> float:
-    """By how much the run so far must be multiplied until it has spent the limit. Parameters do not grow."""
-    if name in ("parameters", "peak_memory_bytes"):
+    """By how much the run so far must be multiplied until it has spent the limit: of what does not depend on
+    where it ends, it has all from the start."""
+    if not OBJECTIVES[name].by_luck:
         return 0.0 if value >= limit else math.inf
     return limit / value if value > 0 else math.inf

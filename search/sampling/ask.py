@@ -20,7 +20,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial
 
 from search.sampling.encoding import decoded, encoded_history
-from search.sampling.samplers import Draw, SamplerSection, make_sampler
+from search.sampling.samplers import SAMPLERS, Draw, SamplerSection
 from search.space.model import Params, Space
 
 # The attribute in which Optuna keeps what an enqueued trial asks for; part of the names of those in which a
@@ -67,26 +67,18 @@ def ask(
     n_objectives: int,
     fixed: Mapping[str, Any] = MappingProxyType({}),
 ) -> Proposal:
-    trial, warned = _asked(section, draw, history, n_objectives, fixed)
-    with _noting(warned):
-        params = space.sample(suggest_with(trial))
-    return Proposal(params, _noted(trial), tuple(warned))
-
-
-def ask_in_fixed_dimensions(
-    space: Space,
-    section: SamplerSection,
-    draw: Draw,
-    history: Sequence[FrozenTrial],
-    n_objectives: int,
-    fixed: Mapping[str, Any],
-) -> Proposal:
-    shown = encoded_history(history, space)
+    """The sampler's next point. Where the draw has fixed dimensions, it is shown the history in those, and
+    proposes in them."""
+    shown = history if draw.dimensions is None else encoded_history(history, space)
     trial, warned = _asked(section, draw, shown, n_objectives, fixed)
     suggest = suggest_with(trial)
     with _noting(warned):
-        point = {path: suggest(path, distribution) for path, distribution in draw.dimensions.items()}
-    return Proposal(decoded(point, space), _noted(trial), tuple(warned))
+        if draw.dimensions is None:
+            params = space.sample(suggest)
+        else:
+            point = {path: suggest(path, distribution) for path, distribution in draw.dimensions.items()}
+            params = decoded(point, space)
+    return Proposal(params, _noted(trial), tuple(warned))
 
 
 def _asked(
@@ -99,9 +91,8 @@ def _asked(
     """A trial of a study that exists for this draw only, and what the sampler warned of."""
     warned: list[str] = []
     with _noting(warned):
-        scratch = optuna.create_study(
-            directions=["minimize"] * n_objectives, sampler=make_sampler(section, draw)
-        )
+        sampler = SAMPLERS[section.name].make(section, draw)
+        scratch = optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
         scratch.add_trials(history)
         if fixed:
             scratch.enqueue_trial(dict(fixed))

@@ -31,12 +31,13 @@ def fixed_dimensions(space: Space) -> Dimensions:
     return {entry.path: _whole(entry) for entry in space.entries if _can_be_active(entry, space)}
 
 
-def encoded(params: Mapping[str, Any], space: Space) -> Params:
-    """A point of the space as a value in every dimension."""
-    dimensions = fixed_dimensions(space)
+def encoded(params: Mapping[str, Any], space: Space, dimensions: Dimensions | None = None) -> Params:
+    """A point of the space as a value in every dimension. `dimensions`: those of the space, where they are
+    at hand."""
+    known = fixed_dimensions(space) if dimensions is None else dimensions
     return {
         path: params[path] if path in params else _stand_in(distribution, get_path(space.base, path))
-        for path, distribution in dimensions.items()
+        for path, distribution in known.items()
     }
 
 
@@ -52,7 +53,7 @@ def encoded_history(history: Sequence[FrozenTrial], space: Space) -> list[Frozen
         create_trial(
             state=trial.state,
             values=trial.values,
-            params=encoded(trial.params, space),
+            params=encoded(trial.params, space, dimensions),
             distributions=dimensions,
             system_attrs=trial.system_attrs,
         )

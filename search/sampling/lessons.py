@@ -15,13 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from search.record.forecast import Forecast
-from search.record.objective import LARGE_GAP
+from search.record.objective import LARGE_GAP, OBJECTIVES
 from search.record.outcome import Outcome
 from search.record.record import Record
 from search.sampling.forecast import expected_end
-
-# What grows with the steps of a run.
-_GROWS = ("energy_to_target_j", "time_to_target_s", "tokens_to_target")
 
 
 class Lesson(NamedTuple):
@@ -44,7 +41,9 @@ def as_ended(record: Record, objectives: Sequence[str], forecast: Callable[[], F
 def at_the_end(record: Record, objectives: Sequence[str], forecast: Callable[[], Forecast]) -> Lesson:
     steps = record.crossing.step if record.crossing is not None else record.steps
     whole = max(1.0, (record.max_steps or steps) / steps) if steps > 0 else 1.0
-    values = tuple(float(record.spent[name]) * (whole if name in _GROWS else 1.0) for name in objectives)
+    values = tuple(
+        float(record.spent[name]) * (whole if OBJECTIVES[name].by_luck else 1.0) for name in objectives
+    )
     end = None if record.outcome is Outcome.DIVERGED else expected_end(record, forecast())
     return Lesson(values, LARGE_GAP if end is None else min(end - record.target_loss, LARGE_GAP))
 

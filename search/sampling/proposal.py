@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 from model.config import ConfigError, RunConfig
 from model.runnable import unrunnable
-from search.sampling.ask import Proposal, ask, ask_in_fixed_dimensions
+from search.sampling.ask import Proposal, ask
 from search.sampling.encoding import fixed_dimensions
 from search.sampling.samplers import SAMPLERS, Draw, SamplerSection
 from search.space.canonical import config_key, plain
@@ -73,13 +73,10 @@ def propose(
         return why_not(config) is None and key_of(config) not in visited
 
     row = SAMPLERS[section.name]
-    fixed_space = fixed_dimensions(space) if row.fixed(section) else None
+    dimensions = fixed_dimensions(space) if row.fixed(section) else None
     for attempt in range(0 if row.lists else SAMPLER_ATTEMPTS):
-        draw = Draw(derived_seed(study_seed, index, attempt), study_seed, index, attempt, fixed_space or {})
-        if fixed_space is None:
-            proposal = ask(space, section, draw, history, n_objectives, fixed)
-        else:
-            proposal = ask_in_fixed_dimensions(space, section, draw, history, n_objectives, fixed)
+        draw = Draw(derived_seed(study_seed, index, attempt), study_seed, index, attempt, dimensions)
+        proposal = ask(space, section, draw, history, n_objectives, fixed)
         if is_new(proposal.params):
             return proposal
     points = space.points(MOST_POINTS)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
     GPSampler,
@@ -50,13 +48,13 @@ class SamplerSection:
 @dataclass(frozen=True)
 class Draw:
     """Which draw of a study it is: a seed of its own, the study's, the place in its sequence, how often it
-    was drawn before; and the fixed dimensions that it is drawn from."""
+    was drawn before; and the fixed dimensions that it is drawn from, None for the space as it is."""
 
     seed: int
     study_seed: int = 0
     index: int = 0
     attempt: int = 0
-    dimensions: Mapping[str, BaseDistribution] = field(default_factory=dict)
+    dimensions: Mapping[str, BaseDistribution] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class _SobolAt(QMCSampler):
 
 def _qmc(section: SamplerSection, draw: Draw) -> BaseSampler:
     del section
-    return _SobolAt(draw.seed if draw.attempt else draw.study_seed, draw.index, draw.dimensions)
+    return _SobolAt(draw.seed if draw.attempt else draw.study_seed, draw.index, draw.dimensions or {})
 
 
 def _random(section: SamplerSection, draw: Draw) -> BaseSampler:
@@ -127,7 +125,7 @@ def _refine(section: SamplerSection, draw: Draw) -> BaseSampler:
     other = TPESampler(
         n_startup_trials=section.n_startup_trials, multivariate=section.multivariate, seed=draw.seed
     )
-    return RefiningSampler(other, draw.dimensions, section.n_startup_trials, draw.index, draw.seed)
+    return RefiningSampler(other, draw.dimensions or {}, section.n_startup_trials, draw.index, draw.seed)
 
 
 SAMPLERS: dict[str, SamplerRow] = {
@@ -145,9 +143,3 @@ SAMPLERS: dict[str, SamplerRow] = {
 def with_current_name(section: Mapping[str, Any]) -> dict[str, Any]:
     """Plain settings that any version wrote, with the sampler's name of this one."""
     return {**section, "name": _FORMER.get(section["name"], section["name"])}
-
-
-def make_sampler(section: SamplerSection, draw: Draw) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return SAMPLERS[section.name].make(section, draw)

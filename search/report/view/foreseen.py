@@ -34,15 +34,16 @@ def forecast_stops(records: Sequence[Record]) -> ForecastStops | None:
     if not foreseen:
         return None
     audited = [record for record in foreseen if record.foreseen is not None and record.foreseen.audited]
+    ended = [record for record in foreseen if record.foreseen is not None and not record.foreseen.audited]
     wrong = sum(record.feasible for record in audited)
     share = clopper_pearson(wrong, len(audited), RATIO_LEVEL)
     return ForecastStops(
-        ended=len(foreseen) - len(audited),
+        ended=len(ended),
         audited=len(audited),
         wrong=wrong,
         wrong_low=None if share is None else share.low,
         wrong_high=None if share is None else share.high,
-        saved_j=math.fsum(_left_j(record) for record in foreseen if record not in audited),
+        saved_j=math.fsum(_left_j(record) for record in ended),
     )
 
 
