@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from model.tables import COMPILE_MODES, MUON_SCALES, NS_DTYPES, TABLES
@@ -374,11 +375,13 @@ TYPE_NAMES: Mapping[type, str] = {
 
 T = TypeVar("T")
 
+_hints = cache(get_type_hints)
+
 
 def _build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{name} must hold keys and values, got {values!r}")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     for key, value in values.items():
         if key not in hints:
             raise ConfigError(

@@ -14,14 +14,15 @@ grows with what is left of the schedule: its standard deviation is `scatter` tim
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 from scipy import special
 
-from model.config import RunConfig
+from model.config import RunConfig, ScheduleConfig
 from model.schedule import learning_rate
 
 # Of a whole decay, the scatter is that of so many e-folds of the summed rates.
@@ -47,9 +48,9 @@ class Schedule:
     """The learning rates of a run's steps, as shares of their peak."""
 
     def __init__(self, config: RunConfig) -> None:
-        steps = range(config.train.max_steps)
-        self._rates = [learning_rate(step, 1.0, config.schedule, config.decay_steps) for step in steps]
-        self._sums = list(accumulate(self._rates))
+        self._rates, self._sums = _rates_and_sums(
+            astuple(config.schedule), config.decay_steps, config.train.max_steps
+        )
 
     @property
     def steps(self) -> int:
@@ -63,6 +64,15 @@ class Schedule:
     def share_done(self, step: int) -> float:
         """Of the summed rates of the whole schedule."""
         return self._sums[step - 1] / self._sums[-1]
+
+
+@lru_cache(maxsize=4096)  # every draw of a study looks at all its runs
+def _rates_and_sums(
+    schedule: tuple[Any, ...], decay_steps: int, max_steps: int
+) -> tuple[Sequence[float], Sequence[float]]:
+    config = ScheduleConfig(*schedule)
+    rates = tuple(learning_rate(step, 1.0, config, decay_steps) for step in range(max_steps))
+    return rates, tuple(accumulate(rates))
 
 
 @dataclass(frozen=True)

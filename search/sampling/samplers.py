@@ -20,6 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search.sampling.refining import RefiningSampler
+from search.sampling.saving import SavingSampler
 
 # Names of versions before this one, in the configurations that they left.
 _FORMER = {"nsgaii": "nsga2"}
@@ -128,9 +129,14 @@ def _refine(section: SamplerSection, draw: Draw) -> BaseSampler:
     return RefiningSampler(other, draw.dimensions or {}, section.n_startup_trials, draw.index, draw.seed)
 
 
+def _cei(section: SamplerSection, draw: Draw) -> BaseSampler:
+    return SavingSampler(draw.dimensions or {}, section.n_startup_trials, draw.index, draw.seed)
+
+
 SAMPLERS: dict[str, SamplerRow] = {
     "tpe": SamplerRow(_tpe, fixed=_tpe_needs_fixed),
     "refine": SamplerRow(_refine),
+    "cei": SamplerRow(_cei),
     "gp": SamplerRow(_gp),
     "nsga2": SamplerRow(_nsga2),
     "nsga3": SamplerRow(_nsga3),

@@ -16,15 +16,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
+from multiprocessing import get_context
 
 import numpy as np
 import optuna
 import torch
 from replay.problems import PROBLEMS, Problem, opened, runs_of
-from replay.strategies import OPTUNA_DEFAULT, STRATEGIES, Strategy
+from replay.strategies import INDIFFERENT, OPTUNA_DEFAULT, STRATEGIES, Strategy
 from replay.surrogate import held_out_error
 from scipy.stats import beta
 
+from search.record.front import pareto_front
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.run.request import RunRequest
@@ -40,7 +42,8 @@ RESAMPLES = 4_000
 class Replayed:
     """One study. Joules are those of all its runs but the baseline's, as a share of one run of that; inf
     where the study ended before. Of `stops`, the runs ended for another, `false_stops` would have been better
-    than every trial before them. `final`: the best recipe over the best known."""
+    than every trial before them. `final`: the best recipe over the best known. `front`: the Pareto front's
+    trials, by place in the study, with their values."""
 
     to_within: tuple[float, ...]
     to_hypervolume: tuple[float, ...]
@@ -51,6 +54,7 @@ class Replayed:
     stops: int
     false_stops: int
     ask_s: float
+    front: tuple[tuple[int, tuple[float, ...]], ...] = ()
 
 
 def replay(problem: Problem, strategy: Strategy, seed: int, n_trials: int = N_TRIALS) -> Replayed:
@@ -94,7 +98,26 @@ def replay(problem: Problem, strategy: Strategy, seed: int, n_trials: int = N_TR
         stops,
         false_stops,
         ask_s / max(1, len(costs)),
+        front_of(records),
     )
+
+
+def front_of(records: Sequence[Record]) -> tuple[tuple[int, tuple[float, ...]], ...]:
+    feasible = [record for record in records if record.feasible]
+    places = pareto_front([tuple(record.values.values()) for record in feasible])
+    return tuple((feasible[place].index, tuple(feasible[place].values.values())) for place in places)
+
+
+def fronts_compared(found: dict[str, list[Replayed]]) -> list[str]:
+    """Of the strategies that try the same whatever they learn: whether ending dominated runs changes what
+    they find."""
+    said = []
+    for name, studies in found.items():
+        whole = found.get(f"{name}, to the target")
+        if name in INDIFFERENT and whole is not None:
+            same = sum(one.front == other.front for one, other in zip(studies, whole, strict=True))
+            said.append(f"{name}: front with sound dominance = front without in {same} of {len(studies)}")
+    return said
 
 
 def worth_of_best(problem: Problem, records: Sequence[Record]) -> float:
@@ -207,6 +230,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=[], help="strategies whose name holds one of these words"
     )
+    parser.add_argument("--errors", action="store_true", help="the surrogate's, first: takes minutes")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     chosen = [
@@ -221,13 +245,15 @@ def main() -> None:
         if not PROBLEMS[name].file.exists():
             recording = f"python -m replay.record_runs {' '.join(PROBLEMS[name].overrides)}"
             parser.exit(2, f"{name} has no recorded runs; type PYTHONPATH=tests/bench {recording}\n")
-    with ProcessPoolExecutor(arguments.processes) as pool:
-        for name in names:
-            problem = _problem(name)
+    problems = {name: _problem(name) for name in names}  # before the processes start: they inherit them
+    with ProcessPoolExecutor(arguments.processes, get_context("fork")) as pool:
+        for name, problem in problems.items():
             runs = [run for run in runs_of(PROBLEMS[name].file) if run.index >= 0]
-            errors = held_out_error(problem.space, runs)
-            print(f"\n{name}: {len(runs)} recorded runs; errors on configurations that were held out:")
-            print(", ".join(f"{what} {value:.3g}" for what, value in errors.items()))
+            print(f"\n{name}: {len(runs)} recorded runs", flush=True)
+            if arguments.errors:
+                errors = held_out_error(problem.space, runs)
+                print("errors on configurations that were held out:")
+                print(", ".join(f"{what} {value:.3g}" for what, value in errors.items()))
             print(
                 f"seeds spread by {problem.world.surrogate.spread:.4f} nats; the best recipe known takes "
                 f"{problem.best_j:.1f} J, 1/{problem.baseline_j / problem.best_j:.1f} of the baseline\n"
@@ -236,8 +262,11 @@ def main() -> None:
             for strategy in chosen:
                 jobs = [(name, strategy, seed, arguments.trials) for seed in range(arguments.seeds)]
                 found[strategy.name] = list(pool.map(_one, jobs))
-                print(table({key: found[key] for key in (chosen[0].name, strategy.name)}).split("\n")[-1])
-            print(f"\n{table(found)}", flush=True)
+                print(
+                    table({key: found[key] for key in (chosen[0].name, strategy.name)}).split("\n")[-1],
+                    flush=True,
+                )
+            print("\n".join(["", table(found), "", *fronts_compared(found)]), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,23 +7,27 @@ quiet machine.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
+from replay import surrogate as surrogate_module
 from replay.composing import composed
 from replay.surrogate import Run, Surrogate
 from replay.world import World
 
 from search.config.checks import check_study
 from search.config.schema import StudyConfig
+from search.files.paths import cache_dir
 from search.record.record import Record
-from search.sampling.encoding import decoded, encoded
+from search.sampling.encoding import decoded, encoded, fixed_dimensions
 from search.sampling.proposal import derived_seed, draw_at_random
 from search.space.model import Params, Space
 from search.study.next_run import next_run
@@ -32,7 +36,7 @@ from search.study.search_settings import SearchSettings
 HERE = Path(__file__).parent
 STEPS = "train.max_steps"
 # The best recipe is looked for among so many random ones, then so often around the best so far.
-RANDOM_LOOKS, ROUNDS = 2_000, 12
+RANDOM_LOOKS, ROUNDS, KEPT, PARENTS = 2_000, 16, 200, 40
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,13 @@ PROBLEMS = {
 }
 
 
+class Fit(NamedTuple):
+    """The shortest schedule whose mean end loss meets the target, and its training joules; else inf."""
+
+    steps: float
+    joules: float
+
+
 @dataclass
 class Problem:
     """`lengths`: the schedules that a space allows, a grid to fit on."""
@@ -62,7 +73,7 @@ class Problem:
     space: Space
     world: World
     lengths: Sequence[int]
-    worths: dict[str, float] = field(default_factory=dict)
+    fits: dict[str, Fit] = field(default_factory=dict)
     best_j: float = math.inf
 
     @property
@@ -80,18 +91,19 @@ class Problem:
         return self.worths_j([params])[0]
 
     def worths_j(self, configurations: Sequence[Mapping[str, Any]]) -> list[float]:
+        return [fit.joules for fit in self.fitted(configurations)]
+
+    def fitted(self, configurations: Sequence[Mapping[str, Any]]) -> list[Fit]:
         keys = [_key(params) for params in configurations]
-        new = {
-            key: params for key, params in zip(keys, configurations, strict=True) if key not in self.worths
-        }
+        new = {key: params for key, params in zip(keys, configurations, strict=True) if key not in self.fits}
         grid = [dict(params) | {STEPS: steps} for params in new.values() for steps in self.lengths]
         predicted = iter(self.world.surrogate.predict(grid) if grid else ())
         for key in new:
             row = [next(predicted) for _ in self.lengths]
-            self.worths[key] = _shortest(
+            self.fits[key] = _shortest(
                 self.lengths, [one.end_loss for one in row], [one.step_j for one in row], self.target_loss
             )
-        return [self.worths[key] for key in keys]
+        return [self.fits[key] for key in keys]
 
 
 def _key(params: Mapping[str, Any]) -> str:
@@ -100,45 +112,59 @@ def _key(params: Mapping[str, Any]) -> str:
 
 def _shortest(
     lengths: Sequence[int], losses: Sequence[float], step_j: Sequence[float], target_loss: float
-) -> float:
-    """Joules at the first length from which on every loss meets the target, between lengths by a line over
+) -> Fit:
+    """At the first length from which on every loss meets the target, between lengths by a line over
     ln(steps)."""
     first = len(lengths)
     while first > 0 and losses[first - 1] <= target_loss:
         first -= 1
     if first == len(lengths):
-        return math.inf
+        return Fit(math.inf, math.inf)
     steps = float(lengths[first])
     if first > 0:
         share = (losses[first - 1] - target_loss) / (losses[first - 1] - losses[first])
         steps = math.exp(math.log(lengths[first - 1]) + share * math.log(lengths[first] / lengths[first - 1]))
-    return steps * step_j[first]
+    return Fit(steps, steps * step_j[first])
 
 
 def opened(
     spec: Spec, file: Path | None = None, random_looks: int = RANDOM_LOOKS, rounds: int = ROUNDS
 ) -> Problem:
-    """The problem with its best recipe known. Takes a minute: the surrogate is fitted anew. `file`: another
-    one than the committed."""
+    """The problem with its best recipe known. `file`: another one than the committed."""
     config = composed([*spec.overrides])
     config.confirm.candidates, config.noise.runs = 0, 1
     space = check_study(config)
     runs = runs_of(file or spec.file)
     (baseline,) = [run for run in runs if run.index < 0]
-    surrogate = Surrogate(space, [run for run in runs if run.index >= 0])
+    surrogate = fitted(file or spec.file, space, [run for run in runs if run.index >= 0])
     world = World(surrogate, baseline, config, spec.validation_tokens, spec.vocab_size)
     steps = next(entry for entry in space.entries if entry.path == STEPS)
     assert steps.low is not None
     assert steps.high is not None
     lengths = [round(steps) for steps in np.geomspace(steps.low, steps.high, 13)]
     problem = Problem(config, space, world, lengths)
-    problem.best_j = best_of_space(problem, random_looks, rounds)
+    problem.best_j = best_of_space(problem, random_looks, rounds)[0][0]
     return problem
 
 
-def best_of_space(problem: Problem, random_looks: int, rounds: int) -> float:
-    """The least joules of a configuration that a long look through the surrogate finds: at random, then by
-    settings of the best exchanged for others."""
+def fitted(file: Path, space: Space, runs: Sequence[Run]) -> Surrogate:
+    """Fitting takes a minute, so the surrogate of a file is kept, as long as nothing that it is made of
+    changes."""
+    of = hashlib.sha256(file.read_bytes() + Path(surrogate_module.__file__).read_bytes())
+    of.update(repr(fixed_dimensions(space)).encode())
+    kept = cache_dir() / "replay" / f"{of.hexdigest()[:16]}.joblib"
+    if kept.exists():
+        surrogate: Surrogate = joblib.load(kept)
+        return surrogate
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    surrogate = Surrogate(space, runs)
+    joblib.dump(surrogate, kept)
+    return surrogate
+
+
+def best_of_space(problem: Problem, random_looks: int, rounds: int) -> list[tuple[float, Params]]:
+    """The `KEPT` configurations that take the least joules, of those that a long look through the surrogate
+    finds, the best first: at random, then by settings of the best exchanged for others."""
     space, generator = problem.space, np.random.default_rng(0)
     found: list[tuple[float, Params]] = []
 
@@ -146,18 +172,18 @@ def best_of_space(problem: Problem, random_looks: int, rounds: int) -> float:
         worths = problem.worths_j(configurations)
         found.extend((worth, params) for worth, params in zip(worths, configurations, strict=True))
         found.sort(key=lambda pair: pair[0])
-        del found[40:]
+        del found[KEPT:]
 
     look([draw_at_random(space, derived_seed(number, 1)) for number in range(random_looks)])
     for turn in range(rounds):
         tried = []
         for number in range(random_looks // 4):
-            point = encoded(found[int(generator.integers(len(found)))][1], space)
+            point = encoded(found[int(generator.integers(min(len(found), PARENTS)))][1], space)
             other = encoded(draw_at_random(space, derived_seed(number, turn, 2)), space)
             paths = generator.choice(sorted(point), size=int(generator.integers(1, 4)), replace=False)
             tried.append(decoded(point | {path: other[path] for path in paths}, space))
         look(tried)
-    return found[0][0]
+    return found
 
 
 def runs_of(file: Path) -> list[Run]:

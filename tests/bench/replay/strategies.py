@@ -42,10 +42,13 @@ def sampler(name: str, **settings: Any) -> dict[str, Any]:
 
 # Optuna's own defaults: its TPE takes one dimension at a time, and nothing is ended early.
 OPTUNA_DEFAULT = "optuna's default: tpe, univariate, to the target"
+# These learn nothing: they try the same whichever runs are ended.
+INDIFFERENT = ("random", "qmc")
 STRATEGIES: list[Strategy] = [
     Strategy(OPTUNA_DEFAULT, sampler("tpe", multivariate=False), to_the_target=True),
     Strategy("random, to the target", sampler("random"), to_the_target=True),
     Strategy("random", sampler("random")),
+    Strategy("qmc, to the target", sampler("qmc"), to_the_target=True),
     Strategy("qmc", sampler("qmc")),
     Strategy("tpe, multivariate, by groups", sampler("tpe")),
     Strategy("tpe, multivariate", sampler("tpe", group=False)),
@@ -53,4 +56,11 @@ STRATEGIES: list[Strategy] = [
     Strategy("nsga2", sampler("nsga2")),
     Strategy("nsga3", sampler("nsga3")),
     Strategy("gp", sampler("gp")),
+    Strategy("gp, at the end", sampler("gp", teach="at_the_end")),
+    Strategy("tpe, multivariate, at the end", sampler("tpe", group=False, teach="at_the_end")),
+    Strategy("refine", sampler("refine")),
+    Strategy("refine, at the end", sampler("refine", teach="at_the_end")),
+    Strategy("cei", sampler("cei")),
+    Strategy("cei, at the end", sampler("cei", teach="at_the_end")),
+    Strategy("cei, at the end, forecast", sampler("cei", teach="at_the_end") | {"budget.forecast": 0.05}),
 ]

@@ -1,0 +1,220 @@
+"""The sampler that asks where a saving is to be expected, as one of Optuna's.
+
+Two kinds of things are learnt from the history by Gaussian processes (`regression`): the logarithm of each
+objective, and the constraint, which is a loss minus its target. A point is worth what it is expected to save
+over the best that reached the target, times the probability that it reaches it (constrained expected
+improvement: Schonlau, Welch and Jones 1998; Gardner et al. 2014). Until a trial has reached the target, that
+probability counts alone.
+
+Looked at are points by chance, and those that differ in one or two settings from one of the best trials: far
+from all trials the largest value of a thousand is where the model errs most. Every point is looked at with
+several lengths of schedule, so that a length is found and not searched for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from scipy.special import ndtr
+
+from search.record.objective import CONSTRAINT
+from search.sampling.encoding import nearest
+from search.sampling.refining import LENGTH, neighbour
+from search.sampling.regression import fitted
+
+Array = npt.NDArray[np.float64]
+
+# The history that is learnt from: so many trials, those with the least gaps.
+MOST_TRIALS = 150
+# A gap above this teaches no more than this: how badly a run failed is of no use.
+LARGEST_GAP = 0.5
+# How many points are looked at: by chance, and around so many of the best trials.
+BY_CHANCE, AROUND, PARENTS, MOST_CHANGES = 100, 500, 30, 2
+LENGTHS = 8
+# Of so many draws, one is for another objective than the first.
+OTHERS_EVERY = 5
+# Until the target was reached: how much a saving counts beside the chance, in e-folds of it.
+HASTE = 0.1
+SMALLEST = 1e-300  # for logarithms
+
+
+class SavingSampler(BaseSampler):
+    """The first `n_startup_trials` are drawn at random."""
+
+    def __init__(
+        self, dimensions: Mapping[str, BaseDistribution], n_startup_trials: int, index: int, seed: int
+    ) -> None:
+        self._dimensions = dict(sorted(dimensions.items()))
+        self._n_startup_trials = n_startup_trials
+        self._index = index
+        self._rng = np.random.default_rng(seed)
+        self._by_chance = RandomSampler(seed=seed)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        del trial
+        return self._dimensions if len(self._known(study)) >= self._n_startup_trials else {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        del trial
+        if not search_space:
+            return {}
+        known = sorted(self._known(study), key=_gap)[:MOST_TRIALS]
+        objectives = len(known[0].values)
+        others = objectives > 1 and self._index % OTHERS_EVERY == OTHERS_EVERY - 1
+        objective = 1 + (self._index // OTHERS_EVERY) % (objectives - 1) if others else 0
+        return _Look(self._dimensions, known, objective, self._rng).best()
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._by_chance.sample_independent(study, trial, param_name, param_distribution)
+
+    def _known(self, study: Study) -> list[FrozenTrial]:
+        trials = study.get_trials(deepcopy=False)
+        return [one for one in trials if one.values and set(one.params) >= set(self._dimensions)]
+
+
+def _gap(trial: FrozenTrial) -> float:
+    return min(float(trial.constraints.get(CONSTRAINT, 0.0)), LARGEST_GAP)
+
+
+class _Look:
+    """One look for the best point."""
+
+    def __init__(
+        self,
+        dimensions: Mapping[str, BaseDistribution],
+        known: Sequence[FrozenTrial],
+        objective: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self._dimensions = dimensions
+        self._rng = rng
+        self._of = columns(dimensions)
+        rows = as_rows([trial.params for trial in known], self._of)
+        values = np.log([max(trial.values[objective], SMALLEST) for trial in known])
+        gaps = np.array([_gap(trial) for trial in known])
+        self._value, self._gap = fitted(rows, values), fitted(rows, gaps)
+        self._best = float(values[gaps <= 0].min(initial=math.inf))
+        order = np.argsort(np.where(gaps <= 0, values - values.max(), gaps))
+        self._parents = [known[place].params for place in order[:PARENTS]]
+        self._lengths = lengths(dimensions)
+        if LENGTH in dimensions:
+            self._of_lengths = np.array([self._of[LENGTH](steps) for steps in self._lengths])
+            first = sum(len(self._of[path](known[0].params[path])) for path in dimensions if path < LENGTH)
+            self._columns = slice(first, first + self._of_lengths.shape[1])
+
+    def best(self) -> dict[str, Any]:
+        points = [*self._parents, *(self._by_chance() for _ in range(BY_CHANCE))]
+        points += [self._near(self._parents) for _ in range(AROUND)]
+        return max(self._scored(points), key=itemgetter(0))[1]
+
+    def _by_chance(self) -> dict[str, Any]:
+        return {path: random_value(one, self._rng) for path, one in self._dimensions.items()}
+
+    def _near(self, parents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        params = dict(parents[int(self._rng.integers(len(parents)))])
+        free = [path for path, one in self._dimensions.items() if path != LENGTH and not one.single()]
+        count = min(len(free), int(self._rng.integers(1, MOST_CHANGES + 1)))
+        for path in self._rng.choice(free, size=count, replace=False) if count else ():
+            params[path] = neighbour(params[path], self._dimensions[path], self._rng)
+        return params
+
+    def _scored(self, points: Sequence[Mapping[str, Any]]) -> list[tuple[float, dict[str, Any]]]:
+        """Each point at the length that is worth most."""
+        tried = np.repeat(as_rows(points, self._of), len(self._lengths), axis=0)
+        if LENGTH in self._dimensions:
+            tried[:, self._columns] = np.tile(self._of_lengths, (len(points), 1))
+        worth = self._worth(tried).reshape(len(points), len(self._lengths))
+        places = worth.argmax(axis=1)
+        return [
+            (
+                float(worth[number, place]),
+                dict(point) | ({LENGTH: self._lengths[place]} if LENGTH in self._dimensions else {}),
+            )
+            for number, (point, place) in enumerate(zip(points, places, strict=True))
+        ]
+
+    def _worth(self, rows: Array) -> Array:
+        """ln of (the expected saving x the chance to reach the target)."""
+        value, spread = self._value.predict(rows)
+        gap, gap_spread = self._gap.predict(rows)
+        chance = np.log(np.maximum(ndtr(-gap / np.maximum(gap_spread, 1e-6)), SMALLEST))
+        if math.isinf(self._best):
+            return np.asarray(chance - HASTE * value)
+        spread = np.maximum(spread, 1e-6)
+        z = (self._best - value) / spread
+        saving = spread * (z * ndtr(z) + np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
+        return np.asarray(chance + np.log(np.maximum(saving, SMALLEST)))
+
+
+def lengths(dimensions: Mapping[str, BaseDistribution]) -> list[int]:
+    """Evenly by their logarithm; [0] where the space does not vary the length."""
+    distribution = dimensions.get(LENGTH)
+    if not isinstance(distribution, IntDistribution):
+        return [0]
+    even = np.geomspace(distribution.low, distribution.high, LENGTHS)
+    return sorted({int(nearest(round(steps), distribution)) for steps in even})
+
+
+def random_value(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(rng.integers(len(distribution.choices)))]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, share = float(distribution.low), float(distribution.high), float(rng.random())
+    value = low * (high / low) ** share if distribution.log else low + share * (high - low)
+    return nearest(round(value) if isinstance(distribution, IntDistribution) else value, distribution)
+
+
+Column = Callable[[Any], list[float]]
+
+
+def columns(dimensions: Mapping[str, BaseDistribution]) -> dict[str, Column]:
+    """For every dimension, its value as numbers from -1 to 1: a range with its square beside it, choices with
+    a column each."""
+    return {path: _column(one) for path, one in dimensions.items()}
+
+
+def _column(distribution: BaseDistribution) -> Column:
+    if distribution.single():
+        return lambda value: []
+    if isinstance(distribution, CategoricalDistribution):
+        choices = list(distribution.choices)
+        if all(isinstance(one, int | float) and not isinstance(one, bool) for one in choices):
+            places = [2 * place / (len(choices) - 1) - 1 for place in range(len(choices))]
+            rows = [[place] if len(choices) == 2 else _with_square(place) for place in places]
+        else:
+            kept = choices[1:] if len(choices) == 2 else choices
+            rows = [[1.0 if one == each else -1.0 for each in kept] for one in choices]
+        return lambda value: rows[choices.index(value)]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        width = math.log(high / low)
+        return lambda value: _with_square(2 * math.log(value / low) / width - 1)
+    return lambda value: _with_square(2 * (value - low) / (high - low) - 1)
+
+
+def _with_square(place: float) -> list[float]:
+    return [place, 1.5 * place * place - 0.5]
+
+
+def as_rows(points: Sequence[Mapping[str, Any]], dimensions: Mapping[str, Column]) -> Array:
+    """Points x columns."""
+    return np.array(
+        [
+            [number for path, column in dimensions.items() for number in column(point[path])]
+            for point in points
+        ]
+    )
