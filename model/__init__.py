@@ -13,8 +13,9 @@ The map, in the order of a run's life:
     gpt.py        the network; attention/ mlp/ norm/ embed/ loss/ hold its variants, a file each
     precision/    what weights are stored in and what matmuls cast to
     optim/        optimizers and their step kernels
+    averaging.py  the mean of the weights over steps
     compiling.py  torch.compile of a training step
-    schedule.py   learning rate, batch size and context as functions of the step
+    schedule.py   learning rate, momentum, batch size, context and averaging as functions of the step
     work/         operations and bytes of a step, on paper (no torch)
     evaluate.py   validation loss, the same for every configuration
     progress.py   what training yields (no torch)

@@ -191,6 +191,12 @@ class ScheduleConfig:
     `cooldown_shape` linear or sqrt. A ramp starts at `..._ramp_from` times `train.batch_size` or
     `model.block_size` and doubles, in plateaus of equal length, until it is whole after `..._ramp_fraction`
     of the schedule's length. There is no ramp from 1, or with a fraction of 0.
+
+    Muon's momentum rises in a straight line from `momentum_from` times `optimizer.muon_momentum` to the whole
+    over the first `momentum_warmup_fraction` of the schedule's length, and falls back over the last
+    `momentum_cooldown_fraction`. Over the last `average_fraction` the mean of the weights after each step is
+    kept, and is the model from then on: it is evaluated, returned and saved. Training goes on from the
+    weights themselves.
     """
 
     name: str = "cosine"
@@ -203,6 +209,10 @@ class ScheduleConfig:
     batch_ramp_from: float = 1.0
     context_ramp_fraction: float = 0.0
     context_ramp_from: float = 1.0
+    momentum_from: float = 1.0
+    momentum_warmup_fraction: float = 0.0
+    momentum_cooldown_fraction: float = 0.0
+    average_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         need(self.warmup_steps >= 0, "schedule.warmup_steps", "0 or more", self.warmup_steps)
@@ -225,6 +235,15 @@ class ScheduleConfig:
             need(0 <= fraction <= 1, f"schedule.{ramp}_fraction", "from 0 to 1", fraction)
             one_of = "one of " + ", ".join(str(share) for share in RAMP_STARTS)
             need(start in RAMP_STARTS, f"schedule.{ramp}_from", one_of, start)
+        need(0 < self.momentum_from <= 1, "schedule.momentum_from", "above 0, at most 1", self.momentum_from)
+        for name in ("momentum_warmup_fraction", "momentum_cooldown_fraction", "average_fraction"):
+            need(0 <= getattr(self, name) <= 1, f"schedule.{name}", "from 0 to 1", getattr(self, name))
+        need(
+            self.momentum_warmup_fraction + self.momentum_cooldown_fraction <= 1,
+            "schedule.momentum_cooldown_fraction",
+            f"at most 1 together with schedule.momentum_warmup_fraction={self.momentum_warmup_fraction}",
+            self.momentum_cooldown_fraction,
+        )
         _need_row("schedule", self, ("name",))
 
 

@@ -83,7 +83,7 @@ def _version(text: str) -> tuple[int, int]:
 
 def unrunnable(config: RunConfig, device_type: str) -> str | None:
     """Why values that run by themselves do not run together on this device, or None. Says what to change."""
-    for rule in (_kv_heads, _evaluation_context, _cuda_graphs, _sides):
+    for rule in (_kv_heads, _evaluation_context, _cuda_graphs, _averaging, _sides):
         if reason := rule(config):
             return reason
     for path, name, row in chosen_rows(config):
@@ -189,6 +189,16 @@ def _cuda_graphs(config: RunConfig) -> str | None:
         return (
             f"train.compile_mode={config.train.compile_mode} keeps gradients where the next micro-batch "
             "writes over them; set train.grad_accum=1"
+        )
+    return None
+
+
+def _averaging(config: RunConfig) -> str | None:
+    fraction, precision = config.schedule.average_fraction, config.train.precision
+    if fraction > 0 and PRECISIONS[precision].weights != "fp32":
+        return (
+            f"schedule.average_fraction={fraction} takes the mean of weights in fp32, and "
+            f"train.precision={precision} has none; set train.precision=bf16 or schedule.average_fraction=0"
         )
     return None
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from model.averaging import RunningMean
 from model.compiling import DEFAULT, Scope, begin_pass, passes_to_warm_up
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
@@ -27,7 +28,14 @@ from model.optim.stepping import OptimizerSet
 from model.precision.formats import Precision, evaluable
 from model.progress import Compiled, EvaluationResult, Progress
 from model.runnable import unrunnable
-from model.schedule import batch_shape, learning_rate, plateaus
+from model.schedule import (
+    averaged_from,
+    batch_shape,
+    learning_rate,
+    momentum_changes,
+    momentum_share,
+    plateaus,
+)
 from model.tables import COMPILE_SCOPES, OPTIMIZERS, PRECISIONS
 
 # On a GPU reading the training loss waits for the queue, so it is only read every so many steps.
@@ -52,14 +60,14 @@ def train(
     hand_over: Callable[[GPT], None] = lambda model: None,
 ) -> Generator[Progress, None, GPT]:
     """Train for `config.train.max_steps`, evaluating where `next_evaluation` says and at the end; return the
-    model.
+    model: that of the last step, or the mean where weights are averaged.
 
     An evaluation that finds itself plainly above `target_loss` ends early; without a target, and at the last
     step, it is whole. `score_test` evaluates the test part too, once, with the evaluation of the last step;
     otherwise nothing looks at it. The work before the first value is the setup phase. `compile_backend` is
     torch.compile's; one that generates no code is enough to see whether anything recompiles. `hand_over` gets
-    the model before it is trained: whoever stops the training early has it nevertheless. Raises ConfigError
-    for a combination that cannot run.
+    the model before it is trained, and the mean when it takes that one's place: whoever stops the training
+    early has it nevertheless. Raises ConfigError for a combination that cannot run.
     """
     check_runnable(config, device)
     if problem := no_window(config, corpus):
@@ -72,6 +80,7 @@ def train(
     precision: Precision = PRECISIONS[config.train.precision].load()
     precision.prepare(model)
     hand_over(model)
+    judged, mean, averages_from = model, None, averaged_from(config)
     batches = open_batches(corpus, config.seed, device)
     optimizer: OptimizerSet = OPTIMIZERS[config.optimizer.name].load()(config.optimizer, model)
     compute_loss = _loss_function(model, precision, device)
@@ -89,6 +98,7 @@ def train(
         while step < config.train.max_steps:
             lr = learning_rate(step, config.optimizer.lr, config.schedule, config.decay_steps)
             optimizer.set_lr(lr)
+            optimizer.set_momentum(momentum_share(step, config))
             batch_size, block = batch_shape(step, config)
             mean_loss = torch.zeros((), device=device)
             with precision.both_passes():
@@ -101,6 +111,11 @@ def train(
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.grad_clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+            if averages_from is not None and step >= averages_from:
+                if mean is None:
+                    mean = RunningMean(model)
+                    hand_over(judged := mean.model)
+                mean.take(model)
             step += 1
             tokens += batch_size * block * config.train.grad_accum
 
@@ -111,9 +126,9 @@ def train(
             upcoming = "eval" if is_due else "train"
             yield Progress(step, tokens, upcoming, train_loss, waited_s=batches.waited_s, compiled=compiled)
             if is_due:
-                result = evaluator.evaluate(evaluable(model), whole=is_last)
+                result = evaluator.evaluate(evaluable(judged), whole=is_last)
                 scores = score_test and is_last and math.isfinite(result.loss)
-                on_test = _evaluate_on_test(evaluable(model), corpus, config, device) if scores else None
+                on_test = _evaluate_on_test(evaluable(judged), corpus, config, device) if scores else None
                 share = result.tokens / windows[:, 1:].numel()
                 results.append(EvaluationResult(step, result.loss, result.stderr, share))
                 due = step + max(1, next_evaluation(results))
@@ -134,7 +149,7 @@ def train(
         batches.close()
         if config.compiles:
             torch.compiler.set_stance("default")
-    return model
+    return judged
 
 
 def check_runnable(config: RunConfig, device: torch.device) -> None:
@@ -220,7 +235,7 @@ def _warm_up(
                 begin_pass(config)
                 example = batches.example(plateau.batch_size, plateau.context)
                 torch.autograd.backward(compute_loss(*example))
-        optimizer.warm_up()
+        optimizer.warm_up(momentum_changes(config))
     optimizer.zero_grad(set_to_none=True)
     torch.compiler.set_stance("fail_on_recompile")
     return Compiled(counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()))

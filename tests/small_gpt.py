@@ -36,10 +36,13 @@ RATES = [0.01 * (1 + step % 3) for step in range(20)]
 
 def weights_after(steps=20, **changes):
     model = small_gpt(**changes.pop("model", {}))
+    share = changes.pop("momentum_share", None)
     optimizer = optimizer_of(model, **changes)
     for step in range(steps):
         give_gradients(model, seed=step)
         optimizer.set_lr(1e-3 * (1 + step % 3))
+        if share is not None:
+            optimizer.set_momentum(share)
         optimizer.step()
     return weights_of(model)
 

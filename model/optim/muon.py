@@ -24,15 +24,14 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 SMALLEST_NORM = 1e-7
 
 Matrices = Sequence[Tensor]
-Rate = float | Tensor
+Number = float | Tensor
 
 
 @dataclass(frozen=True)
 class MuonRule:
-    """What a step does apart from its rate. `scale` (rows, columns) is the factor of an update; `batched`:
-    matrices of one shape are orthogonalised together."""
+    """What a step does apart from its rate and momentum. `scale` (rows, columns) is the factor of an update;
+    `batched`: matrices of one shape are orthogonalised together."""
 
-    momentum: float
     weight_decay: float
     ns_steps: int
     dtype: torch.dtype
@@ -59,22 +58,22 @@ def muon(config: OptimizerConfig, module: nn.Module) -> OptimizerSet:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum over named matrices. Its rate is that of `set_lr` times
-    muon_lr / lr."""
+    """Muon with Nesterov momentum over named matrices. Its rate is that of `set_lr` times muon_lr / lr, its
+    momentum that of `set_momentum` times muon_momentum."""
 
     def __init__(self, config: OptimizerConfig, named: Named) -> None:
         kernel = load_kernel(config)
         group: dict[str, Any] = {
             "params": [parameter for _, parameter in named],
             "lr_ratio": config.muon_lr / config.lr,
+            "whole_momentum": config.muon_momentum,
         }
-        super().__init__([group], {"lr": config.muon_lr})
+        super().__init__([group], {"lr": config.muon_lr, "momentum": config.muon_momentum})
         self._rows = {
             parameter: rows_of_parts(name, parameter.shape) if config.muon_split_qkv else None
             for name, parameter in named
         }
         self._rule = MuonRule(
-            momentum=config.muon_momentum,
             weight_decay=config.muon_weight_decay,
             ns_steps=config.ns_steps,
             dtype=NS_DTYPES[config.ns_dtype].load(),
@@ -100,6 +99,7 @@ class Muon(torch.optim.Optimizer):
             [self.state[one]["momentum"] for one in matrices],
             [self._rows[one] for one in matrices],
             group["lr"],
+            group["momentum"],
             self._rule,
         )
 
@@ -118,16 +118,16 @@ def muon_update(
     gradients: Matrices,
     momenta: Matrices,
     rows: Sequence[tuple[int, ...] | None],
-    lr: Rate,
+    lr: Number,
+    momentum: Number,
     rule: MuonRule,
 ) -> None:
     """One step in place: w <- (1 - lr decay) w - lr scale NS(g + momentum (m - g)), where m is the running
     mean of the gradients g. `rows` are those of a fused matrix's parts, which are orthogonalised apart."""
     targets: list[Tensor] = []
     directions: list[Tensor] = []
-    for matrix, gradient, momentum, parts in zip(matrices, gradients, momenta, rows, strict=True):
-        momentum.lerp_(gradient, 1 - rule.momentum)
-        direction = gradient.lerp(momentum, rule.momentum)
+    for matrix, gradient, mean, parts in zip(matrices, gradients, momenta, rows, strict=True):
+        direction = _nesterov(gradient, mean, momentum)
         matrix.mul_(1 - lr * rule.weight_decay)
         targets += torch.split(matrix, list(parts)) if parts else [matrix]
         directions += torch.split(direction, list(parts)) if parts else [direction]
@@ -138,6 +138,15 @@ def muon_update(
             target.sub_(update.to(target.dtype) * (lr * scale))
         else:
             target.sub_(update, alpha=lr * scale)
+
+
+def _nesterov(gradient: Tensor, mean: Tensor, momentum: Number) -> Tensor:
+    """The direction, after `mean` has taken the gradient in."""
+    if isinstance(momentum, Tensor):  # lerp wants it in the matrix's format, and bf16 rounds 0.95 to 0.949
+        mean.add_((gradient - mean) * (1 - momentum))
+        return gradient + (mean - gradient) * momentum
+    mean.lerp_(gradient, 1 - momentum)
+    return gradient.lerp(mean, momentum)
 
 
 def _orthogonalise(directions: Matrices, rule: MuonRule) -> list[Tensor]:

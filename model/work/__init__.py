@@ -43,12 +43,13 @@ without raises `UncountedWork`: work that is unknown is never zero. A new precis
 """
 
 from model.work.network import parameter_count
-from model.work.steps import evaluation_work, plateau_steps, setup_work, step_work
+from model.work.steps import average_work, evaluation_work, plateau_steps, setup_work, step_work
 from model.work.units import UncountedWork, Work
 
 __all__ = [
     "UncountedWork",
     "Work",
+    "average_work",
     "evaluation_work",
     "parameter_count",
     "plateau_steps",

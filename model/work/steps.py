@@ -6,7 +6,7 @@ from model.config import EVALUATION_TOKENS_PER_PASS, RunConfig
 from model.schedule import Plateau, plateaus
 from model.work.network import Pass, parameter_count
 from model.work.optimizers import OPTIMIZER_WORK
-from model.work.units import FP32_BYTES, Kernels, Work, format_of, row_of
+from model.work.units import FP32_BYTES, Kernels, Work, bytes_of, format_of, row_of
 
 # Tokens of one evaluation pass, for which the weights are read once.
 TOKENS_PER_PASS = EVALUATION_TOKENS_PER_PASS["cpu"]
@@ -14,6 +14,7 @@ TOKENS_PER_PASS = EVALUATION_TOKENS_PER_PASS["cpu"]
 # Per parameter.
 ACCUMULATE = Kernels(ops=1, wide=3)
 CLIP = Kernels(ops=3, wide=3)
+AVERAGE = Kernels(ops=3, wide=3)
 
 
 def step_work(
@@ -37,6 +38,13 @@ def step_work(
     if config.optimizer.grad_clip > 0:
         work += micro_batch.kernels(CLIP, parameters)
     return work + row_of(OPTIMIZER_WORK, "optimizer.name", config.optimizer.name)(config, vocab_size)
+
+
+def average_work(config: RunConfig, vocab_size: int) -> Work:
+    """Taking the weights into their mean after one step. The copy that the mean begins with is left out."""
+    parameters = parameter_count(config.model, vocab_size)
+    form = format_of("train.precision", config.train.precision)
+    return Work({}, float(AVERAGE.ops * parameters), bytes_of(AVERAGE, form) * parameters)
 
 
 def plateau_steps(config: RunConfig, steps: int) -> tuple[tuple[Plateau, int], ...]:

@@ -55,6 +55,8 @@ SETTINGS: Mapping[Group, tuple[str, ...]] = {
         *("optimizer.table_lr_ratio", "optimizer.head_lr_ratio", "optimizer.vector_lr_ratio"),
         *("optimizer.muon_lr", "optimizer.muon_momentum", "optimizer.muon_weight_decay"),
         *("optimizer.muon_scale", "optimizer.muon_split_qkv", "optimizer.ns_steps"),
+        *("schedule.momentum_from", "schedule.momentum_warmup_fraction"),
+        "schedule.momentum_cooldown_fraction",
     ),
     Group.BATCH: (
         *("train.batch_size", "train.grad_accum"),
@@ -63,7 +65,8 @@ SETTINGS: Mapping[Group, tuple[str, ...]] = {
     ),
     Group.SCHEDULE: (
         *("schedule.name", "schedule.warmup_steps", "schedule.decay_steps", "schedule.min_lr_ratio"),
-        *("schedule.cooldown_fraction", "schedule.cooldown_shape", "train.max_steps"),
+        *("schedule.cooldown_fraction", "schedule.cooldown_shape", "schedule.average_fraction"),
+        "train.max_steps",
     ),
     Group.PRECISION: ("train.precision", "optimizer.ns_dtype"),
     Group.KERNELS: ("optimizer.kernel", "train.compile", "train.compile_mode", "train.compile_scope"),

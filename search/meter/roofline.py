@@ -5,9 +5,9 @@
 
 It reads no sensor and no clock: the same work is the same joules on every machine, to the last digit. What a
 step or an evaluated token is in operations and bytes is `model.work`'s account; where the batch size or the
-context ramps, each step is counted at its own. The form is that of Choi et al., "A roofline model of energy"
-(IPDPS 2013), without its constant power: time costs nothing here, so that waiting, launching kernels and an
-idle machine are free, and idle power is unknown.
+context ramps, each step is counted at its own, and where weights are averaged, that is added. The form is
+that of Choi et al., "A roofline model of energy" (IPDPS 2013), without its constant power: time costs nothing
+here, so that waiting, launching kernels and an idle machine are free, and idle power is unknown.
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from model.schedule import Plateau, plateaus
-from model.work import UncountedWork, Work, evaluation_work, plateau_steps, setup_work, step_work
+from model.schedule import Plateau, averaged_steps, plateaus
+from model.work import (
+    UncountedWork,
+    Work,
+    average_work,
+    evaluation_work,
+    plateau_steps,
+    setup_work,
+    step_work,
+)
 from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec, Reading, WorkDone
 from search.meter.settings import RooflineSection
@@ -98,6 +106,7 @@ class _Run:
     step: Work
     setup_j: float
     step_j: Mapping[Plateau, float]
+    average_j: float
     token_j: float
     compile_j: float | None
     is_read: bool = False
@@ -114,6 +123,7 @@ class _Run:
             step_work(config, vocab_size),
             setup_j=modelled_energy_j(section, setup_work(config, vocab_size)),
             step_j={one: modelled_energy_j(section, step) for one, step in steps.items()},
+            average_j=modelled_energy_j(section, average_work(config, vocab_size)),
             token_j=modelled_energy_j(section, evaluation_work(config, vocab_size, 1.0)),
             compile_j=section.compile_j,
         )
@@ -126,6 +136,7 @@ class _Run:
         steps = plateau_steps(self.work.config, self.work.steps)
         total_j = self.setup_j + self.work.evaluated_tokens * self.token_j
         total_j += sum(count * self.step_j[plateau] for plateau, count in steps)
+        total_j += averaged_steps(self.work.config, self.work.steps) * self.average_j
         if self.work.compiles:
             total_j += self.work.compiles * compile_price_j(self.compile_j)
         return total_j

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from model.config import ConfigError, ModelConfig, OptimizerConfig, RunConfig, with_current_keys
-from model.schedule import learning_rate, plateaus
+from model.schedule import averaged_from, learning_rate, plateaus, share_in_steps
 from model.tables import idle_settings
 
 # The evaluation is the instrument and the data the problem: neither may be searched.
@@ -44,6 +44,8 @@ def canonical(config: RunConfig, vocab_size: int | None = None) -> dict[str, Any
         "model": _model(config.model, vocab_size),
         "optimizer": _optimizer(config.optimizer, config.model),
         "rate": _rate(config),
+        "momentum": _momentum(config),
+        "averaged_from": _averaged_from(config),
         "shapes": [(one.first_step, one.batch_size, one.context) for one in plateaus(config)],
         "train": _train(config),
     }
@@ -114,8 +116,38 @@ def _rate(config: RunConfig) -> dict[str, Any]:
 
 def _stays_at_its_peak(config: RunConfig) -> bool:
     """No schedule rises, so its last step tells."""
-    last = learning_rate(config.train.max_steps - 1, 1.0, config.schedule, config.decay_steps)
-    return last == 1.0
+    return _share_of_peak(config.train.max_steps - 1, config) == 1.0
+
+
+def _share_of_peak(step: int, config: RunConfig) -> float:
+    return learning_rate(step, 1.0, config.schedule, config.decay_steps)
+
+
+def _momentum(config: RunConfig) -> dict[str, Any] | None:
+    """How Muon's momentum changes over the steps of the run; None where it stays."""
+    schedule, optimizer = config.schedule, config.optimizer
+    if optimizer.name != "muon" or optimizer.muon_momentum == 0.0 or schedule.momentum_from == 1.0:
+        return None
+    form: dict[str, Any] = {}
+    if rise := share_in_steps(schedule.momentum_warmup_fraction, config):
+        form["rises_until"] = rise
+    if fall := share_in_steps(schedule.momentum_cooldown_fraction, config):
+        start = config.decay_steps - fall
+        if _trains(start + 1, config):
+            form["falls"] = [start, fall]
+    return form | {"from": schedule.momentum_from} if form else None
+
+
+def _averaged_from(config: RunConfig) -> int | None:
+    """The first step after which weights are averaged; None where the mean is the weights at the end."""
+    start = averaged_from(config)
+    return start if start is not None and _trains(start + 1, config) else None
+
+
+def _trains(step: int, config: RunConfig) -> bool:
+    """Whether weights move in this step of the run or in one after it. No schedule rises after its warm-up,
+    in which the rate is above 0."""
+    return step < config.train.max_steps and _share_of_peak(step, config) > 0.0
 
 
 def _without(form: Mapping[str, Any], *names: str) -> dict[str, Any]:

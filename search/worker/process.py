@@ -148,7 +148,7 @@ class DeviceWorker:
                 peak_memory=self.memory.bytes,
                 flags=flags,
                 pauses=Heartbeat(),
-                keep=None if keep is None else lambda state, end: keep(models[0], state, end),
+                keep=None if keep is None else lambda state, end: keep(models[-1], state, end),
             )
 
     def _into_band(self, on_wait: Callable[[str], None]) -> tuple[Flag, ...]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -80,6 +81,34 @@ def test_a_compiled_run_knows_every_shape_of_two_ramps_beforehand():
     assert run[-1].step == 32
     # Two a plateau, since the first block's input is the embedding: more than dynamo makes unless it is told.
     assert run[-1].compiled.graphs == 2 * len(plateaus(config)) > 8
+
+
+@compiles
+@pytest.mark.parametrize("scope", COMPILE_SCOPES)
+def test_what_is_compiled_is_averaged_like_what_is_not(scope):
+    config = small_run(schedule={"average_fraction": 0.5})
+    eager, _ = drain(config)
+    config = replace(config, train=replace(config.train, compile=True, compile_scope=scope))
+    run = list(train(config, CORPUS, CPU, compile_backend="aot_eager"))
+    assert train_losses(run) == pytest.approx(train_losses(eager), rel=1e-4)
+    assert evaluations(run)[-1][1] == pytest.approx(evaluations(eager)[-1][1], rel=1e-4)
+
+
+@pytest.mark.slow  # generates code for Muon's step
+@compiles
+@needs_compiler
+def test_a_momentum_that_changes_never_recompiles_a_compiled_step():
+    config = small_run(
+        optimizer={"name": "muon", "ns_dtype": "fp32"},
+        schedule={
+            "momentum_from": 0.5,
+            "momentum_warmup_fraction": 0.4,
+            "momentum_cooldown_fraction": 0.3,
+        },
+    )
+    eager, _ = drain(config)
+    compiled, _ = drain(replace(config, optimizer=replace(config.optimizer, kernel="compiled")))
+    assert train_losses(compiled) == pytest.approx(train_losses(eager), rel=1e-4)
 
 
 @compiles

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from model.capabilities import Capabilities, find_compiler, find_modules
-from model.config import ModelConfig, RunConfig, TrainConfig
+from model.config import ModelConfig, RunConfig, ScheduleConfig, TrainConfig
 from model.runnable import missing, unrunnable
 from model.tables import TABLES
 
@@ -223,6 +223,19 @@ def test_what_does_not_run_together_is_said_in_one_line_and_doing_as_told_helps(
     in_train = {key: value for key, value in change.items() if hasattr(TrainConfig, key)}
     in_model = {key: value for key, value in change.items() if key not in in_train}
     assert joined(device, model | in_model, train | in_train) is None
+
+
+@pytest.mark.parametrize("precision", TABLES["train.precision"])
+def test_weights_are_averaged_where_they_are_in_fp32(precision):
+    run = RunConfig(train=TrainConfig(precision=precision), schedule=ScheduleConfig(average_fraction=0.2))
+    why = unrunnable(run, "cuda")
+    assert (why is None) == (TABLES["train.precision"][precision].weights == "fp32")
+    assert unrunnable(replace(run, schedule=ScheduleConfig()), "cuda") is None
+    if why is not None:
+        assert why == (
+            "schedule.average_fraction=0.2 takes the mean of weights in fp32, and "
+            "train.precision=bf16_weights has none; set train.precision=bf16 or schedule.average_fraction=0"
+        )
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -14,7 +14,16 @@ from model.config import (
     ScheduleConfig,
     TrainConfig,
 )
-from model.schedule import Plateau, batch_shape, learning_rate, plateaus
+from model.schedule import (
+    Plateau,
+    averaged_from,
+    averaged_steps,
+    batch_shape,
+    learning_rate,
+    momentum_changes,
+    momentum_share,
+    plateaus,
+)
 from model.tables import SCHEDULES
 
 names = st.sampled_from(sorted(SCHEDULES))
@@ -247,6 +256,105 @@ def test_the_plateaus_are_few_and_hold_every_shape_that_a_step_has(config):
         assert batch_shape(step, config) == (current.batch_size, current.context)
 
 
+# --- Muon's momentum
+
+
+@st.composite
+def momenta(draw):
+    warmup = draw(st.floats(0, 1))
+    return RunConfig(
+        train=TrainConfig(max_steps=draw(st.integers(1, 60))),
+        schedule=ScheduleConfig(
+            decay_steps=draw(st.none() | st.integers(1, 80)),
+            momentum_from=draw(st.floats(0, 1, exclude_min=True)),
+            momentum_warmup_fraction=warmup,
+            momentum_cooldown_fraction=draw(st.floats(0, 1).filter(lambda fall: warmup + fall <= 1)),
+        ),
+    )
+
+
+def shares(config, steps):
+    return [momentum_share(step, config) for step in range(steps)]
+
+
+def test_the_momentum_rises_in_a_straight_line_stays_and_falls_back_in_one():
+    config = ramp(
+        momentum_from=0.8, momentum_warmup_fraction=0.25, momentum_cooldown_fraction=0.1, warmup_steps=3
+    )
+    for step in range(25):
+        assert momentum_share(step, config) == pytest.approx(0.8 + 0.2 * step / 25), step
+    assert shares(config, 91)[25:] == [1.0] * 66
+    for step in range(90, 101):
+        assert momentum_share(step, config) == pytest.approx(1.0 - 0.2 * (step - 90) / 10), step
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        {},
+        {"momentum_from": 0.5},
+        {"momentum_warmup_fraction": 0.3, "momentum_cooldown_fraction": 0.7},
+        {"momentum_from": 0.5, "momentum_warmup_fraction": 0.004},
+    ],
+    ids=str,
+)
+def test_without_a_start_below_one_and_a_step_to_rise_or_fall_in_the_momentum_is_whole(whole):
+    assert shares(ramp(**whole), 200) == [1.0] * 200
+    assert not momentum_changes(ramp(**whole))
+
+
+def test_the_momentum_stays_at_its_end_where_the_training_is_longer_than_the_schedule():
+    config = ramp(momentum_from=0.5, momentum_cooldown_fraction=0.5, decay_steps=40)
+    assert shares(config, 22)[20:] == [1.0, pytest.approx(0.975)]
+    assert shares(config, 100)[40:] == [0.5] * 60
+
+
+@given(momenta())
+def test_the_momentum_never_leaves_its_bounds_and_is_whole_between_its_ends(config):
+    schedule, length = config.schedule, config.decay_steps
+    for step in range(length + 5):
+        share = momentum_share(step, config)
+        assert schedule.momentum_from - 1e-12 <= share <= 1.0
+        rises = step < schedule.momentum_warmup_fraction * length + 1
+        falls = step > (1 - schedule.momentum_cooldown_fraction) * length - 1
+        assert share == 1.0 or rises or falls
+
+
+@given(momenta())
+def test_the_momentum_turns_once(config):
+    found = shares(config, config.decay_steps + 5)
+    top = found.index(max(found))
+    assert found[: top + 1] == sorted(found[: top + 1])
+    assert found[top:] == sorted(found[top:], reverse=True)
+
+
+@given(momenta())
+def test_whether_the_momentum_changes_is_told_by_its_steps(config):
+    assert momentum_changes(config) == any(share < 1.0 for share in shares(config, config.train.max_steps))
+
+
+# --- the mean of the weights
+
+
+def test_weights_are_averaged_over_the_last_share_of_the_schedule_and_on_to_the_end_of_training():
+    assert averaged_from(ramp()) is None
+    assert averaged_from(ramp(average_fraction=0.004)) is None  # no whole step
+    assert averaged_from(ramp(average_fraction=0.3)) == 70
+    assert averaged_from(ramp(average_fraction=1.0)) == 0
+    past_its_schedule = ramp(average_fraction=0.5, decay_steps=40)
+    assert averaged_from(past_its_schedule) == 20
+    assert averaged_steps(past_its_schedule, 100) == 80
+
+
+@given(fraction=st.floats(0, 1), decay_steps=st.integers(1, 150), steps=st.integers(0, 200))
+def test_the_steps_that_are_averaged_are_those_from_the_first_on(fraction, decay_steps, steps):
+    config = ramp(average_fraction=fraction, decay_steps=decay_steps)
+    start = averaged_from(config)
+    expected = 0 if start is None else sum(step >= start for step in range(steps))
+    assert averaged_steps(config, steps) == expected
+    assert averaged_steps(config, decay_steps) == round(fraction * decay_steps)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -258,3 +366,12 @@ def test_the_plateaus_are_few_and_hold_every_shape_that_a_step_has(config):
 def test_a_ramp_that_cannot_be_meant_is_refused_by_its_name(key, value):
     with pytest.raises(ConfigError, match=f"^schedule.{key} must be "):
         ScheduleConfig(**{key: value})
+
+
+def test_a_momentum_that_falls_before_it_has_risen_is_refused():
+    with pytest.raises(ConfigError) as refused:
+        ScheduleConfig(momentum_warmup_fraction=0.7, momentum_cooldown_fraction=0.4)
+    assert str(refused.value) == (
+        "schedule.momentum_cooldown_fraction must be at most 1 together with "
+        "schedule.momentum_warmup_fraction=0.7, got 0.4"
+    )

@@ -215,6 +215,75 @@ def test_the_generator_returns_the_trained_model_whose_loss_it_yielded_last():
     assert evaluate(model, windows).loss == progress[-1].loss
 
 
+# --- Muon's momentum and the mean of the weights
+
+MUON = {"name": "muon", "ns_dtype": "fp32"}
+RISING = {"momentum_from": 0.5, "momentum_warmup_fraction": 0.4, "momentum_cooldown_fraction": 0.3}
+
+
+def test_a_momentum_that_rises_and_falls_trains_otherwise_and_only_with_muon():
+    for optimizer, is_read in ((MUON, True), ({}, False)):
+        plain, changed = (
+            drain(small_run(optimizer=optimizer, schedule={"warmup_steps": 2} | schedule))[0]
+            for schedule in ({}, RISING)
+        )
+        assert (train_losses(plain) != train_losses(changed)) == is_read
+
+
+def with_mean(fraction, **parts):
+    """A run of ten steps that is evaluated after each."""
+    schedule = {"warmup_steps": 2, "average_fraction": fraction}
+    return small_run(schedule=schedule, optimizer={"lr": 1e-2}, **parts)
+
+
+def test_averaging_changes_no_step_of_the_training_and_no_evaluation_before_it():
+    plain, _ = drain(with_mean(0.0), lambda results: 1)
+    averaged, _ = drain(with_mean(0.4), lambda results: 1)
+    assert train_losses(averaged) == train_losses(plain)
+    # after step 7 the mean is of one
+    assert evaluations(averaged)[:7] == evaluations(plain)[:7]
+    assert all(a != b for a, b in zip(evaluations(averaged)[7:], evaluations(plain)[7:], strict=True))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_model_at_the_end_is_the_mean_of_the_weights_after_the_last_steps(tied):
+    config = with_mean(0.3, model={"tied_head": tied})
+    each = []
+    models = []
+    training = train(config, CORPUS, CPU, lambda results: 100, hand_over=models.append)
+    for progress in training:
+        if progress.phase == "train" and 8 <= progress.step < 10:
+            each.append([p.detach().double().clone() for p in models[0].parameters()])
+        if progress.phase == "eval":
+            each.append([p.detach().double().clone() for p in models[0].parameters()])
+    assert len(each) == 3
+    _, model = drain(config)
+    for ours, *those in zip(model.parameters(), *each, strict=True):
+        torch.testing.assert_close(ours.double(), torch.stack(those).mean(dim=0), rtol=1e-5, atol=1e-8)
+    assert (model.wte.weight is model.lm_head.weight) is tied
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_whoever_stops_early_has_the_model_that_was_evaluated_last(precision):
+    config = with_mean(0.5, train={"precision": precision})
+    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.evaluation)
+    for stop in (4, 8):
+        models = []
+        training = train(config, CORPUS, CPU, lambda results: 1, hand_over=models.append)
+        last = next(p for p in training if p.step == stop and p.loss is not None)
+        training.close()
+        assert len(models) == (1 if stop == 4 else 2)
+        assert evaluate(models[-1], windows).loss == last.loss
+
+
+def test_a_model_whose_weights_are_averaged_is_returned_ready_to_train_with_the_loss_that_it_yielded():
+    config = with_mean(0.5, model={"dropout": 0.1})
+    progress, model = drain(config)
+    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.evaluation)
+    assert model.training
+    assert evaluate(model, windows).loss == progress[-1].loss
+
+
 # --- the test part
 
 WITH_TEST = replace(CORPUS, test=CORPUS.validation[::-1].copy())
@@ -230,9 +299,12 @@ class Untouched:
         raise AssertionError("the length of the test part was asked for")
 
 
+@pytest.mark.parametrize("average_fraction", [0.0, 0.5])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_test_part_is_scored_once_with_the_last_evaluation(precision):
-    config = small_run(train={"max_steps": 7, "precision": precision})
+def test_the_test_part_is_scored_once_with_the_last_evaluation(precision, average_fraction):
+    config = small_run(
+        train={"max_steps": 7, "precision": precision}, schedule={"average_fraction": average_fraction}
+    )
     progress, model = drain(config, lambda results: 3, WITH_TEST, score_test=True)
     assert [p.step for p in progress if p.loss is not None] == [3, 6, 7]
     assert [p.step for p in progress if p.test_loss is not None] == [7]
@@ -431,6 +503,14 @@ def test_flash_attention_with_dropout_is_refused_on_a_cpu():
 def test_flash_attention_without_dropout_trains_on_a_cpu():
     progress, _ = drain(small_run(model={"attention": "sdpa_flash"}, train={"max_steps": 1}))
     assert len(train_losses(progress)) == 1
+
+
+def test_averaging_weights_in_bf16_is_refused():
+    line = refusal(
+        small_run(schedule={"average_fraction": 0.2}, train={"precision": "bf16_weights"}, optimizer=MUON)
+    )
+    assert "schedule.average_fraction=0.2" in line
+    assert "set train.precision=bf16 or schedule.average_fraction=0" in line
 
 
 @pytest.mark.parametrize("block_size", [3, 10, 15])

@@ -22,6 +22,7 @@ def small_run(**parts):
     small = {
         "model": {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 16},
         "train": {"batch_size": 4, "max_steps": 10},
+        "schedule": {},
         "evaluation": {"context": 16, "tokens": 96},
     }
     return RunConfig.from_mapping({name: values | parts.get(name, {}) for name, values in small.items()})
@@ -61,6 +62,16 @@ def test_a_model_predicts_the_same_after_saving_and_loading(tmp_path, tied, prec
     assert torch.equal(logits(loaded), logits(model))
     assert (loaded.wte.weight is loaded.lm_head.weight) is tied
     assert not loaded.training
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_mean_of_weights_predicts_the_same_after_saving_and_loading(tmp_path, tied):
+    config = small_run(model={"tied_head": tied}, schedule={"average_fraction": 0.5})
+    models = []
+    for _ in train(config, CORPUS, torch.device("cpu"), hand_over=models.append):
+        pass
+    assert torch.equal(logits(again(models[-1], config, tmp_path)), logits(models[-1]))
+    assert not torch.equal(logits(models[-1]), logits(models[0]))
 
 
 def test_a_tied_head_is_written_once_and_weights_keep_their_number_format():

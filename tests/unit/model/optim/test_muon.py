@@ -107,17 +107,17 @@ def test_a_gradient_of_zero_stays_zero():
 
 # --- Muon against its formula
 
-MUON_RULE = MuonRule(0.9, 0.3, 5, torch.float64, keep_operator_norm, batched=False)
+MUON_RULE = MuonRule(0.3, 5, torch.float64, keep_operator_norm, batched=False)
 MUON_SHAPES = {"c_attn.weight": (24, 8), "c_proj.weight": (8, 8), "c_fc.weight": (32, 8), "out": (8, 32)}
 
 
-def exact_muon(start, gradients, parts, rates):
-    """One matrix in fp64: classic heavy-ball momentum (the running mean times a constant, which cancels),
-    Nesterov, the polynomial by SVD, Keller Jordan's scale by rows over columns."""
-    weight, momentum = start.clone(), torch.zeros_like(start)
-    for gradient, lr in zip(gradients, rates, strict=True):
-        momentum = 0.9 * momentum + gradient
-        direction = gradient + 0.9 * momentum
+def exact_muon(start, gradients, parts, rates, momenta):
+    """One matrix in fp64: the running mean of the gradients, Nesterov, the polynomial by SVD, Keller Jordan's
+    scale by rows over columns."""
+    weight, mean = start.clone(), torch.zeros_like(start)
+    for gradient, lr, momentum in zip(gradients, rates, momenta, strict=True):
+        mean = momentum * mean + (1 - momentum) * gradient
+        direction = (1 - momentum) * gradient + momentum * mean
         updates = [
             math.sqrt(max(1.0, part.size(0) / part.size(1))) * exact_newton_schulz(part, 5)
             for part in direction.split(parts or [start.size(0)])
@@ -126,8 +126,9 @@ def exact_muon(start, gradients, parts, rates):
     return weight
 
 
-def muon_error(update):
-    """The largest error of a weight after 6 steps in fp64 of `update`, which is called as `muon_update`."""
+def muon_error(update, momenta=(0.9,) * 6):
+    """The largest error of a weight after 6 steps in fp64 of `update`, which is called as `muon_update`
+    without its rule, at a momentum a step."""
     generator = torch.Generator().manual_seed(2)
 
     def draw(shape):
@@ -136,18 +137,16 @@ def muon_error(update):
     weights = [draw(shape) for shape in MUON_SHAPES.values()]
     parts = [rows_of_parts(name, shape) for name, shape in MUON_SHAPES.items()]
     gradients = [[draw(shape) for _ in range(6)] for shape in MUON_SHAPES.values()]
-    expected = [exact_muon(*one, RATES[:6]) for one in zip(weights, gradients, parts, strict=True)]
-    momenta = [torch.zeros_like(one) for one in weights]
+    expected = [exact_muon(*one, RATES[:6], momenta) for one in zip(weights, gradients, parts, strict=True)]
+    means = [torch.zeros_like(one) for one in weights]
     for step in range(6):
-        update(weights, [one[step] for one in gradients], momenta, parts, RATES[step])
+        update(weights, [one[step] for one in gradients], means, parts, RATES[step], momenta[step])
     return max(float((ours - e).abs().max()) for ours, e in zip(weights, expected, strict=True))
 
 
 def with_rule(**changes):
     rule = dataclasses.replace(MUON_RULE, **changes)
-    return lambda weights, gradients, momenta, parts, lr: muon_update(
-        weights, gradients, momenta, parts, lr, rule
-    )
+    return lambda *arguments: muon_update(*arguments, rule)
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -155,36 +154,59 @@ def test_muon_follows_its_formula(batched):
     assert muon_error(with_rule(batched=batched)) < 1e-9
 
 
-def with_a_rate_in_a_tensor(weights, gradients, momenta, parts, lr):
-    muon_update(weights, gradients, momenta, parts, torch.tensor(lr, dtype=torch.float64), MUON_RULE)
+CHANGING = (0.5, 0.7, 0.9, 0.9, 0.8, 0.6)
 
 
-def test_a_rate_in_a_tensor_is_the_same_rate():
-    assert muon_error(with_a_rate_in_a_tensor) < 1e-9
+def test_muon_follows_its_formula_at_a_momentum_that_changes():
+    assert muon_error(with_rule(), CHANGING) < 1e-9
+
+
+def with_tensors(weights, gradients, means, parts, lr, momentum):
+    lr, momentum = (torch.tensor(one, dtype=torch.float64) for one in (lr, momentum))
+    muon_update(weights, gradients, means, parts, lr, momentum, MUON_RULE)
+
+
+def test_a_rate_and_a_momentum_in_tensors_are_the_same_rate_and_momentum():
+    assert muon_error(with_tensors, CHANGING) < 1e-9
+
+
+def test_a_momentum_in_a_tensor_is_not_rounded_to_the_format_of_the_weights():
+    gradient = torch.randn(64, 64, generator=torch.Generator().manual_seed(0)).bfloat16()
+    means = []
+    for momentum in (0.95, torch.tensor(0.95)):
+        mean = torch.zeros_like(gradient)
+        muon_update([torch.zeros_like(gradient)], [gradient], [mean], [None], 0.1, momentum, MUON_RULE)
+        means.append(mean.double())
+    assert relative_difference(means[1:], means[:1]) < 1e-3  # 1 - 0.95 in bf16 would be 1.6 % too large
 
 
 def transposed(update):
     """Every matrix the other way round: rows and columns change places in the scale."""
 
-    def call(weights, gradients, momenta, parts, lr):
-        update([w.mT for w in weights], [g.mT for g in gradients], [m.mT for m in momenta], [None] * 4, lr)
+    def call(weights, gradients, means, parts, *numbers):
+        turned = ([one.mT for one in tensors] for tensors in (weights, gradients, means))
+        update(*turned, [None] * 4, *numbers)
 
     return call
 
 
-def without_momentum(weights, gradients, momenta, parts, lr):
-    muon_update(weights, gradients, [torch.zeros_like(one) for one in momenta], parts, lr, MUON_RULE)
+def without_momentum(weights, gradients, means, parts, lr, momentum):
+    forgotten = [torch.zeros_like(one) for one in means]
+    muon_update(weights, gradients, forgotten, parts, lr, momentum, MUON_RULE)
 
 
-def without_nesterov(weights, gradients, momenta, parts, lr):
-    for gradient, momentum in zip(gradients, momenta, strict=True):
-        momentum.lerp_(gradient, 0.1)
-    rule = dataclasses.replace(MUON_RULE, momentum=0.0)
-    muon_update(weights, momenta, [torch.zeros_like(one) for one in momenta], parts, lr, rule)
+def without_nesterov(weights, gradients, means, parts, lr, momentum):
+    for gradient, mean in zip(gradients, means, strict=True):
+        mean.lerp_(gradient, 1 - momentum)
+    muon_update(weights, means, [torch.zeros_like(one) for one in means], parts, lr, 0.0, MUON_RULE)
 
 
-def not_split(weights, gradients, momenta, parts, lr):
-    muon_update(weights, gradients, momenta, [None] * 4, lr, MUON_RULE)
+def not_split(weights, gradients, means, parts, lr, momentum):
+    muon_update(weights, gradients, means, [None] * 4, lr, momentum, MUON_RULE)
+
+
+def with_another_momentum(weights, gradients, means, parts, lr, momentum):
+    muon_update(weights, gradients, means, parts, lr, 0.95, MUON_RULE)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +216,7 @@ def not_split(weights, gradients, momenta, parts, lr):
         without_momentum,
         without_nesterov,
         not_split,
-        with_rule(momentum=0.95),
+        with_another_momentum,
         with_rule(weight_decay=0.0),
         with_rule(ns_steps=4),
         with_rule(scale=match_adamw),

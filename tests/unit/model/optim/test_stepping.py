@@ -5,6 +5,7 @@ import torch
 from small_gpt import give_gradients, optimizer_of, relative_difference, small_gpt, weights_after, weights_of
 from this_cpu import compiles, needs_compiler
 
+from model.optim.stepping import OptimizerSet
 from model.tables import KERNELS, OPTIMIZERS
 
 
@@ -15,6 +16,24 @@ def test_gradients_are_gone_after_zero_grad(name):
     give_gradients(model, seed=0)
     optimizer.zero_grad(set_to_none=True)
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_the_momentum_is_a_share_of_muons_and_no_other_optimizer_reads_it():
+    muon, adamw = optimizer_of(small_gpt(), name="muon", muon_momentum=0.8).members
+    both = OptimizerSet([muon, adamw])
+    others = [dict(group) for group in adamw.param_groups]
+    assert muon.param_groups[0]["momentum"] == 0.8
+    for share in (0.5, 1.0):
+        both.set_momentum(share)
+        assert [group["momentum"] for group in muon.param_groups] == [0.8 * share]
+    assert all(a.keys() == b.keys() for a, b in zip(adamw.param_groups, others, strict=True))
+
+
+def test_a_lower_momentum_trains_otherwise_and_a_whole_one_the_same_bit_for_bit():
+    plain = weights_after(3, name="muon")
+    whole, half = (weights_after(3, name="muon", momentum_share=share) for share in (1.0, 0.5))
+    assert all(map(torch.equal, whole, plain))
+    assert relative_difference(half, plain) > 1e-3
 
 
 @pytest.mark.slow  # generates code for each kind of update
@@ -30,18 +49,20 @@ def test_a_compiled_step_warms_up_without_a_trace_and_then_never_recompiles():
         optimizer = optimizer_of(model, kernel="compiled", **common)
         before = weights_of(model)
         give_gradients(model, seed=9)
-        optimizer.warm_up()
+        optimizer.warm_up(momentum_changes=True)
         assert relative_difference(weights_of(model), before) == 0
         torch.compiler.set_stance("fail_on_recompile")
         for step in range(6):
             give_gradients(model, seed=step)
             optimizer.set_lr(1e-3 * (1 + step % 3))
+            optimizer.set_momentum(0.9)
+            optimizer.set_momentum(0.8)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
     finally:
         torch.compiler.set_stance("default")
         torch.compiler.reset()
-    plain = weights_after(6, model=shape, **common)
+    plain = weights_after(6, model=shape, momentum_share=0.8, **common)
     assert relative_difference(weights_of(model), plain) < 1e-4
 
 

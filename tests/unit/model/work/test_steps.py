@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from counted_work import GROUPED, VOCAB, run_config
+from counted_work import GROUPED, VOCAB, Operands, run_config
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from model.averaging import RunningMean
 from model.config import (
     EvaluationConfig,
     ScheduleConfig,
@@ -17,6 +18,7 @@ from model.config import (
 from model.gpt import GPT
 from model.schedule import batch_shape, plateaus
 from model.work import (
+    average_work,
     evaluation_work,
     parameter_count,
     plateau_steps,
@@ -82,6 +84,18 @@ def test_micro_batches_repeat_the_network_and_not_the_optimizer():
 
 def test_setting_up_writes_weights_twice_and_two_moments():
     assert setup_work(run_config(), VOCAB).bytes_moved == 16 * parameter_count(run_config().model, VOCAB)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_bytes_of_averaging_are_those_of_the_weights_and_their_mean(tied):
+    config = run_config({"tied_head": tied})
+    network, watch = GPT(config.model, VOCAB), Operands()
+    mean = RunningMean(network)
+    with watch:
+        mean.take(network)
+
+    # What an operation on a list writes in place is not among its results.
+    assert average_work(config, VOCAB).bytes_moved == watch.bytes_moved * 3 / 2
 
 
 def test_compiling_changes_nothing_that_is_counted():

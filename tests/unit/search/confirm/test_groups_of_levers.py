@@ -60,6 +60,21 @@ def test_settings_of_muon_go_back_with_the_optimizer() -> None:
     assert (back["name"], back["muon_lr"], back["kernel"]) == ("adamw", 0.02, "fused")
 
 
+def test_the_momentum_over_steps_goes_back_with_the_optimizer_and_averaging_with_the_schedule() -> None:
+    fast = winner(
+        optimizer__name="muon",
+        schedule__momentum_from=0.9,
+        schedule__momentum_warmup_fraction=0.3,
+        schedule__average_fraction=0.2,
+    )
+    names = ("momentum_from", "momentum_warmup_fraction", "average_fraction")
+    for group, values in ((Group.OPTIMIZER, [1.0, 0.0, 0.2]), (Group.SCHEDULE, [0.9, 0.3, 0.0])):
+        back = put_back(fast, BASELINE, group)["schedule"]
+        assert [back[name] for name in names] == values
+    found = [change.path for change in changes(fast, BASELINE, Group.SCHEDULE)]
+    assert found == ["schedule.average_fraction"]
+
+
 def test_what_goes_back_is_at_the_winners_length_with_the_baselines_share_of_warm_up() -> None:
     short = winner(train__max_steps=400, schedule__name="linear", schedule__warmup_steps=7)
     for group in Group:
@@ -107,6 +122,9 @@ VALUES = {
     "schedule__warmup_steps": st.integers(0, 200),
     "schedule__batch_ramp_fraction": st.sampled_from([0.0, 0.5]),
     "schedule__batch_ramp_from": st.sampled_from([1.0, 0.5]),
+    "schedule__momentum_from": st.sampled_from([1.0, 0.9]),
+    "schedule__momentum_warmup_fraction": st.sampled_from([0.0, 0.3]),
+    "schedule__average_fraction": st.sampled_from([0.0, 0.2]),
     "train__batch_size": st.integers(1, 64),
     "train__max_steps": st.integers(50, 2000),
     "train__precision": st.sampled_from(["fp32", "bf16"]),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from model.config import ModelConfig, RunConfig, ScheduleConfig, TrainConfig
 from model.tables import PRECISIONS
-from model.work import Work, evaluation_work, plateau_steps, setup_work, step_work
+from model.work import Work, average_work, evaluation_work, plateau_steps, setup_work, step_work
 from search.files.paths import config_dir
 from search.meter.base import WorkDone
 from search.meter.roofline import RooflineMeter, Unpriced, modelled_energy_j
@@ -122,6 +122,16 @@ def test_where_batch_and_context_ramp_each_step_costs_what_its_shape_does(steps)
     expected_j = modelled_energy_j(PRICES, expected)
     assert meter.read().energy_j - before_j == pytest.approx(expected_j)
     assert expected_j <= steps * modelled_energy_j(PRICES, step_work(work.config, VOCAB))
+
+
+@given(st.integers(0, 3000))
+def test_each_step_whose_weights_are_averaged_costs_more_by_that(steps):
+    plain, averaging = (
+        started(work_done(ramps=ScheduleConfig(average_fraction=fraction), steps=steps)).read().energy_j
+        for fraction in (0.0, 0.25)
+    )
+    average_j = modelled_energy_j(PRICES, average_work(work_done().config, VOCAB))
+    assert averaging - plain == pytest.approx(max(0, steps - 1500) * average_j, abs=1e-12 * averaging)
 
 
 def test_time_passes_without_costing_anything_and_without_meaning_frozen():

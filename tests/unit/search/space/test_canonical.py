@@ -66,6 +66,7 @@ def trained(config: dict[str, Any]) -> tuple[list[float | None], list[bytes]]:
 
 MUON = {"optimizer__name": "muon"}
 TRAPEZOID = {"schedule__name": "trapezoid"}
+RISING = {"momentum_from": 0.5, "momentum_warmup_fraction": 0.4, "momentum_cooldown_fraction": 0.4}
 SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"model__n_kv_head": None}, {"model__n_kv_head": 2}),
     ({"model__mlp_ratio": 4}, {"model__mlp_ratio": 4.01}),
@@ -119,6 +120,34 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"schedule__batch_ramp_from": 0.5, "schedule__batch_ramp_fraction": 0.4},
         {"schedule__batch_ramp_from": 0.5, "schedule__batch_ramp_fraction": 0.41},
     ),
+    ({}, {f"schedule__{name}": value for name, value in RISING.items()}),
+    *(
+        (MUON, MUON | {f"schedule__{name}": value for name, value in RISING.items() if name not in left_out})
+        for left_out in ({"momentum_from"}, {"momentum_warmup_fraction", "momentum_cooldown_fraction"})
+    ),
+    (
+        MUON | {"optimizer__muon_momentum": 0.0},
+        MUON | {"optimizer__muon_momentum": 0.0, **{f"schedule__{k}": v for k, v in RISING.items()}},
+    ),
+    (
+        MUON | {"schedule__momentum_from": 0.5, "schedule__momentum_warmup_fraction": 0.4},
+        MUON | {"schedule__momentum_from": 0.5, "schedule__momentum_warmup_fraction": 0.41},
+    ),
+    (  # it falls after the last step
+        MUON | {"schedule__decay_steps": 9},
+        MUON
+        | {
+            "schedule__decay_steps": 9,
+            "schedule__momentum_from": 0.5,
+            "schedule__momentum_cooldown_fraction": 0.5,
+        },
+    ),
+    ({}, {"schedule__average_fraction": 0.2}),  # the mean of one
+    ({"schedule__average_fraction": 0.4}, {"schedule__average_fraction": 0.41}),
+    (  # nothing moves any more
+        {"schedule__decay_steps": 3, "schedule__min_lr_ratio": 0.0},
+        {"schedule__decay_steps": 3, "schedule__min_lr_ratio": 0.0, "schedule__average_fraction": 0.3},
+    ),
     ({}, {"train__compile_mode": "max-autotune-no-cudagraphs", "train__compile_scope": "mlp"}),
     ({"model__logit_softcap": 0}, {"model__logit_softcap": 0.0}),
     ({"optimizer__lr": 0.3}, {"optimizer__lr": 0.1 + 0.2}),
@@ -143,6 +172,19 @@ OTHER: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (TRAPEZOID, TRAPEZOID | {"schedule__cooldown_shape": "sqrt"}),
     ({}, {"schedule__batch_ramp_from": 0.5, "schedule__batch_ramp_fraction": 0.4}),
     ({}, {"schedule__context_ramp_from": 0.5, "schedule__context_ramp_fraction": 0.4}),
+    *(
+        (
+            MUON | {f"schedule__{k}": v for k, v in RISING.items()},
+            MUON | {f"schedule__{k}": v for k, v in (RISING | {name: other}).items()},
+        )
+        for name, other in (
+            ("momentum_from", 0.6),
+            ("momentum_warmup_fraction", 0.6),
+            ("momentum_cooldown_fraction", 0.6),
+        )
+    ),
+    ({}, {"schedule__average_fraction": 0.4}),
+    ({"schedule__average_fraction": 0.6}, {"schedule__average_fraction": 0.4}),
     ({}, {"schedule__warmup_steps": 2}),
     ({}, {"train__max_steps": 6}),
     ({}, {"train__grad_accum": 2}),
@@ -194,6 +236,10 @@ choices: dict[str, st.SearchStrategy[Any]] = {
     "schedule__batch_ramp_fraction": st.sampled_from([0.0, 0.05, 0.4, 0.41, 1.0]),
     "schedule__context_ramp_from": st.sampled_from(RAMP_STARTS[:2]),
     "schedule__context_ramp_fraction": st.sampled_from([0.0, 0.5]),
+    "schedule__momentum_from": st.sampled_from([1.0, 0.5]),
+    "schedule__momentum_warmup_fraction": st.sampled_from([0.0, 0.4, 0.5]),
+    "schedule__momentum_cooldown_fraction": st.sampled_from([0.0, 0.05, 0.4, 0.5]),
+    "schedule__average_fraction": st.sampled_from([0.0, 0.05, 0.2, 0.4, 1.0]),
     "train__compile_scope": st.sampled_from(["model", "mlp"]),
 }
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from model.config import RunConfig
+from model.config import RunConfig, ScheduleConfig
 from model.data import Corpus, DataError
 from model.data.config import DataConfig
+from model.evaluate import evaluate, validation_windows
+from model.gpt import GPT
 from search.config.schema import DeviceSection
 from search.meter.choose import choose
 from search.meter.settings import MeterSection, RooflineSection
@@ -88,6 +91,21 @@ def test_a_run_of_fixed_length_is_evaluated_once_at_its_last_step_however_good_i
     assert record.test_loss is not None
     assert record.test_loss_stderr is not None
     assert record.test_loss != record.best_loss
+
+
+@pytest.mark.parametrize("average_fraction", [0.0, 0.5])
+@pytest.mark.parametrize("to_the_end", [True, False])
+def test_the_model_that_is_kept_is_the_one_that_was_evaluated_last(
+    to_the_end: bool, average_fraction: float
+) -> None:
+    config = replace(CONFIG, schedule=ScheduleConfig(average_fraction=average_fraction, warmup_steps=0))
+    request = replace(REQUEST, config=asdict(config), to_the_end=to_the_end, target_loss=1e-3)
+    kept: list[GPT] = []
+    record = worker(CORPUS).run(
+        request, lambda state: None, keep=lambda model, state, end: kept.append(model)
+    )
+    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.evaluation)
+    assert [evaluate(model, windows).loss for model in kept] == [record.curve[-1].loss]
 
 
 def test_scoring_is_in_the_evaluation_phase_and_does_not_count() -> None:
