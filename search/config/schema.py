@@ -71,7 +71,7 @@ class BudgetSection:
     run_tokens: int | None = None
     hang_s: float = 600.0
     rival_margin: float | int | str = "auto"
-    forecast: float | None = None
+    forecast: float | None = 0.05
     audit: float = 0.1
 
 
