@@ -109,16 +109,14 @@ class _Look:
         self._best = float(values[gaps <= 0].min(initial=math.inf))
         order = np.argsort(np.where(gaps <= 0, values - values.max(), gaps))
         self._parents = [known[place].params for place in order[:PARENTS]]
-        self._lengths = lengths(dimensions)
-        if LENGTH in dimensions:
-            self._of_lengths = np.array([self._of[LENGTH](steps) for steps in self._lengths])
-            first = sum(len(self._of[path](known[0].params[path])) for path in dimensions if path < LENGTH)
-            self._columns = slice(first, first + self._of_lengths.shape[1])
+        self._lengths = lengths(dimensions.get(LENGTH), rng)
+        self._tried = [trial.params for trial in known]
 
     def best(self) -> dict[str, Any]:
         points = [*self._parents, *(self._by_chance() for _ in range(BY_CHANCE))]
         points += [self._near(self._parents) for _ in range(AROUND)]
-        return max(self._scored(points), key=itemgetter(0))[1]
+        found = sorted(self._scored(points), key=itemgetter(0), reverse=True)
+        return next((point for _, point in found if point not in self._tried), found[0][1])
 
     def _by_chance(self) -> dict[str, Any]:
         return {path: random_value(one, self._rng) for path, one in self._dimensions.items()}
@@ -131,19 +129,20 @@ class _Look:
             params[path] = neighbour(params[path], self._dimensions[path], self._rng)
         return params
 
-    def _scored(self, points: Sequence[Mapping[str, Any]]) -> list[tuple[float, dict[str, Any]]]:
-        """Each point at the length that is worth most."""
-        tried = np.repeat(as_rows(points, self._of), len(self._lengths), axis=0)
-        if LENGTH in self._dimensions:
-            tried[:, self._columns] = np.tile(self._of_lengths, (len(points), 1))
-        worth = self._worth(tried).reshape(len(points), len(self._lengths))
-        places = worth.argmax(axis=1)
+    def _scored(self, points: Sequence[dict[str, Any]]) -> list[tuple[float, dict[str, Any]]]:
+        """Each point at the length that is worth most, with what that is."""
+        rows = as_rows(points, self._of)
+        if not self._lengths:
+            return list(zip(self._worth(rows).tolist(), points, strict=True))
+        first = sum(len(self._of[path](points[0][path])) for path in self._of if path < LENGTH)
+        worth = np.empty((len(points), len(self._lengths)))
+        for place, steps in enumerate(self._lengths):
+            numbers = self._of[LENGTH](steps)
+            rows[:, first : first + len(numbers)] = numbers
+            worth[:, place] = self._worth(rows)
         return [
-            (
-                float(worth[number, place]),
-                dict(point) | ({LENGTH: self._lengths[place]} if LENGTH in self._dimensions else {}),
-            )
-            for number, (point, place) in enumerate(zip(points, places, strict=True))
+            (float(worth[number, place]), point | {LENGTH: self._lengths[place]})
+            for number, (point, place) in enumerate(zip(points, worth.argmax(axis=1), strict=True))
         ]
 
     def _worth(self, rows: Array) -> Array:
@@ -159,13 +158,13 @@ class _Look:
         return np.asarray(chance + np.log(np.maximum(saving, SMALLEST)))
 
 
-def lengths(dimensions: Mapping[str, BaseDistribution]) -> list[int]:
-    """Evenly by their logarithm; [0] where the space does not vary the length."""
-    distribution = dimensions.get(LENGTH)
+def lengths(distribution: BaseDistribution | None, rng: np.random.Generator) -> list[int]:
+    """Evenly by their logarithm, from where chance begins; none where the space has no range of lengths."""
     if not isinstance(distribution, IntDistribution):
-        return [0]
-    even = np.geomspace(distribution.low, distribution.high, LENGTHS)
-    return sorted({int(nearest(round(steps), distribution)) for steps in even})
+        return []
+    low, high = distribution.low, distribution.high
+    shares = (np.arange(LENGTHS) + rng.random()) / LENGTHS
+    return sorted({int(nearest(round(low * (high / low) ** share), distribution)) for share in shares})
 
 
 def random_value(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
