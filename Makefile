@@ -44,7 +44,7 @@ bench: $(STAMP)  ## benchmarks: they print ratios
 	$(PYTEST) -s -m bench tests/bench
 
 bench-search: $(STAMP)  ## ways to search, compared on replayed studies
-	PYTHONPATH=tests/bench $(BIN)/python -m replay.compare
+	PYTHONPATH=tests/bench $(BIN)/python -m replay.compare --errors
 
 slow: $(STAMP)  ## the tests that `make test` leaves out; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
 	$(PYTEST) -m slow -n auto --maxprocesses 4 --dist worksteal

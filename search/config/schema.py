@@ -58,7 +58,7 @@ class BudgetSection:
     `hang_s`: a worker that says nothing for so long is replaced, and its trial is CRASHED. `rival_margin`: a
     run is ended as dominated only once it has spent this share more than a trial that was measured once (0.1:
     a tenth); auto: what the luck of a seed moves, by the noise that the study has seen. `forecast`: a run is
-    ended too where the forecast of its loss leaves it less than this chance to matter (0.02: one in fifty);
+    ended too where the forecast of its loss leaves it less than this chance to matter (0.05: one in 20);
     null: never. `audit`: the share of such runs that go on, to see how often the forecast is wrong.
     """
 

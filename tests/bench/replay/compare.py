@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +23,7 @@ import numpy as np
 import optuna
 import torch
 from replay.problems import PROBLEMS, Problem, opened, runs_of
-from replay.strategies import INDIFFERENT, OPTUNA_DEFAULT, STRATEGIES, Strategy
+from replay.strategies import BEFORE, INDIFFERENT, OPTUNA_DEFAULT, STRATEGIES, Strategy
 from replay.surrogate import held_out_error
 from scipy.stats import beta
 
@@ -34,7 +35,8 @@ from search.study.next_run import next_run
 
 FACTORS = (1.5, 1.1)
 HYPERVOLUMES = (0.90, 0.95, 0.99)
-N_TRIALS = 120
+BASELINES = 4.0  # a study ends once its runs have taken so many baselines' joules
+MOST_TRIALS = 2_000
 RESAMPLES = 4_000
 
 
@@ -57,14 +59,20 @@ class Replayed:
     front: tuple[tuple[int, tuple[float, ...]], ...] = ()
 
 
-def replay(problem: Problem, strategy: Strategy, seed: int, n_trials: int = N_TRIALS) -> Replayed:
+def replay(
+    problem: Problem,
+    strategy: Strategy,
+    seed: int,
+    baselines: float = BASELINES,
+    n_trials: int = MOST_TRIALS,
+) -> Replayed:
     settings = strategy.settings(problem, seed, n_trials)
     records: list[Record] = []
     worths: list[float] = []  # of the best trial after each run
     costs: list[float] = []
     stops = false_stops = 0
     ask_s = 0.0
-    while True:
+    while sum(costs) < baselines:
         began = time.perf_counter()
         request = next_run(records, (), settings).request
         ask_s += time.perf_counter() - began
@@ -131,7 +139,7 @@ def worth_of_best(problem: Problem, records: Sequence[Record]) -> float:
 
 def would_have_won(problem: Problem, request: RunRequest, records: Sequence[Record]) -> bool:
     """Whether the run, not ended, would have reached the target for less than every trial before it."""
-    whole = problem.world.run(replace(request, rivals=()), records)
+    whole = problem.world.run(replace(request, rivals=(), forecast=None), records)
     before = [record.values["energy_to_target_j"] for record in records if record.feasible]
     return whole.feasible and whole.values["energy_to_target_j"] < min(before, default=math.inf)
 
@@ -179,26 +187,35 @@ def table(found: dict[str, list[Replayed]]) -> str:
         mean = f"{geometric_mean(values, at_most):.2f}"
         return f"> {mean} ({missing} not)" if missing else mean
 
-    head = ["strategy", *(f"within {factor}x" for factor in FACTORS), "against the first row, 1.1x"]
+    references = [*found][:2]
+    head = ["strategy", *(f"within {factor}x" for factor in FACTORS)]
+    head += ["1.1x against the first row", "1.1x against the second", "95 % of hypervolume against the first"]
     head += [f"{100 * share:.0f} % of hypervolume" for share in HYPERVOLUMES]
-    head += ["best at the end", "reached", "false stops", "s an ask"]
+    head += ["best at the end", "trials", "reached", "false stops", "s an ask"]
     lines = [head, ["---"] * len(head)]
-    first = next(iter(found.values()))
     for name, studies in found.items():
-        ratio, low, high = ratio_with_interval(
-            [study.to_within[1] for study in studies], [study.to_within[1] for study in first], at_most
-        )
+        against = [
+            ratio_with_interval(
+                [of(study) for study in studies], [of(study) for study in found[reference]], at_most
+            )
+            for reference, of in (
+                (references[0], lambda study: study.to_within[1]),
+                (references[-1], lambda study: study.to_within[1]),
+                (references[0], lambda study: study.to_hypervolume[1]),
+            )
+        ]
         runs, stops = sum(study.runs for study in studies), sum(study.stops for study in studies)
         lines.append(
             [
                 name,
                 *(cell([study.to_within[place] for study in studies]) for place in range(len(FACTORS))),
-                f"{ratio:.2f} ({low:.2f} to {high:.2f})",
+                *(f"{ratio:.2f} ({low:.2f} to {high:.2f})" for ratio, low, high in against),
                 *(
                     cell([study.to_hypervolume[place] for study in studies])
                     for place in range(len(HYPERVOLUMES))
                 ),
                 f"{geometric_mean([study.final for study in studies], math.inf):.2f}x",
+                f"{runs / len(studies):.0f}",
                 f"{100 * sum(study.reached for study in studies) / runs:.0f} %",
                 share_with_interval(sum(study.false_stops for study in studies), stops),
                 f"{np.median([study.ask_s for study in studies]):.2f}",
@@ -217,16 +234,16 @@ def _problem(name: str) -> Problem:
     return opened(PROBLEMS[name])
 
 
-def _one(job: tuple[str, Strategy, int, int]) -> Replayed:
-    name, strategy, seed, n_trials = job
-    return replay(_problem(name), strategy, seed, n_trials)
+def _one(job: tuple[str, Strategy, int, float]) -> Replayed:
+    name, strategy, seed, baselines = job
+    return replay(_problem(name), strategy, seed, baselines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare ways to search on replayed studies.")
     parser.add_argument("--problem", choices=[*PROBLEMS], action="append")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=N_TRIALS)
+    parser.add_argument("--baselines", type=float, default=BASELINES, help="joules of a study, in baselines")
     parser.add_argument(
         "--only", nargs="*", default=[], help="strategies whose name holds one of these words"
     )
@@ -237,13 +254,13 @@ def main() -> None:
         one
         for one in STRATEGIES
         if not arguments.only
-        or one.name == OPTUNA_DEFAULT
+        or one.name in (OPTUNA_DEFAULT, BEFORE)
         or any(word in one.name for word in arguments.only)
     ]
     names = arguments.problem or [*PROBLEMS]
     for name in names:
         if not PROBLEMS[name].file.exists():
-            recording = f"python -m replay.record_runs {' '.join(PROBLEMS[name].overrides)}"
+            recording = f"python -m replay.record_runs {shlex.join(PROBLEMS[name].overrides)}"
             parser.exit(2, f"{name} has no recorded runs; type PYTHONPATH=tests/bench {recording}\n")
     problems = {name: _problem(name) for name in names}  # before the processes start: they inherit them
     with ProcessPoolExecutor(arguments.processes, get_context("fork")) as pool:
@@ -260,7 +277,7 @@ def main() -> None:
             )
             found: dict[str, list[Replayed]] = {}
             for strategy in chosen:
-                jobs = [(name, strategy, seed, arguments.trials) for seed in range(arguments.seeds)]
+                jobs = [(name, strategy, seed, arguments.baselines) for seed in range(arguments.seeds)]
                 found[strategy.name] = list(pool.map(_one, jobs))
                 print(
                     table({key: found[key] for key in (chosen[0].name, strategy.name)}).split("\n")[-1],

@@ -26,6 +26,7 @@ class Strategy:
     def settings(self, problem: Problem, seed: int, n_trials: int) -> SearchSettings:
         config = copy.deepcopy(problem.config)
         config.study.seed, config.budget.n_trials = seed, n_trials
+        config.budget.forecast = None  # unless the row asks for it
         for path, value in self.values.items():
             part, name = path.split(".")
             assert hasattr(getattr(config, part), name), path
@@ -42,25 +43,35 @@ def sampler(name: str, **settings: Any) -> dict[str, Any]:
 
 # Optuna's own defaults: its TPE takes one dimension at a time, and nothing is ended early.
 OPTUNA_DEFAULT = "optuna's default: tpe, univariate, to the target"
+# What a study did before it had a sampler of its own, at commit 82f63e5.
+BEFORE = "before: tpe, multivariate, by groups"
+# What a study does where nothing else is asked for.
+SHIPPED = "shipped: cei, at the end, forecast 0.05"
 # These learn nothing: they try the same whichever runs are ended.
 INDIFFERENT = ("random", "qmc")
+_CEI = sampler("cei", n_startup_trials=20, teach="at_the_end")
 STRATEGIES: list[Strategy] = [
     Strategy(OPTUNA_DEFAULT, sampler("tpe", multivariate=False), to_the_target=True),
-    Strategy("random, to the target", sampler("random"), to_the_target=True),
-    Strategy("random", sampler("random")),
-    Strategy("qmc, to the target", sampler("qmc"), to_the_target=True),
-    Strategy("qmc", sampler("qmc")),
-    Strategy("tpe, multivariate, by groups", sampler("tpe")),
-    Strategy("tpe, multivariate", sampler("tpe", group=False)),
+    Strategy(BEFORE, sampler("tpe")),
+    Strategy(SHIPPED, _CEI | {"budget.forecast": 0.05}),
+    Strategy("cei, at the end, forecast 0.1", _CEI | {"budget.forecast": 0.1}),
+    Strategy("cei, at the end, forecast 0.02", _CEI | {"budget.forecast": 0.02}),
+    Strategy("cei, at the end", _CEI),
+    Strategy("cei, at the end, to the target", _CEI, to_the_target=True),
+    Strategy("cei, as ended, forecast 0.05", sampler("cei", n_startup_trials=20) | {"budget.forecast": 0.05}),
+    Strategy("cei, at the end, 10 by chance first", sampler("cei", teach="at_the_end")),
     Strategy("tpe, univariate", sampler("tpe", multivariate=False)),
-    Strategy("nsga2", sampler("nsga2")),
-    Strategy("nsga3", sampler("nsga3")),
-    Strategy("gp", sampler("gp")),
-    Strategy("gp, at the end", sampler("gp", teach="at_the_end")),
-    Strategy("tpe, multivariate, at the end", sampler("tpe", group=False, teach="at_the_end")),
+    Strategy("tpe, multivariate", sampler("tpe", group=False)),
+    Strategy("tpe, by groups, forecast 0.05", sampler("tpe") | {"budget.forecast": 0.05}),
+    Strategy("tpe, by groups, at the end", sampler("tpe", teach="at_the_end")),
     Strategy("refine", sampler("refine")),
     Strategy("refine, at the end", sampler("refine", teach="at_the_end")),
-    Strategy("cei", sampler("cei")),
-    Strategy("cei, at the end", sampler("cei", teach="at_the_end")),
-    Strategy("cei, at the end, forecast", sampler("cei", teach="at_the_end") | {"budget.forecast": 0.05}),
+    Strategy("nsga2", sampler("nsga2")),
+    Strategy("nsga3", sampler("nsga3")),
+    Strategy("random", sampler("random")),
+    Strategy("random, to the target", sampler("random"), to_the_target=True),
+    Strategy("qmc", sampler("qmc")),
+    Strategy("qmc, to the target", sampler("qmc"), to_the_target=True),
+    Strategy("gp", sampler("gp")),
+    Strategy("gp, at the end", sampler("gp", teach="at_the_end")),
 ]

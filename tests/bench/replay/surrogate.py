@@ -68,11 +68,11 @@ class Prediction:
     token_j: float
     setup_j: float
 
-    def loss_at(self, share: float, luck: float = 0.0) -> float:
-        """In nats; `luck` in standard deviations."""
+    def loss_at(self, share: float, untrained: float, luck: float = 0.0) -> float:
+        """In nats; `untrained` is the loss before the first step, `luck` in standard deviations."""
         if share <= SHARES[0]:
             first = math.exp(self.log_loss[0])
-            return first + (1 - share / SHARES[0]) * max(0.0, UNIFORM - first)
+            return first + (1 - share / SHARES[0]) * max(0.0, untrained - first)
         return math.exp(float(np.interp(share, SHARES, self.log_loss))) + luck * self.spread
 
     @property
@@ -81,7 +81,6 @@ class Prediction:
 
 
 SHARES: Array = np.arange(1, 21) / 20
-UNIFORM = math.log(65)
 
 
 class Features:

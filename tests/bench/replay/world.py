@@ -106,7 +106,7 @@ class World:
             step_j, token_j, setup_j = prediction.step_j, prediction.token_j, prediction.setup_j
 
             def loss_at(share: float) -> float:
-                return prediction.loss_at(share, luck)
+                return prediction.loss_at(share, math.log(self.vocab_size), luck)
 
         def pass_j(joules: float) -> None:
             clock.advance(joules / WATTS)

@@ -88,7 +88,7 @@ def test_the_surrogate_knows_what_it_was_shown(problem: Problem, tmp_path: Path)
 
 def test_a_study_is_replayed_whole_and_the_same_each_time(problem: Problem) -> None:
     strategy = Strategy("random", sampler("random"))
-    first, again = (replay(problem, strategy, seed=3, n_trials=12) for _ in range(2))
+    first, again = (replay(problem, strategy, seed=3, baselines=math.inf, n_trials=12) for _ in range(2))
     assert replace(first, ask_s=0.0) == replace(again, ask_s=0.0)
     assert first.runs == 11  # the baseline is a trial, and its joules are not counted
     assert first.spent > 0
@@ -96,15 +96,30 @@ def test_a_study_is_replayed_whole_and_the_same_each_time(problem: Problem) -> N
 
 
 def test_ending_dominated_runs_costs_less_and_ends_nothing_that_would_have_won(problem: Problem) -> None:
-    early = replay(problem, Strategy("random", sampler("random")), seed=3, n_trials=20)
-    whole = replay(problem, Strategy("whole", sampler("random"), to_the_target=True), seed=3, n_trials=20)
+    early, whole = (
+        replay(problem, Strategy("random", sampler("random"), one), seed=3, baselines=math.inf, n_trials=20)
+        for one in (False, True)
+    )
     assert early.spent <= whole.spent
     assert early.false_stops == 0
     assert early.final == whole.final
 
 
+def test_a_study_ends_once_it_has_taken_its_joules(problem: Problem) -> None:
+    study = replay(problem, Strategy("random", sampler("random")), seed=3, baselines=0.1)
+    assert 0.1 <= study.spent < 0.2
+
+
+def test_a_run_that_a_forecast_ended_is_judged_without_it(problem: Problem) -> None:
+    """Where every run is ended as soon as may be, the best are among them."""
+    hasty = Strategy("hasty", sampler("random") | {"budget.forecast": 0.999, "budget.audit": 0.0})
+    study = replay(problem, hasty, seed=3, baselines=math.inf, n_trials=20)
+    assert study.stops > 10
+    assert study.false_stops > 0
+
+
 def test_a_run_that_is_computed_stops_at_its_target_as_a_real_one(problem: Problem) -> None:
-    settings = Strategy("random", sampler("random")).settings(problem, 0, 30)
+    settings = Strategy("random", sampler("random")).settings(problem, 0, 90)
     records = problems.records_of(problem, settings)
     baseline, *trials = records
     assert baseline.role is Role.BASELINE

@@ -339,6 +339,7 @@ def test_no_enqueued_trial_is_looked_at_before_the_baseline_is_done() -> None:
 
 def test_trials_have_a_forecast_where_the_study_asks_for_it_and_the_baseline_never() -> None:
     chosen = search_settings()
+    chosen.config.budget.forecast = None
     assert forecasts_of(chosen) == [None] * 4
     chosen.config.budget.forecast = 0.02
     baseline, *trials = forecasts_of(chosen)
