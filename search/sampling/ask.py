@@ -19,6 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial
 
+from search.record.objective import CONSTRAINT
 from search.sampling.encoding import decoded, encoded_history
 from search.sampling.samplers import SAMPLERS, Draw, SamplerSection
 from search.space.model import Params, Space
@@ -69,7 +70,8 @@ def ask(
 ) -> Proposal:
     """The sampler's next point. Where the draw has fixed dimensions, it is shown the history in those, and
     proposes in them."""
-    shown = history if draw.dimensions is None else encoded_history(history, space)
+    known = _least_gaps(history, section)
+    shown = known if draw.dimensions is None else encoded_history(known, space)
     trial, warned = _asked(section, draw, shown, n_objectives, fixed)
     suggest = suggest_with(trial)
     with _noting(warned):
@@ -79,6 +81,16 @@ def ask(
             point = {path: suggest(path, distribution) for path, distribution in draw.dimensions.items()}
             params = decoded(point, space)
     return Proposal(params, _noted(trial), tuple(warned))
+
+
+def _least_gaps(history: Sequence[FrozenTrial], section: SamplerSection) -> Sequence[FrozenTrial]:
+    """The trials that the sampler learns from, in their order."""
+    most = SAMPLERS[section.name].most
+    if most is None or len(history) <= most:
+        return history
+    count = max(most, section.n_startup_trials)
+    places = sorted(range(len(history)), key=lambda place: history[place].constraints.get(CONSTRAINT, 0.0))
+    return [history[place] for place in sorted(places[:count])]
 
 
 def _asked(

@@ -9,6 +9,7 @@ results is taken for the best of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -34,9 +35,11 @@ def sampler_history(
     objectives: Sequence[str],
     teach: str = "as_ended",
     key_of_run: Callable[[Record], str] = lambda record: config_key(record.config),
+    trial_of_run: Callable[[Record], FrozenTrial] | None = None,
 ) -> list[FrozenTrial]:
     """Every configuration once, of the runs whose values can be trusted; a baseline that was run again to
-    see the noise teaches nothing new. `teach` is a key of `lessons.TEACH`."""
+    see the noise teaches nothing new. `teach` is a key of `lessons.TEACH`. `trial_of_run` is `drawn_trial`
+    for the space, where somebody keeps what it gives."""
     forecast = cache(lambda: learnt_forecast(records))
     visited: set[str] = set()
     history = []
@@ -46,18 +49,24 @@ def sampler_history(
         if not known or key in visited or record.role is Role.TARGET:
             continue
         visited.add(key)
-        params, distributions = _drawn(record, space)
         lesson = TEACH[teach](record, objectives, forecast)
-        history.append(
-            create_trial(
-                state=TrialState.COMPLETE,
-                values=list(lesson.values),
-                params=params,
-                distributions=distributions,
-                system_attrs=dict(record.system_attrs) | constraint_attrs(lesson.gap),
-            )
-        )
+        trial = copy(drawn_trial(record, space) if trial_of_run is None else trial_of_run(record))
+        trial.values = list(lesson.values)
+        trial.system_attrs = dict(record.system_attrs) | constraint_attrs(lesson.gap)
+        history.append(trial)
     return history
+
+
+def drawn_trial(record: Record, space: Space) -> FrozenTrial:
+    """What a sampler is shown of a run apart from what it teaches: its parameters, and no value yet. Checking
+    them against the space is most of the work, and gives the same each time."""
+    params, distributions = _drawn(record, space)
+    return create_trial(
+        state=TrialState.COMPLETE,
+        values=[0.0],
+        params=params,
+        distributions=distributions,
+    )
 
 
 def state_of(record: Record) -> TrialState:

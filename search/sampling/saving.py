@@ -33,8 +33,6 @@ from search.sampling.regression import fitted
 
 Array = npt.NDArray[np.float64]
 
-# The history that is learnt from: so many trials, those with the least gaps.
-MOST_TRIALS = 150
 # A gap above this teaches no more than this: how badly a run failed is of no use.
 LARGEST_GAP = 0.5
 # How many points are looked at: by chance, and around so many of the best trials.
@@ -69,7 +67,7 @@ class SavingSampler(BaseSampler):
         del trial
         if not search_space:
             return {}
-        known = sorted(self._known(study), key=_gap)[:MOST_TRIALS]
+        known = self._known(study)
         objectives = len(known[0].values)
         others = objectives > 1 and self._index % OTHERS_EVERY == OTHERS_EVERY - 1
         objective = 1 + (self._index // OTHERS_EVERY) % (objectives - 1) if others else 0

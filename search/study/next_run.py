@@ -241,7 +241,12 @@ def _propose(
         settings.config.study.seed,
         index,
         sampler_history(
-            lessons, settings.space, objectives, settings.config.sampler.teach, settings.key_of_run
+            lessons,
+            settings.space,
+            objectives,
+            settings.config.sampler.teach,
+            settings.key_of_run,
+            settings.trial_of_run,
         ),
         len(objectives),
         _tried(records, settings),

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from optuna.trial import FrozenTrial
+
 from search.config.schema import StudyConfig
 from search.record.outcome import Role
 from search.record.record import Record
 from search.record.target import TO_THE_END, target_of
 from search.run.request import RunRequest
 from search.sampling.ask import Proposal
+from search.sampling.history import drawn_trial
 from search.sampling.proposal import WhyNot, cannot_run
 from search.space.canonical import config_key
 from search.space.model import Space
@@ -44,9 +47,10 @@ class SearchSettings:
     only_confirm: bool = False
     first: tuple[FirstRecipe, ...] = ()
     prior: tuple[Record, ...] = ()
-    # Keys that were worked out already, by run, with the configuration that they are of: at a thousand trials
-    # they take longer than the sampler.
+    # Keys and trials that were worked out already, by run, with what they are of: at a thousand trials they
+    # take longer than the sampler.
     _keys: dict[str, tuple[Mapping[str, Any], str]] = field(default_factory=dict, compare=False, repr=False)
+    _trials: dict[str, tuple[Record, FrozenTrial]] = field(default_factory=dict, compare=False, repr=False)
 
     def key_of(self, config: Mapping[str, Any]) -> str:
         return config_key(config, self.vocab_size)
@@ -56,6 +60,13 @@ class SearchSettings:
         known = self._keys.get(record.run_id)
         if known is None or known[0] is not record.config:
             known = self._keys[record.run_id] = (record.config, self.key_of(record.config))
+        return known[1]
+
+    def trial_of_run(self, record: Record) -> FrozenTrial:
+        """`drawn_trial` of the run; not to be changed."""
+        known = self._trials.get(record.run_id)
+        if known is None or known[0] is not record:
+            known = self._trials[record.run_id] = (record, drawn_trial(record, self.space))
         return known[1]
 
     def target_loss(self, records: Sequence[Record]) -> float | None:
