@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -260,7 +259,7 @@ def main() -> None:
     names = arguments.problem or [*PROBLEMS]
     for name in names:
         if not PROBLEMS[name].file.exists():
-            recording = f"python -m replay.record_runs {shlex.join(PROBLEMS[name].overrides)}"
+            recording = f"python -m replay.record_runs {name}"
             parser.exit(2, f"{name} has no recorded runs; type PYTHONPATH=tests/bench {recording}\n")
     problems = {name: _problem(name) for name in names}  # before the processes start: they inherit them
     with ProcessPoolExecutor(arguments.processes, get_context("fork")) as pool:

@@ -41,11 +41,14 @@ RANDOM_LOOKS, ROUNDS, KEPT, PARENTS = 2_000, 16, 200, 40
 
 @dataclass(frozen=True)
 class Spec:
-    """A study's overrides, and of its text what a replay needs to know."""
+    """A study's overrides, and of its text what a replay needs to know. So many runs are recorded at random,
+    and near the best of those."""
 
     overrides: tuple[str, ...]
     validation_tokens: int
     vocab_size: int
+    at_random: int
+    near_best: int
 
     @property
     def file(self) -> Path:
@@ -56,7 +59,8 @@ class Spec:
 # What came to a space after its runs were recorded is held at the baseline's value.
 _NO_RAMP = "space.schedule.context_ramp_from={type: categorical, choices: [1.0]}"
 PROBLEMS = {
-    "char_cpu": Spec(("+study=shakespeare_char_cpu", "space=char_cpu", _NO_RAMP), 55_744, 65),
+    "char_cpu": Spec(("+study=shakespeare_char_cpu", "space=char_cpu", _NO_RAMP), 55_744, 65, 300, 150),
+    "sparse_parity": Spec(("+study=sparse_parity",), 11_776, 2, 120, 60),
 }
 
 

@@ -1,6 +1,6 @@
 """Record real runs for the replay benchmark, with the product's own training and meter.
 
-    PYTHONPATH=tests/bench python -m replay.record_runs +study=shakespeare_char_cpu space=char_cpu
+    PYTHONPATH=tests/bench python -m replay.record_runs char_cpu
     JOULESEARCH_SHARE=1/2 ... the same         every other run; 2/2 the rest, in a process beside it
 
 Every run trains to the end of its schedule, with twenty evaluations on the way. First come configurations
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import optuna
 import torch
 from replay.composing import composed
+from replay.problems import PROBLEMS
 
 from model.config import RunConfig
 from model.progress import EvaluationResult, Progress
@@ -44,9 +45,7 @@ from search.space.model import Params, Space
 from search.study.problem import Problem, load_problem
 from search.worker.device import resolve
 
-RANDOM_RUNS = 300
-SEEDS = 3  # of every tenth of those
-NEAR_RUNS = 150
+SEEDS = 3  # of every tenth of those at random
 POINTS = 20
 # An evaluation ends early only where the loss is plainly above this much less than the study's target.
 NEAR_TARGET = 0.05
@@ -64,28 +63,33 @@ class Planned(NamedTuple):
     near: bool
 
 
-def plan() -> Iterator[Planned]:
+def plan(at_random: int, near_best: int) -> Iterator[Planned]:
     yield Planned(-1, 0, near=False)
-    for index in range(RANDOM_RUNS):
+    for index in range(at_random):
         yield Planned(index, 0, near=False)
-    for index in range(0, RANDOM_RUNS, 10):
+    for index in range(0, at_random, 10):
         for seed in range(1, SEEDS):
             yield Planned(index, seed, near=False)
-    for index in range(RANDOM_RUNS, RANDOM_RUNS + NEAR_RUNS):
+    for index in range(at_random, at_random + near_best):
         yield Planned(index, 0, near=True)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(name: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(1)
     part, _, of = os.environ.get("JOULESEARCH_SHARE", "1/1").partition("/")
-    config = composed(arguments)
+    spec = PROBLEMS[name]
+    config = composed([*spec.overrides])
     space, problem = check_study(config), load_problem(config)
     folder = cache_dir() / "replay"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{config.study.name}-{part}of{of}.jsonl"
     run = recorder(config, problem)
-    mine = [one for number, one in enumerate(plan()) if number % int(of) == int(part) - 1]
+    mine = [
+        one
+        for number, one in enumerate(plan(spec.at_random, spec.near_best))
+        if number % int(of) == int(part) - 1
+    ]
     done = {(line["index"], line["seed"]) for line in lines_of([file])}
     for planned in mine:
         if (planned.index, planned.seed) in done:
@@ -210,4 +214,4 @@ def lines_of(files: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1])

@@ -25,7 +25,7 @@ from model.progress import EvaluationResult
 from search.record.outcome import Outcome, Role
 from search.sampling.proposal import draw_at_random
 
-SPEC = Spec(("+study=shakespeare_char_cpu", "space=char_cpu"), 55_744, 65)
+SPEC = Spec(("+study=shakespeare_char_cpu", "space=char_cpu"), 55_744, 65, 300, 150)
 STEP_J = 0.05
 
 
@@ -176,7 +176,7 @@ def test_a_recipe_that_costs_nothing_dominates_everything() -> None:
 
 
 def test_the_plan_has_a_baseline_random_runs_seeds_of_a_tenth_and_neighbours_of_the_best() -> None:
-    planned = list(plan())
+    planned = list(plan(300, 150))
     assert planned[0].index == -1
     assert len({(one.index, one.seed) for one in planned}) == len(planned)
     assert sum(not one.near for one in planned) >= 300
