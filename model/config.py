@@ -8,10 +8,10 @@ macbook").
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from model.tables import COMPILE_MODES, MUON_SCALES, NS_DTYPES, TABLES
 
@@ -394,13 +394,17 @@ TYPE_NAMES: Mapping[type, str] = {
 
 T = TypeVar("T")
 
-_hints = cache(get_type_hints)
+
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    """Of a dataclass; reading them takes longer than all the rest."""
+    return get_type_hints(kind)
 
 
 def _build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{name} must hold keys and values, got {values!r}")
-    hints = _hints(kind)
+    hints = _hints(cast(Hashable, kind))
     for key, value in values.items():
         if key not in hints:
             raise ConfigError(
