@@ -1,4 +1,5 @@
-"""A study that version 0.1.0 left behind: it is read, it is reported, and the same command continues it.
+"""A study that version 0.1.0 left behind: it is read, it is reported, and the same command continues it once
+it names the sampler of that time.
 
 Seven runs of bytes of the plays, on one thread of a machine with another processor than this one's, perhaps:
 so the copies say that they ran here.
@@ -22,7 +23,8 @@ from search.worker.device import resolve
 LEFT = Path(__file__).parents[1] / "studies" / "begun_before"
 NAME = "begun_before"
 ITS_CPU = "AMD EPYC"
-# What was typed, apart from the names of the study and of the text.
+# What was typed, apart from the names of the study and of the text; and what a study had unless it said so.
+ITS_SAMPLER = "sampler=tpe"
 TYPED = ("data.tokenizer=bytes", "target_loss=3.3", "train.max_steps=120")
 
 
@@ -67,9 +69,13 @@ def test_its_report_is_drawn_with_the_numbers_that_it_had(reports: Path) -> None
     assert now["search_cost"]["energy_j"] == before["search_cost"]["energy_j"]
 
 
-def test_the_same_command_continues_it(reports: Path, text_file: Path) -> None:
+def test_the_same_command_continues_it_with_the_sampler_of_then(reports: Path, text_file: Path) -> None:
     before = (reports / NAME / "records.jsonl").read_text()
     command = tiny_study(text_file, NAME, f"reports={reports}", *TYPED, "budget.n_trials=8")
+    refused = run_here(command)
+    assert refused.returncode == 2
+    assert "sampler.name: 'tpe' -> 'cei'" in " ".join(refused.stderr.split())
+    command.append(ITS_SAMPLER)
     done = run_here(command)
     assert done.returncode == 0, done.stdout + done.stderr
     written = (reports / NAME / "records.jsonl").read_text()
@@ -84,7 +90,7 @@ def test_the_same_command_continues_it(reports: Path, text_file: Path) -> None:
 
 def test_another_target_is_refused_with_what_it_was_begun_with(reports: Path, text_file: Path) -> None:
     typed = [one for one in TYPED if not one.startswith("target_loss")]
-    done = run_here(tiny_study(text_file, NAME, f"reports={reports}", *typed, "target_loss=3.2"))
+    done = run_here(tiny_study(text_file, NAME, f"reports={reports}", *typed, ITS_SAMPLER, "target_loss=3.2"))
     assert done.returncode == 2
     assert "target_loss" in done.stderr
     assert "3.3" in done.stderr
