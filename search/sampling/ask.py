@@ -19,8 +19,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial
 
-from search.record.objective import CONSTRAINT
 from search.sampling.encoding import decoded, encoded_history
+from search.sampling.refining import gap_of
 from search.sampling.samplers import SAMPLERS, Draw, SamplerSection
 from search.space.model import Params, Space
 
@@ -89,7 +89,7 @@ def _least_gaps(history: Sequence[FrozenTrial], section: SamplerSection) -> Sequ
     if most is None or len(history) <= most:
         return history
     count = max(most, section.n_startup_trials)
-    places = sorted(range(len(history)), key=lambda place: history[place].constraints.get(CONSTRAINT, 0.0))
+    places = sorted(range(len(history)), key=lambda place: gap_of(history[place]))
     return [history[place] for place in sorted(places[:count])]
 
 

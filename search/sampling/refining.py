@@ -68,11 +68,16 @@ class RefiningSampler(BaseSampler):
 
     def _parents(self, study: Study) -> list[FrozenTrial]:
         """None where this draw is the other sampler's."""
-        trials = study.get_trials(deepcopy=False)
-        known = [one for one in trials if one.values and set(one.params) >= set(self._dimensions)]
+        known = fully_known(study, self._dimensions)
         if self._index % 2 == 0 or len(known) < self._n_startup_trials:
             return []
         return sorted(known, key=_rank)[:PARENTS]
+
+
+def fully_known(study: Study, dimensions: Mapping[str, BaseDistribution]) -> list[FrozenTrial]:
+    """The trials with values and with a parameter in every dimension."""
+    trials = study.get_trials(deepcopy=False)
+    return [one for one in trials if one.values and set(one.params) >= set(dimensions)]
 
 
 def gap_of(trial: FrozenTrial) -> float:

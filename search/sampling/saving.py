@@ -19,19 +19,15 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-from search.record.objective import CONSTRAINT
 from search.sampling.encoding import nearest
-from search.sampling.refining import LENGTH, neighbour
-from search.sampling.regression import fitted
-
-Array = npt.NDArray[np.float64]
+from search.sampling.refining import LENGTH, fully_known, gap_of, neighbour
+from search.sampling.regression import Array, fitted
 
 # A gap above this teaches no more than this: how badly a run failed is of no use.
 LARGEST_GAP = 0.5
@@ -79,12 +75,7 @@ class SavingSampler(BaseSampler):
         return self._by_chance.sample_independent(study, trial, param_name, param_distribution)
 
     def _known(self, study: Study) -> list[FrozenTrial]:
-        trials = study.get_trials(deepcopy=False)
-        return [one for one in trials if one.values and set(one.params) >= set(self._dimensions)]
-
-
-def _gap(trial: FrozenTrial) -> float:
-    return min(float(trial.constraints.get(CONSTRAINT, 0.0)), LARGEST_GAP)
+        return fully_known(study, self._dimensions)
 
 
 class _Look:
@@ -102,7 +93,7 @@ class _Look:
         self._of = columns(dimensions)
         rows = as_rows([trial.params for trial in known], self._of)
         values = np.log([max(trial.values[objective], SMALLEST) for trial in known])
-        gaps = np.array([_gap(trial) for trial in known])
+        gaps = np.array([min(gap_of(trial), LARGEST_GAP) for trial in known])
         self._value, self._gap = fitted(rows, values), fitted(rows, gaps)
         self._best = float(values[gaps <= 0].min(initial=math.inf))
         order = np.argsort(np.where(gaps <= 0, values - values.max(), gaps))
