@@ -10,14 +10,13 @@ the predictions hold.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 import optuna
 import torch
 from replay.problems import PROBLEMS, RANDOM_LOOKS, ROUNDS, STEPS, best_of_space, opened, runs_of
-from replay.record_runs import Planned, lines_of, measured, recorder, seed_of
+from replay.record_runs import Planned, keep, lines_of, recorder, seed_of
 
 from search.files.paths import cache_dir
 from search.sampling.encoding import decoded, encoded
@@ -45,9 +44,7 @@ def main(name: str) -> None:
             continue
         chosen = at_its_length(problem.fitted([params])[0].steps, params, problem.space)
         record, evaluated_tokens = run(problem.space.config(chosen) | {"seed": seed_of(planned)})
-        line = planned._asdict() | {"params": chosen, "evaluated_tokens": evaluated_tokens}
-        with file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line | measured(record)) + "\n")
+        keep(file, planned, chosen, record, evaluated_tokens)
         predicted = problem.world.surrogate.predict([chosen])[0]
         print(
             planned.index,

@@ -97,9 +97,7 @@ def main(name: str) -> None:
         best = best_of(lines_of(sorted(folder.glob(f"{config.study.name}-*.jsonl"))), config.target_loss)
         params = params_of(planned, space, problem, best)
         record, evaluated_tokens = run(space.config(params) | {"seed": seed_of(planned)})
-        line = planned._asdict() | {"params": params, "evaluated_tokens": evaluated_tokens}
-        with file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(line | measured(record)) + "\n")
+        keep(file, planned, params, record, evaluated_tokens)
         print(planned, f"{record.best_loss}, {record.counted_energy_j:.1f} J", *record.flags, flush=True)
 
 
@@ -188,6 +186,13 @@ def best_of(lines: Sequence[dict[str, Any]], target_loss: float | str) -> list[P
 
     trained = [line for line in lines if len(line["loss"]) == POINTS and line["index"] >= 0]
     return [line["params"] for line in sorted(trained, key=score)[:BEST]]
+
+
+def keep(file: Path, planned: Planned, params: Params, record: Record, evaluated_tokens: int) -> None:
+    """Append the run to the file."""
+    line = planned._asdict() | {"params": params, "evaluated_tokens": evaluated_tokens}
+    with file.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(line | measured(record)) + "\n")
 
 
 def measured(record: Record) -> dict[str, Any]:
