@@ -35,8 +35,9 @@ from search.space.canonical import config_key
 
 WATTS = 4.75  # of one busy core, as meter=cpu_time counts: what makes seconds of joules
 INFO = MeterInfo("replay", Kind.MODELLED)
-# How far the losses of windows spread, and their differences to the last whole evaluation, in nats.
-WINDOWS_SPREAD, DIFFERENCES_SPREAD = 0.22, 0.06
+# How far the losses of windows spread after a training: their differences to the last whole evaluation, as a
+# share of the losses themselves. Seen on characters.
+DIFFERENCES_SHARE = 0.27
 
 
 class JoulesOfClock:
@@ -78,6 +79,15 @@ class World:
     validation_tokens: int
     vocab_size: int
     predicted: dict[str, Prediction] = field(default_factory=dict)
+
+    @property
+    def windows_spread(self) -> float:
+        """Standard deviation of the losses of evaluation windows, in nats, at the end of the baseline."""
+        return self.baseline.loss_stderr[-1] * math.sqrt(self._windows)
+
+    @property
+    def _windows(self) -> int:
+        return self.validation_tokens // self.config.evaluation.context
 
     def prediction(self, params: Mapping[str, Any]) -> Prediction:
         key = json.dumps(dict(params), sort_keys=True)
@@ -129,12 +139,12 @@ class World:
                 1.0
                 if is_last
                 else share_of_evaluation(
-                    loss - request.target_loss, self.validation_tokens // config.evaluation.context, aided
+                    loss - request.target_loss, self._windows, self.windows_spread, aided
                 )
             )
             predicted = round(share * self.validation_tokens)
             pass_j(token_j * predicted * (2 if request.to_the_end else 1))
-            stderr = WINDOWS_SPREAD / math.sqrt(self.validation_tokens / config.evaluation.context)
+            stderr = self.windows_spread / math.sqrt(self._windows)
             results.append(EvaluationResult(step, loss, stderr, share))
             due = step + max(1, self._wait(config, request, results))
             yield Progress(
@@ -163,9 +173,11 @@ class World:
         return loss_at, run.train_j / run.steps, run.eval_j / run.evaluated_tokens, run.setup_j
 
 
-def share_of_evaluation(gap: float, windows: int, aided: bool) -> float:
-    """How much of an evaluation is made where the loss lies `gap` above the target (`model.evaluate`)."""
-    spread = DIFFERENCES_SPREAD if aided else WINDOWS_SPREAD
+def share_of_evaluation(gap: float, windows: int, spread: float, aided: bool) -> float:
+    """How much of an evaluation is made where the loss lies `gap` nats above the target, and those of windows
+    have a standard deviation of `spread` (`model.evaluate`)."""
+    if aided:
+        spread *= DIFFERENCES_SHARE
     if gap <= 0:
         return 1.0
     needed = max(FEWEST_WINDOWS, 1.0 / ((gap / (PLAINLY_ABOVE * spread)) ** 2 + 1.0 / windows))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from replay import problems
-from replay.compare import Replayed, hypervolume, ratio_with_interval, replay, table
+from replay.compare import Replayed, expected_j, fronts_compared, hypervolume, ratio_with_interval, replay, table
 from replay.problems import Problem, Spec, opened
 from replay.record_runs import best_of, evenly, near, plan
 from replay.strategies import Strategy, sampler
@@ -103,6 +103,16 @@ def test_ending_dominated_runs_costs_less_and_ends_nothing_that_would_have_won(p
     assert early.spent <= whole.spent
     assert early.false_stops == 0
     assert early.final == whole.final
+    assert early.front(20) == whole.front(20) != set()
+
+
+def test_fronts_are_compared_over_what_both_studies_tried() -> None:
+    whole = Replayed((), (), 1.2, 3.0, 2, 1, 0, 0, 0.1, feasible=((1, (5.0, 5.0)),))
+    early = replace(whole, runs=3, feasible=((1, (5.0, 5.0)), (3, (1.0, 1.0))))
+    (said,) = fronts_compared({"random": [early], "random, to the target": [whole]})
+    assert "1 of 1 studies, of 2 trials" in said
+    (said,) = fronts_compared({"random": [early], "random, to the target": [replace(whole, runs=3)]})
+    assert "0 of 1 studies" in said
 
 
 def test_a_study_ends_once_it_has_taken_its_joules(problem: Problem) -> None:
@@ -136,11 +146,11 @@ def test_a_run_that_is_computed_stops_at_its_target_as_a_real_one(problem: Probl
     ("gap", "aided", "share"), [(0.0, False, 1.0), (-0.1, True, 1.0), (0.01, False, 1.0)]
 )
 def test_an_evaluation_near_the_target_is_whole(gap: float, aided: bool, share: float) -> None:
-    assert share_of_evaluation(gap, 871, aided) == share
+    assert share_of_evaluation(gap, 871, 0.22, aided) == share
 
 
 def test_an_evaluation_far_above_the_target_ends_early_and_earlier_with_a_whole_one_to_compare() -> None:
-    assert share_of_evaluation(0.5, 871, aided=True) <= share_of_evaluation(0.5, 871, aided=False) < 0.1
+    assert share_of_evaluation(0.5, 871, 0.22, aided=True) <= share_of_evaluation(0.5, 871, 0.22, aided=False) < 0.1
 
 
 # ---- figures
@@ -150,14 +160,20 @@ def test_a_ratio_has_an_interval_that_holds_the_truth() -> None:
     generator = np.random.default_rng(0)
     ours = list(np.exp(generator.normal(math.log(2.0), 0.3, 20)))
     theirs = list(np.exp(generator.normal(math.log(4.0), 0.3, 20)))
-    ratio, low, high = ratio_with_interval(ours, theirs, at_most=100.0)
+    ratio, low, high = ratio_with_interval((ours, [9.0] * 20), (theirs, [9.0] * 20))
     assert low < 0.5 < high
     assert low < ratio < high < 1
 
 
-def test_a_study_that_did_not_get_there_counts_with_what_it_spent_at_most() -> None:
-    ratio, _, _ = ratio_with_interval([10.0] * 5, [math.inf] * 5, at_most=20.0)
-    assert ratio == pytest.approx(0.5)
+def test_the_joules_of_studies_that_did_not_get_there_are_spent_all_the_same() -> None:
+    values, spent = np.array([1.0, math.inf, 2.0, math.inf]), np.array([9.0, 4.0, 9.0, 5.0])
+    assert expected_j(values, spent) == pytest.approx((1 + 4 + 2 + 5) / 2)
+
+
+def test_where_no_study_got_there_all_that_was_spent_is_a_lower_bound() -> None:
+    nowhere = ([math.inf] * 5, [20.0] * 5)
+    assert expected_j(*map(np.array, nowhere)) == pytest.approx(100.0)
+    assert ratio_with_interval(([10.0] * 5, [20.0] * 5), nowhere)[0] == pytest.approx(0.1)
 
 
 def test_the_table_says_how_many_studies_did_not_get_there() -> None:
