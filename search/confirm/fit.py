@@ -111,6 +111,14 @@ def fit_lengths(
     return fits
 
 
+def length_for(steps: int, gap: float) -> int | None:
+    """From one run whose schedule of `steps` steps ended `gap` nats above the target: the length that ends as
+    far below it as end losses of seeds spread. None where that is farther away than a run may lie from
+    another."""
+    away = (gap + NOISE) / -SLOPE
+    return math.ceil(steps * math.exp(away)) if away <= FARTHEST else None
+
+
 @dataclass(frozen=True)
 class _Line:
     """Posterior of intercept and slope over ln(steps / start). `covariance` is in units of the squared noise;

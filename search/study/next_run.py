@@ -17,10 +17,12 @@ from typing import Any
 
 from model.config import ConfigError
 from search.config.schema import StudyConfig
+from search.confirm.fit import length_for
+from search.confirm.length import at_length
 from search.confirm.rivals import rival_margin, rivals_of
 from search.record.forecast import Forecast
 from search.record.noise import NoiseSettings, another_baseline
-from search.record.outcome import Role
+from search.record.outcome import Outcome, Role
 from search.record.prospect import prospect
 from search.record.record import Record
 from search.run.request import RunRequest
@@ -36,6 +38,8 @@ from search.study.search_settings import MAX_ATTEMPTS, FirstRecipe, SearchSettin
 # The part of a seed that sets runs apart from proposals.
 SEED_OF_RUN = 1_000_000
 SEED_OF_AUDIT = 6_000_000
+# A recipe of `study.first` is tried with so many lengths of schedule at most.
+LENGTHS_OF_FIRST = 3
 
 
 class NoMoreTrials(Enum):
@@ -188,12 +192,34 @@ def _next_trial(records: Sequence[Record], waiting: Sequence[Enqueued], settings
 
 
 def first_left(records: Sequence[Record], settings: SearchSettings) -> FirstRecipe | None:
-    """The first of `study.first` that was not tried and can run here."""
-    tried = _tried(records, settings) if settings.first else {}
+    """The first of `study.first` that is still to be tried and can run here: as it is, then at the lengths
+    that its gap to the target asks for."""
+    if not settings.first:
+        return None
+    runs = {settings.key_of_run(record): record for record in records}
+    baseline = settings.key_of(settings.config.run_values())
     for recipe in settings.first:
-        if settings.key_of(recipe.values) not in tried and settings.why_not(recipe.values) is None:
-            return recipe
+        values = recipe.values
+        for _ in range(LENGTHS_OF_FIRST):
+            key = settings.key_of(values)
+            if key == baseline or settings.why_not(values) is not None:
+                break
+            if key not in runs:
+                return replace(recipe, values=values)
+            steps = _longer(runs[key])
+            if steps is None:
+                break
+            values = at_length(recipe.values, steps)
     return None
+
+
+def _longer(run: Record) -> int | None:
+    """The length at which a run that missed the target at the end of its schedule would reach it, or None
+    where it did not miss so, or that is too far away to be known."""
+    steps, missed = run.max_steps, run.outcome is Outcome.OUT_OF_BUDGET
+    if not missed or steps is None or run.steps < steps or run.loss_gap is None:
+        return None
+    return length_for(steps, run.loss_gap)
 
 
 def _point_of(values: Mapping[str, Any], settings: SearchSettings) -> Proposal:

@@ -17,7 +17,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
+from pathlib import Path
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 import optuna
@@ -124,7 +126,9 @@ def fronts_compared(found: dict[str, list[Replayed]]) -> list[str]:
     for name, studies in found.items():
         whole = found.get(f"{name}, to the target")
         if name in INDIFFERENT and whole is not None:
-            pairs = [(one, other, min(one.runs, other.runs)) for one, other in zip(studies, whole, strict=True)]
+            pairs = [
+                (one, other, min(one.runs, other.runs)) for one, other in zip(studies, whole, strict=True)
+            ]
             same = sum(one.front(runs) == other.front(runs) for one, other, runs in pairs)
             runs = sum(runs for *_, runs in pairs)
             said.append(
@@ -252,9 +256,31 @@ def _problem(name: str) -> Problem:
     return opened(PROBLEMS[name])
 
 
-def _one(job: tuple[str, Strategy, int, float]) -> Replayed:
+Job = tuple[str, Strategy, int, float]
+"""Problem, strategy, seed, baselines."""
+
+
+def _one(job: Job) -> Replayed:
     name, strategy, seed, baselines = job
     return replay(_problem(name), strategy, seed, baselines)
+
+
+class Kept:
+    """Studies that were replayed, in a file of Python's own format: the whole table takes an hour or more.
+    The file knows nothing of changes to the code."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._known: dict[str, Replayed] = joblib.load(file) if file is not None and file.exists() else {}
+
+    def all_of(self, jobs: Sequence[Job], pool: ProcessPoolExecutor) -> list[Replayed]:
+        """The studies of one strategy."""
+        left = [job for job in jobs if repr(job) not in self._known]
+        for job, study in zip(left, pool.map(_one, left), strict=True):
+            self._known[repr(job)] = study
+        if left and self._file is not None:
+            joblib.dump(self._known, self._file)
+        return [self._known[repr(job)] for job in jobs]
 
 
 def main() -> None:
@@ -267,6 +293,9 @@ def main() -> None:
     )
     parser.add_argument("--errors", action="store_true", help="the surrogate's, first: takes minutes")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--keep", type=Path, help="studies that are in this file are not replayed again; others come to it"
+    )
     arguments = parser.parse_args()
     chosen = [
         one
@@ -281,6 +310,7 @@ def main() -> None:
             recording = f"python -m replay.record_runs {name}"
             parser.exit(2, f"{name} has no recorded runs; type PYTHONPATH=tests/bench {recording}\n")
     problems = {name: _problem(name) for name in names}  # before the processes start: they inherit them
+    kept = Kept(arguments.keep)
     with ProcessPoolExecutor(arguments.processes, get_context("fork")) as pool:
         for name, problem in problems.items():
             runs = [run for run in runs_of(PROBLEMS[name].file) if run.index >= 0]
@@ -296,7 +326,7 @@ def main() -> None:
             found: dict[str, list[Replayed]] = {}
             for strategy in chosen:
                 jobs = [(name, strategy, seed, arguments.baselines) for seed in range(arguments.seeds)]
-                found[strategy.name] = list(pool.map(_one, jobs))
+                found[strategy.name] = kept.all_of(jobs, pool)
                 references = [one for one in (OPTUNA_DEFAULT, BEFORE) if one in found]
                 shown = {key: found[key] for key in dict.fromkeys([*references, strategy.name])}
                 print(table(shown).split("\n")[-1], flush=True)

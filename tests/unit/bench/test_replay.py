@@ -13,7 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from replay import problems
-from replay.compare import Replayed, expected_j, fronts_compared, hypervolume, ratio_with_interval, replay, table
+from replay.compare import (
+    Replayed,
+    expected_j,
+    fronts_compared,
+    hypervolume,
+    ratio_with_interval,
+    replay,
+    table,
+)
 from replay.problems import Problem, Spec, opened
 from replay.record_runs import best_of, evenly, near, plan
 from replay.strategies import Strategy, sampler
@@ -150,7 +158,11 @@ def test_an_evaluation_near_the_target_is_whole(gap: float, aided: bool, share: 
 
 
 def test_an_evaluation_far_above_the_target_ends_early_and_earlier_with_a_whole_one_to_compare() -> None:
-    assert share_of_evaluation(0.5, 871, 0.22, aided=True) <= share_of_evaluation(0.5, 871, 0.22, aided=False) < 0.1
+    assert (
+        share_of_evaluation(0.5, 871, 0.22, aided=True)
+        <= share_of_evaluation(0.5, 871, 0.22, aided=False)
+        < 0.1
+    )
 
 
 # ---- figures

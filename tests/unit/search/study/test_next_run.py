@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -409,6 +410,34 @@ def test_a_known_recipe_that_cannot_be_trained_here_is_passed_over() -> None:
     chosen = search_settings(why_not=why_not)
     chosen = replace(chosen, first=(recipe("a", batch_size=8), recipe("b", max_steps=77)))
     assert run_all(chosen)[1].config["train"]["max_steps"] == 77
+
+
+def lengths_tried(*gaps: float) -> list[int]:
+    """Of a known recipe of 77 steps, whose runs end so far from the target at the end of their schedules."""
+    chosen = replace(search_settings(n_trials=8), first=(recipe("b", max_steps=77, batch_size=8),))
+    records, found = run_all(chosen)[:1], []
+    for gap in gaps:
+        request = next_run(records, (), chosen).request
+        assert request is not None
+        found.append(steps := request.config["train"]["max_steps"])
+        run = ended(request, records, REACHED if gap <= 0 else MISSED)
+        records.append(replace(run, loss_gap=gap, steps=steps))
+    return found
+
+
+def test_a_known_recipe_that_just_misses_is_tried_again_for_as_long_as_it_needs() -> None:
+    first, longer, then = lengths_tried(0.03, 0.002, 0.5)
+    assert first == 77
+    assert 77 * math.exp(0.03 / 0.14) < longer < 77 * math.exp(0.06 / 0.14)
+    assert longer < then < 1.15 * longer
+
+
+@pytest.mark.parametrize(
+    "gaps", [(0.3, 0.0), (-0.01, 0.0), (0.02, 0.02, 0.02, 0.0)], ids=["far away", "reached", "often enough"]
+)
+def test_a_known_recipe_is_not_tried_longer_without_end(gaps: tuple[float, ...]) -> None:
+    own = BASE["train"]["max_steps"]
+    assert lengths_tried(*gaps)[-1] == own  # what follows is the sampler's
 
 
 def test_trials_of_other_studies_teach_the_sampler_and_may_be_tried_here() -> None:
