@@ -11,7 +11,7 @@ from model.config import ConfigError, check_seed
 from model.data import DATASETS
 from model.tables import MATMUL_FORMATS
 from search.config.cores import Cores, usable_cores
-from search.config.schema import StudyConfig
+from search.config.schema import ALLOW, REFUSE, StudyConfig
 from search.files.paths import folder_name
 from search.meter.choose import METERS
 from search.meter.gpu.source import GPU_ENERGY
@@ -124,6 +124,7 @@ def check_study(config: StudyConfig) -> Space:
     check_run(config)
     check_name(config.study.name)
     check_seed("study.seed", config.study.seed)
+    _choice("study.on_change", config.study.on_change, (REFUSE, ALLOW))
     for folder in config.study.prior:
         if not folder.strip():
             raise ConfigError(f"study.prior must list folders such as reports/demo, got {folder!r}")

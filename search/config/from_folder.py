@@ -18,7 +18,15 @@ from search.errors import UserError
 from search.files.paths import reports_dir
 
 # What may be set anew without making another study of it.
-MAY_CHANGE = ("confirm.", "budget.run_", "budget.hang_s", "data.path", "device.wait", "storage")
+MAY_CHANGE = (
+    "confirm.",
+    "budget.run_",
+    "budget.hang_s",
+    "data.path",
+    "device.wait",
+    "storage",
+    "study.on_change",
+)
 
 
 def config_of_study(folder: Path, overrides: Sequence[str]) -> StudyConfig:

@@ -31,6 +31,7 @@ Keys that people set most:
   study.prior=[reports/OTHER]   studies by which the space was narrowed: their joules count as this one's, and
                                 their trials teach the sampler
   study.first=[RECIPE]          recipes to try first: names of conf/recipes/, report folders, files
+  study.on_change=allow         go on with a study whose baseline was trained by other code; marks the runs
   target_loss                   validation loss to reach, nats per token; auto: what the baseline ends at
   budget.n_trials               trials of the study, failed ones included
   budget.study_energy_j         joules after which the study ends; budget.study_time_s: seconds

@@ -32,12 +32,17 @@ ONE_RUN = ("recipe", "trial", "output", "save", "to_the_end")
 """Keys that only `python -m search.train` reads."""
 
 
+# May a study go on with other code than trained its baseline?
+REFUSE, ALLOW = "refuse", "allow"
+
+
 @dataclass
 class StudySection:
     """`name` is also the folder under `reports/`. The same `seed` gives the same study. `prior`: folders of
     studies by which this one's space was narrowed, whose joules are added to what the search cost, and whose
     trials teach the sampler where they lie in this space. `first`: recipes (names of `conf/recipes/`, files,
-    folders of studies) that are tried before anything else.
+    folders of studies) that are tried before anything else. `on_change`: whether it may go on with other
+    code than trained its baseline, `refuse` or `allow`; it is asked anew each time.
     """
 
     name: str = MISSING
@@ -45,6 +50,7 @@ class StudySection:
     description: str = ""
     prior: list[str] = field(default_factory=list)
     first: list[str] = field(default_factory=list)
+    on_change: str = REFUSE
 
 
 @dataclass

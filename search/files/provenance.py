@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -15,10 +16,12 @@ from search.files.version import AROUND, package_version, version
 # What a commit must hold to be one of this product, and not of a repository that it was unpacked into.
 _OURS = ("search/__init__.py", "search/files/provenance.py", "model/__init__.py")
 _GIT_LIMIT_S = 10.0
+# The code that trains and meters: where it changes, joules of before and after do not compare.
+TRAINS = ("model", "search/energy", "search/meter", "search/run", "search/worker")
 
 
 def code(around: Path = AROUND) -> dict[str, Any]:
-    """Version, commit and whether files differ from it, of the code in `around`.
+    """Version, commit and whether files differ from it, of the code in `around`; and a digest of what trains.
 
     The commit is None unless `around` is the top of a git checkout whose commit holds this product: not for
     an installed package, nor for a copy that lies in somebody else's repository.
@@ -29,7 +32,32 @@ def code(around: Path = AROUND) -> dict[str, Any]:
         "version": version(around),
         "git_commit": commit,
         "git_dirty": None if status is None else bool(status),
+        "git_diff_sha256": _sha256(uncommitted(around)) if status else None,
+        "training_sha256": training_sha256(around),
     }
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def training_sha256(around: Path = AROUND) -> str:
+    """Of the names and contents of all Python files in `TRAINS`."""
+    digest = hashlib.sha256()
+    for folder in TRAINS:
+        for path in sorted((around / folder).rglob("*.py")):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(around).as_posix()}\0{len(content)}\0".encode())
+            digest.update(content)
+    return digest.hexdigest()
+
+
+def uncommitted(around: Path = AROUND) -> str:
+    """What differs from the commit, as `git diff` writes it; empty where nothing does or nobody knows."""
+    if not _is_ours(around):
+        return ""
+    found = _git(around, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD")
+    return f"{found}\n" if found else ""
 
 
 def _is_ours(around: Path) -> bool:
@@ -85,4 +113,4 @@ def _git(folder: Path, *arguments: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.rstrip("\n")

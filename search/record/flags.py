@@ -35,6 +35,11 @@ class Flag(StrEnum):
         "the worker was lost: its joules are those up to its last report, at least",
     )
 
+    CODE_CHANGED = (
+        "code_changed",
+        "other code trained it than the baseline of its study, or another torch, so the two do not compare",
+    )
+
     STARTED_HOT = (
         "started_hot",
         "the device was above its temperature band at the start, and so may have drawn more",
@@ -96,9 +101,11 @@ class Flag(StrEnum):
     )
 
 
-# What else kept the device busy, or held it back. Two runs of which only one saw this do not compare.
+# What kept the device busy, held it back, or trained otherwise. Two runs of which only one saw this do not
+# compare.
 LOAD_FLAGS = frozenset(
     (
+        Flag.CODE_CHANGED,
         Flag.STARTED_HOT,
         Flag.STARTED_COLD,
         Flag.FOREIGN_CPU_LOAD,

@@ -24,6 +24,8 @@ from search.files.records import append_record, read_records
 from search.files.whole_file import FileError, naming, read_json, write_atomically
 from search.record.record import Record
 
+LARGEST_DIFF_BYTES = 2**20
+
 
 @dataclass(frozen=True)
 class StudyFolder:
@@ -109,6 +111,21 @@ class StudyFolder:
     def write_settings(self, config: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
         write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
         write_atomically(self.identity_file, json.dumps(identity, indent=1) + "\n")
+
+    def keep_diff(self, diff: str, sha256: str) -> str | None:
+        """Keep what differed from the commit beside the records that name its digest; or say, in a line, that
+        it is too large."""
+        written = diff.encode(errors="surrogateescape")
+        size = len(written)
+        if size > LARGEST_DIFF_BYTES:
+            return (
+                f"uncommitted changes of {size / 2**20:.1f} MiB are not kept with the study (at most "
+                f"{LARGEST_DIFF_BYTES / 2**20:g} MiB are): commit them, so that its numbers can be repeated"
+            )
+        path = self.path / f"code-{sha256[:12]}.diff"
+        if not path.exists():
+            write_atomically(path, written.decode(errors="replace"))
+        return None
 
     def what_is_safe(self, n_records: int) -> str:
         """The end of a line that says why a study stopped."""

@@ -17,13 +17,14 @@ from model.data.held_out import HeldOut
 from model.data.ngram import NgramLoss
 from model.runnable import absent
 from search.config.checks import check_study
-from search.config.schema import StudyConfig
+from search.config.schema import REFUSE, StudyConfig
 from search.confirm.state import ConfirmationState
 from search.confirm.verdict import VerdictKind
 from search.errors import COSTS, INTERRUPTED, NO_RESULT, TIE, UNPROVEN, Stopped, UserError
 from search.files.own_folder import OwnFolder
 from search.files.paths import cache_dir, reports_dir, study_dir
 from search.files.prior import check_kind, keep_prior, kept_prior, read_prior
+from search.files.provenance import uncommitted
 from search.files.whole_file import FileError, check_folder, naming
 from search.record.outcome import Role
 from search.record.prospect import prospect
@@ -36,6 +37,7 @@ from search.space.offer import offered
 from search.space.reach import check_reach
 from search.study import storage
 from search.study.budget import search_limit_j, spent_j, spent_s
+from search.study.changed_code import check_code
 from search.study.first import first_recipes
 from search.study.folder import StudyFolder
 from search.study.identity import check_records, check_storage, held_out_of, identity
@@ -151,7 +153,11 @@ def _open(
         config.storage, folder.path, config.study.name, config.objective.names, ours, space, watcher.note
     )
     check_storage(mirror, records, folder.records_file)
+    note = check_code(settings.provenance, records, config.study.name, config.study.on_change)
+    if note is not None:
+        watcher.note(note)
     folder.write_settings(_shown_config(config), ours)
+    _keep_uncommitted(folder, settings, watcher)
     if problem.corpus.held_out is HeldOut.WHOLE:
         watcher.note(
             "begun before the held-out part was halved: it goes on with all of it for validation, and has no "
@@ -162,10 +168,19 @@ def _open(
     return TrialRunner(folder, records, mirror, worker, info.meter, watcher)
 
 
+def _keep_uncommitted(folder: StudyFolder, settings: SearchSettings, watcher: Watcher) -> None:
+    sha256 = settings.provenance["code"]["git_diff_sha256"]
+    if sha256 is not None and (note := folder.keep_diff(uncommitted(), sha256)):
+        watcher.note(note)
+
+
 def _shown_config(config: StudyConfig) -> Mapping[str, Any]:
-    """The configuration as it may be written down: no password, the folder of reports in full."""
+    """The configuration as it may be written down: no password, the folder of reports in full, and what was
+    allowed this once not allowed for good."""
     reports = None if config.reports is None else str(reports_dir(config.reports))
-    return asdict(config) | {"storage": storage.without_secret(config.storage), "reports": reports}
+    shown = asdict(config)
+    shown["study"]["on_change"] = REFUSE
+    return shown | {"storage": storage.without_secret(config.storage), "reports": reports}
 
 
 def _run_and_report(

@@ -13,6 +13,7 @@ from search.record.meter_info import MeterInfo
 from search.record.record import Record
 from search.run.record_builder import unmetered_record
 from search.run.request import RunRequest
+from search.study.changed_code import marked
 from search.study.folder import StudyFolder
 from search.study.mirror import Mirror
 from search.study.progress import Watcher
@@ -39,6 +40,7 @@ class TrialRunner:
         running = self.folder.read_running(self.watcher.note)
         cut_off = self.mirror.recovery_plan(self.records, running).cut_off
         if cut_off is not None:
+            cut_off = marked(cut_off, self.records)
             self._append(cut_off)
             self.watcher.finished(cut_off)
         self.mirror.reconcile(self.records)
@@ -69,8 +71,7 @@ class TrialRunner:
             self.worker.kill()
             self._record_and_tell(replace(last, reason=str(error) or OUTPUT_LOST))
             raise
-        self._record_and_tell(record)
-        return record
+        return self._record_and_tell(record)
 
     def _begin(self, request: RunRequest) -> RunRequest:
         """The request with the run's name and the number of its trial. The run is on the disk before its
@@ -85,10 +86,12 @@ class TrialRunner:
         """What is known of a run of which nothing was heard yet, should its process be killed."""
         return unmetered_record(request, self.meter, KILLED, interrupted=True)
 
-    def _record_and_tell(self, record: Record) -> None:
+    def _record_and_tell(self, record: Record) -> Record:
+        record = marked(record, self.records)
         self._append(record)
         self.mirror.tell(record, self.records)
         self.watcher.finished(record)
+        return record
 
     def _append(self, record: Record) -> None:
         """Raises FileError."""

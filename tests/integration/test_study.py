@@ -23,6 +23,7 @@ from running_study import records_of, started, worker_of
 
 from search.files.paths import root, study_dir
 from search.files.records import read_records
+from search.record.flags import Flag
 from search.record.outcome import Outcome
 from search.record.record import Record
 from search.report.csv_columns import documented
@@ -147,6 +148,27 @@ def test_going_on_with_other_settings_is_refused_with_a_diff(
     assert said in done.stderr
     assert (study_dir(finished.name) / "config.yaml").read_bytes() == before
     assert len(records_of(finished.name)) == 6
+
+
+def test_going_on_with_other_code_is_refused_and_where_it_is_allowed_marked(
+    text_file: Path, finished: Finished, tmp_path: Path
+) -> None:
+    folder = tmp_path / finished.name
+    shutil.copytree(study_dir(finished.name), folder)
+    own = records_of(finished.name)[0].provenance["code"]["training_sha256"]
+    records = folder / "records.jsonl"
+    records.write_text(records.read_text().replace(own, "0" * 64))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    command = tiny_study(text_file, finished.name, f"reports={tmp_path}", "budget.n_trials=7")
+    done = run_here(command)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "study.on_change=allow" in done.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert run_here([*command, "study.on_change=allow"]).returncode == 0
+    flagged = [Flag.CODE_CHANGED in record.flags for record in read_records(records)[0]]
+    assert flagged == [False] * 6 + [True]
+    assert "on_change: refuse" in (folder / "config.yaml").read_text()
 
 
 @pytest.mark.slow

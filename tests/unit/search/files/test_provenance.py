@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import search
-from search.files.provenance import code
+from search.files.provenance import TRAINS, code, training_sha256, uncommitted
 
 PRODUCT = ("search/__init__.py", "search/files/provenance.py", "model/__init__.py")
-UNKNOWN = {"git_commit": None, "git_dirty": None}
+UNKNOWN = {"git_commit": None, "git_dirty": None, "git_diff_sha256": None}
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -54,11 +54,43 @@ def told(folder: Path) -> dict[str, object]:
 
 def test_the_products_own_commit_is_recorded_with_whether_files_differ_from_it(own: Path) -> None:
     commit = git(own, "rev-parse", "HEAD")
-    assert told(own) == {"git_commit": commit, "git_dirty": False}
+    assert told(own) == {"git_commit": commit, "git_dirty": False, "git_diff_sha256": None}
     (own / "untracked").write_text("")
     assert told(own)["git_dirty"] is False
     (own / "README").write_text("changed\n")
-    assert told(own) == {"git_commit": commit, "git_dirty": True}
+    digest = told(own)["git_diff_sha256"]
+    assert told(own) == {"git_commit": commit, "git_dirty": True, "git_diff_sha256": digest}
+    (own / "README").write_text("changed again\n")
+    assert told(own)["git_diff_sha256"] not in (digest, None)
+
+
+def test_what_is_not_committed_can_be_applied_to_the_commit_again(own: Path, tmp_path: Path) -> None:
+    assert uncommitted(own) == ""
+    (own / "README").write_text("changed\n\n  \n")
+    git(own, "add", "README")
+    (own / "model" / "__init__.py").write_text("")
+    diff = tmp_path / "code.diff"
+    diff.write_text(uncommitted(own))
+    git(own, "checkout", "-q", "-f", "HEAD")
+    git(own, "apply", str(diff))
+    assert (own / "README").read_text() == "changed\n\n  \n"
+    assert (own / "model" / "__init__.py").read_text() == ""
+
+
+def test_the_digest_of_what_trains_changes_with_a_file_that_trains_and_with_no_other(own: Path) -> None:
+    before = training_sha256(own)
+    (own / "search" / "__init__.py").write_text("# no training\n")
+    (own / "model" / "notes.txt").write_text("no code\n")
+    assert training_sha256(own) == before
+    (own / "model" / "train.py").write_text("steps = 1\n")
+    changed = training_sha256(own)
+    (own / "model" / "train.py").rename(own / "model" / "other.py")
+    assert len({before, changed, training_sha256(own)}) == 3
+
+
+def test_what_trains_is_there() -> None:
+    around = Path(search.__file__).parents[1]
+    assert all(list((around / folder).glob("*.py")) for folder in TRAINS)
 
 
 def test_the_commit_of_a_repository_that_the_product_lies_unpacked_in_is_not_recorded(tmp_path: Path) -> None:
@@ -92,7 +124,8 @@ def test_variables_that_point_git_elsewhere_are_not_followed(
     monkeypatch.setenv("GIT_WORK_TREE", str(unpacked))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "no such index"))
     assert told(unpacked) == UNKNOWN
-    assert told(own) == {"git_commit": git(own, "rev-parse", "HEAD"), "git_dirty": False}
+    clean = {"git_dirty": False, "git_diff_sha256": None}
+    assert told(own) == {"git_commit": git(own, "rev-parse", "HEAD")} | clean
 
 
 def test_a_worktree_and_a_submodule_have_the_products_own_commit(own: Path, tmp_path: Path) -> None:
