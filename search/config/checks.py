@@ -27,6 +27,8 @@ from search.space.model import Space
 from search.space.offer import never_varies
 
 DEVICES = ("auto", "cpu", "cuda")
+# The meters that read one run, whatever runs beside it.
+TELL_RUNS_APART = ("cpu_time", "roofline", "simulated")
 NAME_LENGTH = 120
 
 
@@ -39,6 +41,7 @@ def check_run(config: StudyConfig) -> None:
     _choice("device.name", config.device.name, DEVICES)
     _number("device.threads", config.device.threads, at_least=1)
     _check_threads(config.device.threads, usable_cores())
+    _check_slots(config, usable_cores())
     _number("device.band_limit_s", config.device.band_limit_s, at_least=0)
     band = config.device.temperature_band_c
     if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
@@ -90,6 +93,25 @@ def _check_threads(threads: int, cores: Cores) -> None:
             f"device.threads={threads} is more than this process may use ({cores.describe()}); "
             f"type device.threads={cores.threads} or fewer"
         )
+
+
+def _check_slots(config: StudyConfig, cores: Cores) -> None:
+    """Slots have cores of their own, and meters that can tell their runs apart."""
+    slots, threads = config.device.slots, config.device.threads
+    _number("device.slots", slots, at_least=1)
+    if slots == 1:
+        return
+    if slots * threads > cores.threads:
+        raise ConfigError(
+            f"device.slots={slots} times device.threads={threads} is more than this process may use "
+            f"({cores.describe()}); type device.slots={max(1, cores.threads // threads)} or fewer"
+        )
+    for name in (config.meter.name, *config.meter.also):
+        if name not in (AUTO, *TELL_RUNS_APART):
+            raise ConfigError(
+                f"device.slots={slots} trains several runs at once, which meter {name} cannot tell apart; "
+                f"type device.slots=1, or a meter of {', '.join(TELL_RUNS_APART)}"
+            )
 
 
 def check_meter(meter: MeterSection) -> None:

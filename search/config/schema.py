@@ -84,7 +84,8 @@ class BudgetSection:
 @dataclass
 class DeviceSection:
     """`id`: a CUDA index or a UUID, null for the first. `threads`: of torch on a CPU; one makes runs repeat
-    exactly.
+    exactly. `slots`: how many trials of a search a CPU trains at once, each on `threads` cores of its own;
+    which trials follow then depends on which ends first.
 
     `wait`: wait for a device that another study holds; false fails at once. `temperature_band_c`: [low, high]
     in degrees Celsius that every run starts from (cooled by waiting, warmed by work), null for none;
@@ -94,6 +95,7 @@ class DeviceSection:
     name: str = "auto"
     id: str | None = None
     threads: int = 1
+    slots: int = 1
     wait: bool = True
     temperature_band_c: list[float] | None = None
     band_limit_s: float = 300.0

@@ -17,7 +17,7 @@ from search.energy.counter_check import Counter
 from search.record.flags import Flag
 from search.record.meter_info import Kind
 
-__all__ = ["Meter", "MeterSpec", "MeteredDevice", "Reading", "WorkDone"]
+__all__ = ["Meter", "MeterSpec", "MeteredDevice", "Reading", "Siblings", "WorkDone"]
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,22 @@ class WorkDone:
     compiles: int = 0
 
 
+@dataclass
+class Siblings:
+    """The cores that other runs of the same study are kept to, and whether such runs may go on now."""
+
+    cores: tuple[int, ...] = ()
+    busy: bool = False
+
+    def __call__(self) -> tuple[int, ...]:
+        """Those whose load is not foreign."""
+        return self.cores if self.busy else ()
+
+
 class MeteredDevice(Protocol):
     """The device that trains, as far as a meter must know it: torch's `type` ("cpu", "cuda") and `index`, a
-    logical CUDA index or UUID in `gpu` (None on a CPU), and whether "cuda" means AMD's GPUs (`rocm`)."""
+    logical CUDA index or UUID in `gpu` (None on a CPU), whether "cuda" means AMD's GPUs (`rocm`), and the
+    cores on which other runs of the same study may go on (`siblings`)."""
 
     @property
     def type(self) -> str: ...
@@ -66,6 +79,8 @@ class MeteredDevice(Protocol):
     def index(self) -> int: ...
     @property
     def rocm(self) -> bool: ...
+    @property
+    def siblings(self) -> Siblings: ...
 
 
 class Meter(Protocol):

@@ -53,7 +53,8 @@ def _rapl(section: MeterSection, device: MeteredDevice) -> Meter:
     from search.meter.cpu.rapl import RaplMeter
     from search.meter.cpu.sysfs import SysfsPowercap
 
-    return RaplMeter(SysfsPowercap(), load=CpuLoad(expect_busy=device.type == "cpu"))
+    load = CpuLoad(expect_busy=device.type == "cpu", siblings=device.siblings)
+    return RaplMeter(SysfsPowercap(), load=load)
 
 
 def _zeus(section: MeterSection, device: MeteredDevice) -> Meter:
@@ -68,7 +69,7 @@ def _cpu_time(section: MeterSection, device: MeteredDevice) -> Meter:
     from search.meter.cpu.cpu_time import CpuTimeMeter
     from search.meter.cpu.load import CpuLoad
 
-    load = CpuLoad(expect_busy=device.type == "cpu")
+    load = CpuLoad(expect_busy=device.type == "cpu", siblings=device.siblings)
     return CpuTimeMeter(section.watts_per_core, section.static_w, load=load)
 
 

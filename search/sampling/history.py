@@ -8,7 +8,7 @@ results is taken for the best of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from datetime import datetime
 from functools import cache
@@ -66,6 +66,15 @@ def drawn_trial(record: Record, space: Space) -> FrozenTrial:
         values=[0.0],
         params=params,
         distributions=distributions,
+    )
+
+
+def pending_trial(params: Mapping[str, Any], space: Space) -> FrozenTrial:
+    """What a sampler is shown of a run that has not ended."""
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=dict(params),
+        distributions=space.distributions(params) if params else {},
     )
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr
 
 from search.sampling.encoding import nearest
@@ -67,7 +67,12 @@ class SavingSampler(BaseSampler):
         objectives = len(known[0].values)
         others = objectives > 1 and self._index % OTHERS_EVERY == OTHERS_EVERY - 1
         objective = 1 + (self._index // OTHERS_EVERY) % (objectives - 1) if others else 0
-        return _Look(self._dimensions, known, objective, self._rng).best()
+        pending = [
+            one.params
+            for one in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if set(one.params) >= set(self._dimensions)
+        ]
+        return _Look(self._dimensions, known, pending, objective, self._rng).best()
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -85,6 +90,7 @@ class _Look:
         self,
         dimensions: Mapping[str, BaseDistribution],
         known: Sequence[FrozenTrial],
+        pending: Sequence[Mapping[str, Any]],
         objective: int,
         rng: np.random.Generator,
     ) -> None:
@@ -95,11 +101,17 @@ class _Look:
         values = np.log([max(trial.values[objective], SMALLEST) for trial in known])
         gaps = np.array([min(gap_of(trial), LARGEST_GAP) for trial in known])
         self._value, self._gap = fitted(rows, values), fitted(rows, gaps)
+        if pending:  # taken to end as is expected of them (Ginsbourger et al. 2010, the kriging believer)
+            still = as_rows(pending, self._of)
+            (value, _), (gap, _) = self._value.predict(still), self._gap.predict(still)
+            together = np.concatenate([rows, still])
+            self._value = fitted(together, np.concatenate([values, value]))
+            self._gap = fitted(together, np.concatenate([gaps, gap]))
         self._best = float(values[gaps <= 0].min(initial=math.inf))
         order = np.argsort(np.where(gaps <= 0, values - values.max(), gaps))
         self._parents = [known[place].params for place in order[:PARENTS]]
         self._lengths = lengths(dimensions.get(LENGTH), rng)
-        self._tried = [trial.params for trial in known]
+        self._tried = [*(trial.params for trial in known), *(dict(params) for params in pending)]
 
     def best(self) -> dict[str, Any]:
         points = [*self._parents, *(self._by_chance() for _ in range(BY_CHANCE))]

@@ -27,6 +27,12 @@ from search.record.record import Record
 LARGEST_DIFF_BYTES = 2**20
 
 
+def remove(file: Path) -> None:
+    """Raises FileError."""
+    with naming(file, "removed"):
+        file.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
 class StudyFolder:
     path: Path
@@ -35,9 +41,13 @@ class StudyFolder:
     def records_file(self) -> Path:
         return self.path / "records.jsonl"
 
-    @property
-    def running_file(self) -> Path:
-        return self.path / "running.json"
+    def running_file(self, slot: int = 0) -> Path:
+        """Of the run that goes on in a slot."""
+        return self.path / (f"running-{slot}.json" if slot else "running.json")
+
+    def running_files(self) -> list[Path]:
+        """Those that are there."""
+        return sorted(self.path.glob("running.json")) + sorted(self.path.glob("running-[0-9]*.json"))
 
     @property
     def identity_file(self) -> Path:
@@ -80,29 +90,25 @@ class StudyFolder:
                 f"type cat {quote(str(elsewhere))} >> {quote(shown(self.records_file))}"
             ) from error
 
-    def write_running(self, partial: Record) -> None:
+    def write_running(self, partial: Record, slot: int = 0) -> None:
         """Raises FileError."""
-        write_atomically(self.running_file, json.dumps(partial.to_dict()))
+        write_atomically(self.running_file(slot), json.dumps(partial.to_dict()))
 
-    def read_running(self, say: Callable[[str], None]) -> Record | None:
-        """The latest state of the run that was going on when the process before ended. None where there is
+    def read_running(self, file: Path, say: Callable[[str], None]) -> Record | None:
+        """The latest state of a run that was going on when the process before ended. None where there is
         none, or where it cannot be understood, which `say` is told."""
-        written = read_json(self.running_file)
+        written = read_json(file)
         if written is None:
             return None
         try:
             return Record.from_dict(written)
         except (ValueError, AttributeError) as error:
-            say(
-                f"{shown(self.running_file)} does not say what was running ({error}): its joules are not "
-                "known"
-            )
+            say(f"{shown(file)} does not say what was running ({error}): its joules are not known")
             return None
 
-    def remove_running(self) -> None:
+    def remove_running(self, slot: int = 0) -> None:
         """Raises FileError."""
-        with naming(self.running_file, "removed"):
-            self.running_file.unlink(missing_ok=True)
+        remove(self.running_file(slot))
 
     def read_identity(self) -> Any:
         """As it was written down, None where it was not."""

@@ -7,7 +7,7 @@ agree again after a kill. This file opens what they need, and prints nothing by 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -56,7 +56,9 @@ from search.study.search_settings import SearchSettings
 from search.study.signals import StopRequest
 from search.study.teaching import teaching_trials
 from search.worker.handle import Worker, check_device
+from search.worker.locks import CPU, exclusive, holder_of
 from search.worker.protocol import WorkerInfo, WorkerSetup
+from search.worker.slots import only_one_because, slots_of
 
 
 def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False) -> int:
@@ -80,10 +82,15 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     if config.storage != "auto":  # a wrong URL is found before anything is created
         _try_storage(config.storage, folder.path)
     with _temporary_folder() as temporary:
-        setup = WorkerSetup.of(config, problem.corpus.sha256, problem.corpus.held_out)
-        worker = Worker(setup, Path(temporary) / "worker.log", config.budget.hang_s)
+        workers = _workers(config, problem, Path(temporary), config.device.slots)
         try:
-            info = worker.start()
+            info = workers[0].start()
+            only_one = only_one_because(info.meter, info.capabilities.device_type)
+            if only_one is not None and len(workers) > 1:
+                watcher.note(only_one)
+                workers[0].stop()
+                workers = _workers(config, problem, Path(temporary), 1)
+                info = workers[0].start()
             check_kind(prior, info.meter.kind)
             if missing := absent(config.run_config(), info.capabilities):
                 raise UserError(missing)
@@ -95,16 +102,42 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
                     watcher.note(f"study.first: {recipe.name} cannot be trained here: {reason}")
             if reason := nothing_runs(space, settings.why_not, settings.key_of):
                 raise UserError(reason)
-            folder.make()
-            with folder.hold(config.study.name):
-                runner = _open(folder, settings, problem, info, worker, watcher)
-                lessons = teaching_trials(folder.path, prior, settings, info.meter.kind.value, watcher.note)
-                settings = replace(settings, prior=lessons)
-                keep_prior(folder.path, prior)
-                stop.listen()
-                return _run_and_report(runner, settings, problem.ngram, stop)
+            with _holding_cpu(workers, config, watcher):
+                folder.make()
+                with folder.hold(config.study.name):
+                    runner = _open(folder, settings, problem, info, workers, watcher)
+                    lessons = teaching_trials(
+                        folder.path, prior, settings, info.meter.kind.value, watcher.note
+                    )
+                    settings = replace(settings, prior=lessons)
+                    keep_prior(folder.path, prior)
+                    stop.listen()
+                    return _run_and_report(runner, settings, problem.ngram, stop)
         finally:
-            worker.kill()
+            for worker in workers:
+                worker.kill()
+
+
+def _workers(config: StudyConfig, problem: Problem, temporary: Path, slots: int) -> list[Worker]:
+    """One a slot; none is started."""
+    setup = WorkerSetup.of(config, problem.corpus.sha256, problem.corpus.held_out)
+    every = range(os.cpu_count() or 1)
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else every
+    return [
+        Worker(replace(setup, slot=slot), temporary / f"worker-{number}.log", config.budget.hang_s)
+        for number, slot in enumerate(slots_of(slots, config.device.threads, cores))
+    ]
+
+
+@contextmanager
+def _holding_cpu(workers: Sequence[Worker], config: StudyConfig, watcher: Watcher) -> Iterator[None]:
+    """Where several slots share the CPU, keep other studies from it as long as this one runs. A single slot
+    holds it for each run."""
+    names = (CPU,) if len(workers) > 1 else ()
+    with exclusive(
+        names, holder_of(config.study.name), config.device.wait, lambda what: watcher.waiting(None, what)
+    ):
+        yield
 
 
 def _try_storage(url: str, folder: Path) -> None:
@@ -141,7 +174,7 @@ def _open(
     settings: SearchSettings,
     problem: Problem,
     info: WorkerInfo,
-    worker: Worker,
+    workers: Sequence[Worker],
     watcher: Watcher,
 ) -> TrialRunner:
     """The study's records and storage, checked to be of this study. Raises UserError where they are not."""
@@ -165,7 +198,7 @@ def _open(
         )
     if records and records[-1].study != config.study.name:
         watcher.note(f"begun as study {records[-1].study!r}; it continues as {config.study.name!r}")
-    return TrialRunner(folder, records, mirror, worker, info.meter, watcher)
+    return TrialRunner(folder, records, mirror, workers, info.meter, watcher)
 
 
 def _keep_uncommitted(folder: StudyFolder, settings: SearchSettings, watcher: Watcher) -> None:
@@ -191,7 +224,7 @@ def _run_and_report(
     found_before = len(records)
     try:
         runner.recover()
-        with watcher.watching(records):
+        with watcher.watching(records), runner.ending_all():
             _run_all(runner, settings, found_before, ngram, stop)
         with naming(folder.path, "written into"):
             config = _shown_config(settings.config)
@@ -205,6 +238,7 @@ def _run_and_report(
     except FileError as error:
         raise UserError(f"{error}; {folder.what_is_safe(len(records))}") from error
     finally:
+        runner.close()
         runner.mirror.close()
     if stop.requested:
         return INTERRUPTED
@@ -228,18 +262,22 @@ def _run_all(
     records, watcher = runner.records, runner.watcher
     said: NoMoreTrials | None = None
     warned: set[str] = set()
-    while not stop.requested:
-        decided = next_run(records, runner.mirror.waiting(records), settings)
-        _refuse(decided, runner)
-        for warning in set(decided.warnings) - warned:
-            watcher.note(f"the sampler warns: {warning}")
-        warned |= set(decided.warnings)
-        if decided.no_more_trials is not said:
-            said = decided.no_more_trials
-            _say_no_more_trials(said, runner, settings)
-        if decided.request is None:
+    while True:
+        while runner.has_room and not stop.requested:
+            decided = next_run(records, runner.mirror.waiting(records), settings, runner.running)
+            _refuse(decided, runner)
+            for warning in set(decided.warnings) - warned:
+                watcher.note(f"the sampler warns: {warning}")
+            warned |= set(decided.warnings)
+            if decided.no_more_trials is not said:
+                said = decided.no_more_trials
+                _say_no_more_trials(said, runner, settings)
+            if decided.request is None:
+                break
+            runner.begin(decided.request)
+        if not runner.running:
             return
-        record = runner.run(decided.request)
+        record = runner.next_finished()
         if end := why_it_ends(record, records, found_before, settings):
             _say_no_result(end, record, watcher)
             return

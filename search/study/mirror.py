@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import optuna
 from optuna.exceptions import OptunaError
@@ -45,6 +45,13 @@ _SURPRISES = (SQLAlchemyError, OptunaError, KeyError, ValueError, RuntimeError)
 T = TypeVar("T")
 
 
+class _Running(NamedTuple):
+    """A trial whose run goes on. `trial` is None where the storage lost it meanwhile."""
+
+    number: int
+    trial: Trial | None
+
+
 @dataclass
 class Mirror:
     """The study in its storage. `say` gets a line for whatever is put right."""
@@ -58,7 +65,7 @@ class Mirror:
     say: Callable[[str], None]
     backend: RDBStorage
     study: optuna.Study
-    _running: Trial | None = None
+    _running: dict[str, _Running] = field(default_factory=dict)  # by the name of the run
     _file: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -102,8 +109,8 @@ class Mirror:
         return self._guarded(records, lambda: self._plan(records, running))
 
     def reconcile(self, records: Sequence[Record]) -> None:
-        """Make the storage agree with the records, as it is now. Nothing runs. Raises UserError where it
-        cannot."""
+        """Make the storage agree with the records, as it is now, and leave the trials of runs that go on
+        as they are. Raises UserError where it cannot."""
         for last in (False, False, True):  # somebody may change it, or take it away, in between
             try:
                 self._reopen()
@@ -143,26 +150,33 @@ class Mirror:
             trial = trial or new_trial(self.study, run, self.space)
             if trial.number in {record.trial for record in records}:
                 raise RuntimeError("trials were deleted from it")
+            while trial.number in self._running_numbers():  # of runs whose trials the storage lost
+                self.study.tell(trial, state=TrialState.FAIL)
+                trial = new_trial(self.study, run, self.space)
             held = trial.storage.get_trial(trial._trial_id)
             assert held.params == dict(run.params), "what is told is not what runs"
-            self._running = trial
+            self._running[run.run_id] = _Running(trial.number, trial)
             storage.beat(self.backend, trial)
             return trial.number
 
         return self._guarded(records, ask)
 
-    def beating(self) -> AbstractContextManager[None]:
-        assert self._running is not None
-        return storage.beating(self.backend, self._running)
+    def beating(self, run_id: str) -> AbstractContextManager[None]:
+        """While that run goes on, which has begun."""
+        trial = self._running[run_id].trial
+        assert trial is not None
+        return storage.beating(self.backend, trial)
 
     def tell(self, record: Record, records: Sequence[Record]) -> None:
-        """Tell how the running trial ended. `records` hold it already."""
-        trial, self._running = self._running, None
+        """Tell how a running trial ended. `records` hold it already."""
+        running = self._running.pop(record.run_id, None)
+        trial = None if running is None else running.trial
 
         def write() -> None:
-            if trial is not None:
-                self._check_place()
-                tell(self.study, trial, record)
+            if trial is None:
+                raise KeyError(record.trial)
+            self._check_place()
+            tell(self.study, trial, record)
 
         try:
             write()
@@ -213,7 +227,11 @@ class Mirror:
     def _abandoned_numbers(self) -> set[int]:
         """The numbers of RUNNING trials whose process has ended, or whose run in this process has."""
         local = storage.is_local(self.backend)
-        return {trial.number for trial in storage.abandoned(self.study, local, own=True)}
+        gone = {trial.number for trial in storage.abandoned(self.study, local, own=True)}
+        return gone - self._running_numbers()
+
+    def _running_numbers(self) -> set[int]:
+        return {one.number for one in self._running.values()}
 
     def _plan(self, records: Sequence[Record], running: Record | None = None) -> RecoveryPlan:
         abandoned = self._abandoned_numbers()
@@ -242,7 +260,9 @@ class Mirror:
     def _rebuild(self, reason: str, records: Sequence[Record]) -> None:
         trials = self.study.get_trials(deepcopy=False)
         abandoned = self._abandoned_numbers()
-        alive = [t for t in trials if t.state is TrialState.RUNNING and t.number not in abandoned]
+        ours = self._running_numbers()
+        running = [trial for trial in trials if trial.state is TrialState.RUNNING]
+        alive = [trial for trial in running if trial.number not in abandoned | ours]
         if alive:
             raise UserError(
                 f"{self.place}: {reason}, and trial {alive[0].number} runs there in another process; wait "
@@ -251,6 +271,7 @@ class Mirror:
         copied = keep_a_copy(self.study, self.backend) if unrecorded(records, trials) else ""
         kept = f"; what it held is kept as study {copied!r}" if copied else ""
         self.study = build_again(self.study, self.backend, len(self.objectives), records, self.space)
+        self._running = {name: one._replace(trial=None) for name, one in self._running.items()}
         self._name()
         runs = "the only run" if len(records) == 1 else f"the {len(records)} runs"
         source = f"built again from {runs} of {shown(self.folder / 'records.jsonl')}"

@@ -5,7 +5,9 @@ interrupted configuration once more, a recipe of `study.first`, one that somebod
 sampler proposes. Then the baseline again, until the study can say how far two runs of one configuration
 differ. At the end the confirmation of the best (`next_confirmation`).
 
-A killed study continues as it would have, because nothing but these values decides.
+A killed study continues as it would have, because nothing but these values decides. Where several runs go on
+at once, those that have not ended are pending: no other run tries what they try, and the sampler knows of
+them. The baseline and the confirmation run alone.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from search.run.request import RunRequest
 from search.sampling.ask import Proposal
 from search.sampling.enqueued import Enqueued, checked_params, complete_proposal
 from search.sampling.forecast import learnt_forecast
-from search.sampling.history import sampler_history
+from search.sampling.history import pending_trial, sampler_history
 from search.sampling.proposal import derived_seed, propose
 from search.study.budget import counted_trials, search_limit_j, spent_j, spent_s
 from search.study.next_confirmation import next_confirmation
@@ -71,32 +73,46 @@ class Refusal:
 
 @dataclass(frozen=True)
 class NextRun:
-    """`request` is None where nothing is left to do. It has no `run_id` yet, and no trial number unless an
-    enqueued trial waits for it. `warnings` are the sampler's."""
+    """`request` is None where nothing is left to do, or, if it `waits`, until a run has ended. It has no
+    `run_id` yet, and no trial number unless an enqueued trial waits for it. `warnings` are the sampler's."""
 
     request: RunRequest | None
     refusals: tuple[Refusal, ...] = ()
     no_more_trials: NoMoreTrials | None = None
     warnings: tuple[str, ...] = ()
+    waits: bool = False
 
 
-def next_run(records: Sequence[Record], waiting: Sequence[Enqueued], settings: SearchSettings) -> NextRun:
-    """`waiting`: the enqueued trials, in their order. Those before the one that runs are refused."""
+def next_run(
+    records: Sequence[Record],
+    waiting: Sequence[Enqueued],
+    settings: SearchSettings,
+    running: Sequence[RunRequest] = (),
+) -> NextRun:
+    """`waiting`: the enqueued trials, in their order. Those before the one that runs are refused. `running`:
+    the runs that have not ended."""
+    if any(request.role is not Role.SEARCH for request in running):
+        return NextRun(None, waits=True)
     searched = [record for record in records if not record.role.confirms]
-    found = _next_of_search(searched, waiting, settings)
+    found = _next_of_search(searched, waiting, settings, running)
+    if running and (found.request is None or found.request.role is not Role.SEARCH):
+        return replace(found, request=None, waits=True)
     if found.request is not None:
         return replace(found, request=_with_rivals(found.request, records, settings))
     return replace(found, request=next_confirmation(records, settings))
 
 
 def _next_of_search(
-    records: Sequence[Record], waiting: Sequence[Enqueued], settings: SearchSettings
+    records: Sequence[Record],
+    waiting: Sequence[Enqueued],
+    settings: SearchSettings,
+    running: Sequence[RunRequest],
 ) -> NextRun:
     if settings.target_loss(records) is None:
         return NextRun(_baseline_request(Role.TARGET, records, settings, _last_of(Role.TARGET, records)))
     if not baseline_done(records):
         return NextRun(_baseline_request(Role.BASELINE, records, settings, _last_of(Role.BASELINE, records)))
-    trial = _next_trial(records, waiting, settings)
+    trial = _next_trial(records, waiting, settings, running)
     may_repeat = trial.request is None and not settings.only_confirm
     if may_repeat and _baseline_runs_again(records, settings.config):
         return replace(trial, request=_baseline_request(Role.BASELINE, records, settings, None))
@@ -127,14 +143,15 @@ def baseline_done(records: Sequence[Record]) -> bool:
     return any(record.role is Role.BASELINE and record.outcome.completes for record in records)
 
 
-def interrupted(records: Sequence[Record]) -> Record | None:
+def interrupted(records: Sequence[Record], running: Sequence[RunRequest] = ()) -> Record | None:
     """The latest run of the first configuration whose every run was interrupted, while it has attempts
-    left."""
+    left and does not run."""
+    again = {request.index for request in running}
     attempts: dict[int, list[Record]] = {}
     for record in records:
         attempts.setdefault(record.index, []).append(record)
-    for runs in attempts.values():
-        if all(run.interrupted for run in runs) and len(runs) < MAX_ATTEMPTS:
+    for index, runs in attempts.items():
+        if index not in again and all(run.interrupted for run in runs) and len(runs) < MAX_ATTEMPTS:
             return runs[-1]
     return None
 
@@ -150,7 +167,12 @@ def _baseline_runs_again(records: Sequence[Record], config: StudyConfig) -> bool
     return affordable and another_baseline(records, config.objective.names, noise)
 
 
-def _next_trial(records: Sequence[Record], waiting: Sequence[Enqueued], settings: SearchSettings) -> NextRun:
+def _next_trial(
+    records: Sequence[Record],
+    waiting: Sequence[Enqueued],
+    settings: SearchSettings,
+    running: Sequence[RunRequest],
+) -> NextRun:
     if settings.only_confirm:
         return NextRun(None, no_more_trials=NoMoreTrials.ONLY_CONFIRM)
     limit_j = search_limit_j(records, settings.config)
@@ -159,31 +181,31 @@ def _next_trial(records: Sequence[Record], waiting: Sequence[Enqueued], settings
     budget = settings.config.budget
     if budget.study_time_s is not None and spent_s(records) >= budget.study_time_s:
         return NextRun(None, no_more_trials=NoMoreTrials.TIME_SPENT)
-    if counted_trials(records) >= budget.n_trials:
+    if counted_trials(records) + len(running) >= budget.n_trials:
         return NextRun(None, no_more_trials=NoMoreTrials.ALL_RUN)
-    again = interrupted(records)
+    again = interrupted(records, running)
     if again is not None:
         proposal = Proposal(dict(again.params), again.system_attrs)
         return NextRun(_trial_request(proposal, again.config, again.index, records, settings, again))
     expected = prospect(records) if budget.uses is not None and not waiting else None
     if expected is not None and budget.uses is not None and not expected.pays(budget.uses):
         return NextRun(None, no_more_trials=NoMoreTrials.NOT_WORTH)
-    index = len({record.index for record in records})
-    known = first_left(records, settings)
+    index = len({record.index for record in records} | {request.index for request in running})
+    known = first_left(records, settings, running)
     if known is not None:
         point = _point_of(known.values, settings)
         return NextRun(_trial_request(point, known.values, index, records, settings))
     refusals = []
     for enqueued in waiting:
         try:
-            proposal = _proposal_for(enqueued, index, records, settings)
+            proposal = _proposal_for(enqueued, index, records, settings, running)
         except ConfigError as error:
             refusals.append(Refusal(enqueued, str(error)))
             continue
         values = settings.space.config(proposal.params)
         request = replace(_trial_request(proposal, values, index, records, settings), trial=enqueued.number)
         return NextRun(request, tuple(refusals), warnings=proposal.warnings)
-    proposed = _propose(index, records, settings)
+    proposed = _propose(index, records, settings, running)
     if proposed is None:
         return NextRun(None, tuple(refusals), NoMoreTrials.SPACE_EXHAUSTED)
     values = settings.space.config(proposed.params)
@@ -191,18 +213,20 @@ def _next_trial(records: Sequence[Record], waiting: Sequence[Enqueued], settings
     return NextRun(request, tuple(refusals), warnings=proposed.warnings)
 
 
-def first_left(records: Sequence[Record], settings: SearchSettings) -> FirstRecipe | None:
+def first_left(
+    records: Sequence[Record], settings: SearchSettings, running: Sequence[RunRequest] = ()
+) -> FirstRecipe | None:
     """The first of `study.first` that is still to be tried and can run here: as it is, then at the lengths
     that its gap to the target asks for."""
     if not settings.first:
         return None
     runs = {settings.key_of_run(record): record for record in records}
-    baseline = settings.key_of(settings.config.run_values())
+    busy = {settings.key_of(settings.config.run_values()), *_keys(running, settings)}
     for recipe in settings.first:
         values = recipe.values
         for _ in range(LENGTHS_OF_FIRST):
             key = settings.key_of(values)
-            if key == baseline or settings.why_not(values) is not None:
+            if key in busy or settings.why_not(values) is not None:
                 break
             if key not in runs:
                 return replace(recipe, values=values)
@@ -211,6 +235,10 @@ def first_left(records: Sequence[Record], settings: SearchSettings) -> FirstReci
                 break
             values = at_length(recipe.values, steps)
     return None
+
+
+def _keys(running: Sequence[RunRequest], settings: SearchSettings) -> list[str]:
+    return [settings.key_of(request.config) for request in running]
 
 
 def _longer(run: Record) -> int | None:
@@ -232,20 +260,24 @@ def _point_of(values: Mapping[str, Any], settings: SearchSettings) -> Proposal:
 
 
 def _proposal_for(
-    enqueued: Enqueued, index: int, records: Sequence[Record], settings: SearchSettings
+    enqueued: Enqueued,
+    index: int,
+    records: Sequence[Record],
+    settings: SearchSettings,
+    running: Sequence[RunRequest],
 ) -> Proposal:
     """What to run for an enqueued trial: what it asks for; the sampler chooses the rest. Raises ConfigError
     where that cannot be run."""
     params = checked_params(enqueued.params, settings.space)
     point = complete_proposal(params, settings.space)
     if point is None:
-        found = _propose(index, records, settings, params)
+        found = _propose(index, records, settings, running, params)
         if found is None:
             raise ConfigError("no configuration of the space with these values is left that runs here")
         return found
     config = settings.space.config(point.params)
     reason = settings.why_not(config)
-    before = _tried(records, settings).get(settings.key_of(config))
+    before = _tried(records, settings, running).get(settings.key_of(config))
     if reason is None and before is not None:
         reason = f"{before} has this configuration already"
     if reason is not None:
@@ -257,34 +289,42 @@ def _propose(
     index: int,
     records: Sequence[Record],
     settings: SearchSettings,
+    running: Sequence[RunRequest],
     fixed: Mapping[str, Any] | None = None,
 ) -> Proposal | None:
     objectives = settings.config.objective.names
     lessons = [*records, *settings.prior]
+    pending = [pending_trial(request.params, settings.space) for request in running]
     return propose(
         settings.space,
         settings.config.sampler,
         settings.config.study.seed,
         index,
-        sampler_history(
-            lessons,
-            settings.space,
-            objectives,
-            settings.config.sampler.teach,
-            settings.key_of_run,
-            settings.trial_of_run,
-        ),
+        [
+            *sampler_history(
+                lessons,
+                settings.space,
+                objectives,
+                settings.config.sampler.teach,
+                settings.key_of_run,
+                settings.trial_of_run,
+            ),
+            *pending,
+        ],
         len(objectives),
-        _tried(records, settings),
+        _tried(records, settings, running),
         settings.why_not,
         settings.key_of,
         fixed or {},
     )
 
 
-def _tried(records: Sequence[Record], settings: SearchSettings) -> dict[str, str]:
+def _tried(
+    records: Sequence[Record], settings: SearchSettings, running: Sequence[RunRequest]
+) -> dict[str, str]:
     """Keys of the configurations that need no further run, and what has run them."""
     runs = {settings.key_of_run(record): f"trial {record.trial}" for record in records}
+    runs |= dict.fromkeys(_keys(running, settings), "a trial that runs")
     return runs | {settings.key_of(settings.config.run_values()): "the baseline"}
 
 

@@ -42,7 +42,7 @@ class Watcher:
         self._n_trials = n_trials
         self._live: Progress | None = None
         self._task = TaskID(0)
-        self._trial = ""
+        self._trials: dict[str, str] = {}  # what runs now, by the name of the run
         self._done: list[float] = []
         self._counted = 0  # of the trials that budget.n_trials counts
         self._best: Record | None = None
@@ -134,7 +134,7 @@ class Watcher:
                 self._live = None
 
     def begin(self, run: RunRequest) -> None:
-        self._trial = f"trial {run.trial}" + (f" ({run.role})" if run.role is not Role.SEARCH else "")
+        trial = f"trial {run.trial}" + (f" ({run.role})" if run.role is not Role.SEARCH else "")
         if run.confirmation is not None and not self._confirming:
             self._confirming = True
             self.say(
@@ -142,10 +142,11 @@ class Watcher:
                 "seeds"
             )
         if run.confirmation is not None:
-            self._trial = f"{run.role} {run.confirmation.arm}"
-        self._show(self._trial)
+            trial = f"{run.role} {run.confirmation.arm}"
+        self._trials[run.run_id] = trial
+        self._show(trial)
 
-    def progress(self, partial: Record) -> None:
+    def progress(self, run: RunRequest, partial: Record) -> None:
         spent = "? J" if partial.counted_energy_j is None else f"{partial.counted_energy_j:.1f} J"
         best = self._best
         against = (
@@ -157,14 +158,19 @@ class Watcher:
         )
         loss = "-" if not partial.curve else f"{partial.curve[-1].loss:.3f}"
         kind = partial.meter.kind.value
-        self._show(f"{self._trial}: step {partial.steps}, loss {loss}, {spent} {kind}{against}")
+        self._show(
+            f"{self._trials.get(run.run_id, '')}: step {partial.steps}, loss {loss}, {spent} {kind}{against}"
+        )
 
-    def waiting(self, what: str) -> None:
+    def waiting(self, run: RunRequest | None, what: str) -> None:
+        """A run, or None the whole study."""
         if what != self._waiting_for:
             self._waiting_for = what
-            self.say(f"{self._trial}: waiting for {escape(what)}")
+            whose = self._name if run is None else self._trials.get(run.run_id, "")
+            self.say(f"{escape(whose)}: waiting for {escape(what)}")
 
     def finished(self, record: Record) -> None:
+        self._trials.pop(record.run_id, None)
         self._remember(record)
         self._done.append(time.monotonic())
         if record.confirmation is not None:
@@ -180,7 +186,8 @@ class Watcher:
             self._live.update(self._task, completed=self._counted, left=self._time_left())
 
     def stopping(self) -> None:
-        self.say("[yellow]finishing the running trial, then the report; Ctrl-C again stops now[/]")
+        running = "the running trial" if len(self._trials) < 2 else "the running trials"
+        self.say(f"[yellow]finishing {running}, then the report; Ctrl-C again stops now[/]")
 
     def stopped_now(self, folder: Path) -> None:
         self.say(

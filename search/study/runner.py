@@ -1,11 +1,19 @@
-"""Running a study's next trial, such that nothing is lost: its latest state is on the disk while it goes, and
-its result is fsynced to `records.jsonl` before Optuna is told."""
+"""Running a study's trials, such that nothing is lost: the latest state of each is on the disk while it goes,
+and its result is fsynced to `records.jsonl` before Optuna is told.
+
+A slot trains one run at a time. Its thread only carries what the worker says into one queue; whatever is
+written, told or shown is so by the thread that asks for the next event, so that signals and errors come
+there alone.
+"""
 
 from __future__ import annotations
 
+import queue
+import threading
 import uuid
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 
 from search.errors import Stopped, UserError
 from search.files.whole_file import FileError
@@ -14,7 +22,7 @@ from search.record.record import Record
 from search.run.record_builder import unmetered_record
 from search.run.request import RunRequest
 from search.study.changed_code import marked
-from search.study.folder import StudyFolder
+from search.study.folder import StudyFolder, remove
 from search.study.mirror import Mirror
 from search.study.progress import Watcher
 from search.study.recovery import NO_NUMBER
@@ -22,73 +30,134 @@ from search.worker.handle import Worker
 
 KILLED = "the study's process was killed during this run"
 OUTPUT_LOST = "nobody read the study's output any more"
+FAILED = "the study's process failed during this run"
+
+
+@dataclass
+class _Going:
+    """A run that goes on. `last` is what is known of it, should it end now."""
+
+    request: RunRequest
+    last: Record
+    beating: ExitStack
+    warned: bool = False
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a slot's worker said: a partial record, what it waits for, or how the run ended."""
+
+    slot: int
+    partial: Record | None = None
+    waits_for: str = ""
+    record: Record | None = None
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True)
 class TrialRunner:
-    """`records` are those of the folder's file, and grow with it."""
+    """`records` are those of the folder's file, and grow with it. A worker is a slot."""
 
     folder: StudyFolder
     records: list[Record]
     mirror: Mirror
-    worker: Worker
+    workers: Sequence[Worker]
     meter: MeterInfo
     watcher: Watcher
+    _going: dict[int, _Going] = field(default_factory=dict)
+    _said: queue.Queue[_Said] = field(default_factory=queue.Queue)
+    _inboxes: dict[int, queue.Queue[RunRequest | None]] = field(default_factory=dict)
+
+    @property
+    def running(self) -> list[RunRequest]:
+        """The runs that have not ended, in the order of their slots."""
+        return [self._going[slot].request for slot in sorted(self._going)]
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._going) < len(self.workers)
 
     def recover(self) -> None:
-        """After a kill: record what the killed run had spent, then let the storage agree with the records."""
-        running = self.folder.read_running(self.watcher.note)
-        cut_off = self.mirror.recovery_plan(self.records, running).cut_off
-        if cut_off is not None:
-            cut_off = marked(cut_off, self.records)
-            self._append(cut_off)
-            self.watcher.finished(cut_off)
+        """After a kill: record what the killed runs had spent, then let the storage agree with the
+        records."""
+        for file in self.folder.running_files():
+            running = self.folder.read_running(file, self.watcher.note)
+            cut_off = self.mirror.recovery_plan(self.records, running).cut_off
+            if cut_off is not None:
+                self._append(marked(cut_off, self.records))
+                self.watcher.finished(self.records[-1])
         self.mirror.reconcile(self.records)
-        self.folder.remove_running()
+        for file in self.folder.running_files():
+            remove(file)
 
-    def run(self, request: RunRequest) -> Record:
-        """One run to its end, recorded and told. A run that a signal ends is recorded before it is raised
-        again."""
-        request = self._begin(request)
-        last, warned = self._just_begun(request), False
-
-        def on_progress(partial: Record) -> None:
-            nonlocal last, warned
-            last = replace(partial, reason=KILLED)
-            try:
-                self.folder.write_running(last)
-            except FileError as error:  # what it insures against may never happen, and the run cost joules
-                if not warned:
-                    self.watcher.note(f"{error}; the run goes on")
-                warned = True
-            self.watcher.progress(partial)
-
-        self.watcher.begin(request)
-        try:
-            with self.mirror.beating():
-                record = self.worker.run(request, on_progress, self.watcher.waiting)
-        except (Stopped, UserError) as error:
-            self.worker.kill()
-            self._record_and_tell(replace(last, reason=str(error) or OUTPUT_LOST))
-            raise
-        return self._record_and_tell(record)
-
-    def _begin(self, request: RunRequest) -> RunRequest:
-        """The request with the run's name and the number of its trial. The run is on the disk before its
-        trial exists."""
+    def begin(self, request: RunRequest) -> None:
+        """Start a run in a slot that is free."""
+        slot = next(slot for slot in range(len(self.workers)) if slot not in self._going)
         request = replace(request, run_id=uuid.uuid4().hex)
-        self.folder.write_running(self._just_begun(replace(request, trial=NO_NUMBER)))
+        self.folder.write_running(self._just_begun(replace(request, trial=NO_NUMBER)), slot)
         request = replace(request, trial=self.mirror.begin(request, self.records))
-        self.folder.write_running(self._just_begun(request))
-        return request
+        last = self._just_begun(request)
+        self.folder.write_running(last, slot)
+        self._going[slot] = going = _Going(request, last, ExitStack())
+        going.beating.enter_context(self.mirror.beating(request.run_id))
+        self.watcher.begin(request)
+        self._inbox(slot).put(request)
+
+    def next_finished(self) -> Record:
+        """Wait until a run ends; it is recorded and told. Raises what its worker raised, such as UserError
+        where it cannot be started again."""
+        while True:
+            said = self._said.get()
+            going = self._going[said.slot]
+            if said.partial is not None:
+                self._keep(said.partial, going, said.slot)
+            elif said.waits_for:
+                self.watcher.waiting(going.request, said.waits_for)
+            elif said.error is not None:
+                raise said.error
+            elif said.record is not None:
+                return self._end(said.slot, said.record)
+
+    def _keep(self, partial: Record, going: _Going, slot: int) -> None:
+        going.last = replace(partial, reason=KILLED)
+        try:
+            self.folder.write_running(going.last, slot)
+        except FileError as error:  # what it insures against may never happen, and the run cost joules
+            if not going.warned:
+                self.watcher.note(f"{error}; the run goes on")
+            going.warned = True
+        self.watcher.progress(going.request, partial)
+
+    @contextmanager
+    def ending_all(self) -> Iterator[None]:
+        """Whatever is raised inside, a signal too, ends the runs that go on; what they have spent is
+        recorded."""
+        try:
+            yield
+        except BaseException as error:
+            said = str(error) or OUTPUT_LOST
+            self._give_up(said if isinstance(error, Stopped | UserError) else FAILED)
+            raise
+
+    def _give_up(self, reason: str) -> None:
+        for slot in self._going:
+            self.workers[slot].kill()
+        with ExitStack() as each:  # one that cannot be written does not keep the others from it
+            for slot, going in sorted(self._going.items(), reverse=True):
+                each.callback(self._end, slot, replace(going.last, reason=reason))
 
     def _just_begun(self, request: RunRequest) -> Record:
         """What is known of a run of which nothing was heard yet, should its process be killed."""
         return unmetered_record(request, self.meter, KILLED, interrupted=True)
 
-    def _record_and_tell(self, record: Record) -> Record:
+    def _end(self, slot: int, record: Record) -> Record:
+        """Record and tell. Raises FileError."""
+        going = self._going.pop(slot)
+        going.beating.close()
         record = marked(record, self.records)
         self._append(record)
+        with suppress(OSError):
+            self.folder.remove_running(slot)
         self.mirror.tell(record, self.records)
         self.watcher.finished(record)
         return record
@@ -97,5 +166,29 @@ class TrialRunner:
         """Raises FileError."""
         self.folder.append(record)
         self.records.append(record)
-        with suppress(OSError):
-            self.folder.remove_running()
+
+    def close(self) -> None:
+        """Nothing runs any more: let the slots' threads end."""
+        for inbox in self._inboxes.values():
+            inbox.put(None)
+
+    def _inbox(self, slot: int) -> queue.Queue[RunRequest | None]:
+        """Of the slot's thread. It lives as long as its worker may: Linux ends the worker with the thread
+        that started it."""
+        if slot not in self._inboxes:
+            self._inboxes[slot] = queue.Queue()
+            threading.Thread(target=self._serve, args=(slot,), daemon=True).start()
+        return self._inboxes[slot]
+
+    def _serve(self, slot: int) -> None:
+        while (request := self._inboxes[slot].get()) is not None:
+            try:
+                record = self.workers[slot].run(
+                    request,
+                    lambda partial: self._said.put(_Said(slot, partial=partial)),
+                    lambda what: self._said.put(_Said(slot, waits_for=what)),
+                )
+            except Exception as error:  # raised where the events are read
+                self._said.put(_Said(slot, error=error))
+            else:
+                self._said.put(_Said(slot, record=record))

@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from model.config import ConfigError
 from model.data.corpus import Corpus
 from search.config.schema import DeviceSection
 from search.errors import USAGE_ERROR
-from search.meter.base import MeterSpec
+from search.meter.base import MeterSpec, Siblings
 from search.worker.memory import CpuPeak, CudaPeak, PeakMemory
 
 
@@ -31,6 +31,7 @@ class Device:
     name: str
     gpu: str | None = None
     index: int = 0
+    siblings: Siblings = field(default_factory=Siblings, compare=False)
 
     @property
     def torch_device(self) -> torch.device:

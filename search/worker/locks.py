@@ -24,6 +24,8 @@ from search.errors import UserError
 
 PLACES = tuple(map(Path, ("/run/lock", "/var/lock", "/dev/shm", "/var/tmp", "/tmp")))
 VARIABLE = "JOULESEARCH_LOCK_DIR"
+# The lock of a machine's cores and packages.
+CPU = "cpu"
 FOR_ALL = 0o1777
 TELL_EVERY_S = 2.0
 TRY_EVERY_S = 0.05
@@ -43,6 +45,11 @@ def exclusive(
         for name in sorted(set(lock_names)):
             stack.enter_context(_held(name, holder, wait, on_wait))
         yield
+
+
+def holder_of(study: str) -> str:
+    """What others are told of this process."""
+    return f"study {study!r} (process {os.getpid()})"
 
 
 def check_usable(lock_names: Collection[str]) -> None:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,11 +28,11 @@ from model.train import NextEvaluation, train
 from search.energy.account import mean_power_w
 from search.errors import ONE_LINE, UserError
 from search.files.provenance import software
-from search.meter.base import Meter
+from search.meter.base import Meter, Siblings
 from search.meter.choose import ChosenMeter, choose
 from search.record.flags import Flag
 from search.record.meter_info import MeterInfo
-from search.record.outcome import Outcome
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.run.cadence import evaluation_cost_steps, steps_until_evaluation
 from search.run.execute import INTERRUPTED, execute, one_line
@@ -43,7 +43,7 @@ from search.run.state import RunState
 from search.run.stopping import Ending
 from search.run.temperature_band import Band, next_step
 from search.worker.device import Device, lock_names, resolve
-from search.worker.locks import check_usable, exclusive
+from search.worker.locks import CPU, check_usable, exclusive, holder_of
 from search.worker.memory import PeakMemory
 from search.worker.protocol import (
     Event,
@@ -57,6 +57,7 @@ from search.worker.protocol import (
     WorkerSetup,
     event_to_line,
 )
+from search.worker.slots import Slot
 
 # A progress event carries the whole record so far; it is sent at most so often.
 REPORT_EVERY_S = 0.5
@@ -79,12 +80,13 @@ class DeviceWorker:
     @staticmethod
     def open(setup: WorkerSetup) -> DeviceWorker:
         """Raises what `ONE_LINE` lists where the device, the meter or the data cannot be had."""
-        device, section = resolve(setup.device), setup.meter
+        _keep_to(setup.slot.cores)
+        device, section = replace(resolve(setup.device), siblings=Siblings(setup.slot.siblings)), setup.meter
         meters = choose(section, device)
-        held = lock_names(device, [one.meter.spec for one in meters])
+        held = _locks(setup.slot, device, meters)
         check_usable(held)
         if not setup.device.wait:
-            with exclusive(held, _holder(setup.study), wait=False):
+            with exclusive(held, holder_of(setup.study), wait=False):
                 pass  # they are free now; each run holds them for itself
         corpus = load(setup.data, Path(setup.cache_dir), held_out=setup.held_out)
         if corpus.sha256 != setup.data_sha256:
@@ -134,8 +136,9 @@ class DeviceWorker:
             hand_over=lambda model: None if keep is None else models.append(model),
         )
         wait = self.setup.device.wait
-        specs = [one.meter.spec for one in self.meters]
-        with exclusive(lock_names(self.device, specs), _holder(request.study), wait, on_wait):
+        held = _locks(self.setup.slot, self.device, self.meters)
+        self.device.siblings.busy = request.role is Role.SEARCH  # the baseline and the confirmation run alone
+        with exclusive(held, holder_of(request.study), wait, on_wait):
             flags = self._into_band(on_wait)
             self.memory.reset()
             return execute(
@@ -170,8 +173,16 @@ class DeviceWorker:
                 time.sleep(1.0)
 
 
-def _holder(study: str) -> str:
-    return f"study {study!r} (process {os.getpid()})"
+def _keep_to(cores: Collection[int]) -> None:
+    """Run on these cores alone, where the system lets a process choose; none for all."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
+def _locks(slot: Slot, device: Device, meters: Iterable[ChosenMeter]) -> frozenset[str]:
+    """What a run must hold. Where a CPU has several slots, their study holds it for all of them."""
+    names = lock_names(device, [one.meter.spec for one in meters])
+    return names if slot.alone else names - {CPU}
 
 
 def next_evaluation(config: RunConfig, target_loss: float, corpus: Corpus) -> NextEvaluation:

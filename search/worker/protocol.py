@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from search.files.paths import cache_dir
 from search.meter.settings import MeterSection, RooflineSection
 from search.record.meter_info import Kind, MeterInfo
 from search.record.record import Record
+from search.worker.slots import Slot
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
     """What a worker opens: a device, a meter, and a text that must be the one with this hash, whose held-out
-    part is divided in this way."""
+    part is divided in this way; and which of the device's slots it is."""
 
     study: str
     data: DataConfig
@@ -34,6 +35,7 @@ class WorkerSetup:
     meter: MeterSection
     cache_dir: str
     held_out: HeldOut = HeldOut.HALVES
+    slot: Slot = field(default_factory=Slot)
 
     @staticmethod
     def of(config: StudyConfig, data_sha256: str, held_out: HeldOut = HeldOut.HALVES) -> WorkerSetup:
@@ -58,6 +60,7 @@ class WorkerSetup:
                 "data": DataConfig(**body["data"]),
                 "held_out": HeldOut(body["held_out"]),
                 "device": DeviceSection(**body["device"]),
+                "slot": Slot(*map(tuple, (body["slot"]["cores"], body["slot"]["siblings"]))),
                 "meter": MeterSection(**{**meter, "roofline": RooflineSection(**meter["roofline"])}),
             }
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,10 +91,15 @@ class MachineTimes:
     stolen_s: float
 
 
-def machine_times() -> MachineTimes:
-    times = psutil.cpu_times()
+def machine_times(without: Collection[int] = ()) -> MachineTimes:
+    """Of all cores but those."""
     busy = ("user", "nice", "system", "irq", "softirq")  # not every platform tells them apart
-    return MachineTimes(sum(getattr(times, name, 0.0) for name in busy), getattr(times, "steal", 0.0))
+    cores = psutil.cpu_times(percpu=True) if without else ()
+    counted = [times for core, times in enumerate(cores) if core not in without] or [psutil.cpu_times()]
+    return MachineTimes(
+        sum(getattr(times, name, 0.0) for times in counted for name in busy),
+        sum(getattr(times, "steal", 0.0) for times in counted),
+    )
 
 
 def run_queue_s(proc: Path = PROC) -> dict[Thread, float] | None:
@@ -294,7 +299,8 @@ def _sleepless(
 
 class CpuLoad:
     """Watches this machine from `start` to `stop`. `clock` is monotonic seconds; `busy` the core-seconds of
-    this run's processes. `expect_busy`: whether a run that leaves its core idle is doubtful."""
+    this run's processes. `expect_busy`: whether a run that leaves its core idle is doubtful. `siblings`: the
+    cores that other runs of the same study are kept to, whose load is not foreign."""
 
     def __init__(
         self,
@@ -302,12 +308,13 @@ class CpuLoad:
         busy: Callable[[], float] = process_tree_core_s,
         *,
         expect_busy: bool = True,
+        siblings: Callable[[], Collection[int]] = tuple,
         readers: Readers | None = None,
     ) -> None:
         self._clock = clock
         self._busy = busy
         self._expect_busy = expect_busy
-        self._readers = readers or Readers()
+        self._readers = readers or Readers(machine=lambda: machine_times(siblings()))
         self._temperature_c: float | None = None
         self._temperature_s = float("-inf")
         self.start()

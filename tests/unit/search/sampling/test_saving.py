@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.sampling.refining import LENGTH
 from search.sampling.saving import SavingSampler, as_rows, columns, lengths, random_value
@@ -93,6 +93,15 @@ def test_the_same_history_gives_the_same_point_and_another_seed_another() -> Non
     history = [trial_of(params) for params in by_chance(20)]
     assert drawn(history, 20, seed=3) == drawn(history, 20, seed=3)
     assert drawn(history, 20, seed=3) != drawn(history, 20, seed=4)
+
+
+def test_what_runs_already_is_not_drawn_again_and_changes_what_is() -> None:
+    history = [trial_of(params) for params in by_chance(20)]
+    alone = drawn(history, 20, seed=3)
+    running = create_trial(state=TrialState.RUNNING, params=alone, distributions=DIMENSIONS)
+    beside = drawn([*history, running], 20, seed=3)
+    assert beside != alone
+    assert beside == drawn([*history, running], 20, seed=3)
 
 
 def test_the_first_are_by_chance() -> None:

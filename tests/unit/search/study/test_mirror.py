@@ -150,6 +150,34 @@ def test_whatever_is_pressed_while_a_run_goes_on_the_records_win(study: Study, p
     assert all("\n" not in line for line in study.said)
 
 
+@pytest.mark.parametrize("press", slow_unless_fast(PRESSED))
+def test_whatever_is_pressed_while_several_runs_go_on_the_records_win(study: Study, press: Press) -> None:
+    study.run(Outcome.REACHED, Outcome.OUT_OF_BUDGET, Outcome.CRASHED)
+    first, second = (study.begin(run_id=f"a run of slot {slot}") for slot in range(2))
+    press(study)
+    study.end(second, Outcome.OUT_OF_BUDGET)
+    third = study.begin(run_id="another run")
+    study.end(first)
+    study.end(third, Outcome.DOMINATED)
+    study.mirror.reconcile(study.records)  # the end of the sitting
+    assert study.agrees()
+    assert len({record.trial for record in study.records}) == len(study.records) == 6
+    assert all("\n" not in line for line in study.said)
+
+
+def test_runs_that_go_on_stay_running_while_another_is_put_right(study: Study) -> None:
+    study.run(Outcome.REACHED)
+    first, second = (study.begin(run_id=f"a run of slot {slot}") for slot in range(2))
+    study.mirror.reconcile(study.records)
+    states = [trial.state for trial in study.trials()]
+    assert states == [TrialState.COMPLETE, TrialState.RUNNING, TrialState.RUNNING]
+    study.end(second)
+    assert [trial.state for trial in study.trials()][1:] == [TrialState.RUNNING, TrialState.COMPLETE]
+    study.end(first)
+    assert study.agrees()
+    assert not study.said
+
+
 @pytest.mark.parametrize("press", slow_unless_fast([one for one in PRESSED if "running" not in one.__name__]))
 def test_whatever_is_pressed_between_two_sittings_a_resume_puts_it_right(study: Study, press: Press) -> None:
     study.run(Outcome.REACHED, Outcome.OUT_OF_BUDGET, Outcome.CRASHED)

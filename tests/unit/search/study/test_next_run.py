@@ -449,6 +449,73 @@ def test_trials_of_other_studies_teach_the_sampler_and_may_be_tried_here() -> No
     assert [one.params for one in records] != [one.params for one in alone]
 
 
+# ---- several runs at once
+
+
+def going(records: Sequence[Record], chosen: SearchSettings, count: int) -> list[RunRequest]:
+    """So many runs, or as many as may go on at once."""
+    running: list[RunRequest] = []
+    while len(running) < count:
+        decided = next_run(records, (), chosen, running)
+        if decided.request is None:
+            assert decided.waits
+            break
+        running.append(decided.request)
+    return running
+
+
+@pytest.mark.parametrize("target_loss", [2.3, "auto"])
+def test_the_baseline_runs_alone(target_loss: float | str) -> None:
+    chosen = search_settings(target_loss=target_loss)
+    assert [one.role for one in going([], chosen, 3)] == ["target" if target_loss == "auto" else "baseline"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sampler=st.sampled_from(["random", "tpe", "cei", "qmc", "grid"]),
+    slots=st.integers(2, 4),
+    choose=st.lists(st.integers(0, 3), min_size=12, max_size=12),
+    ends=st.lists(st.sampled_from(sorted(ENDS)), min_size=12, max_size=12),
+)
+def test_runs_that_go_on_at_once_try_nothing_twice_and_no_more_than_the_budget(
+    sampler: str, slots: int, choose: list[int], ends: list[str]
+) -> None:
+    chosen = search_settings(n_trials=6, sampler=sampler, noise_runs=2)
+    records = run_all(chosen)[:1]
+    running: list[RunRequest] = []
+    for place, end in zip(choose, ends, strict=True):
+        while len(running) < slots and (request := next_run(records, (), chosen, running).request):
+            if request.role is not Role.SEARCH:
+                assert not running
+                assert counted_trials(records) == 6 or next_run(records, (), chosen).no_more_trials
+            running.append(request)
+        keys = [chosen.key_of(request.config) for request in running]
+        done = {chosen.key_of(record.config) for record in records if not record.interrupted}
+        assert len(set(keys)) == len(keys)
+        assert records[-1].role is Role.BASELINE or not set(keys) & done or running[0].role is not Role.SEARCH
+        assert len({request.index for request in running}) == len(running)
+        assert counted_trials(records) + len(running) <= 6 or running[0].role is not Role.SEARCH
+        if not running:
+            break
+        records.append(ended(running.pop(place % len(running)), records, end))
+
+
+def test_a_configuration_that_was_cut_off_is_not_begun_twice_at_once() -> None:
+    chosen = search_settings(n_trials=4)
+    records = run_all(chosen, [REACHED, CUT_OFF])[:2]
+    first, second = going(records, chosen, 2)
+    assert (first.index, first.params) == (records[1].index, records[1].params)
+    assert second.params != first.params
+    assert second.index != first.index
+
+
+def test_a_recipe_that_runs_is_not_begun_again_and_the_next_one_is() -> None:
+    chosen = replace(search_settings(), first=(recipe("a", batch_size=8), recipe("b", max_steps=77)))
+    first, second = going(run_all(chosen)[:1], chosen, 2)
+    assert first.config["train"]["batch_size"] == 8
+    assert second.config["train"]["max_steps"] == 77
+
+
 # ---- what holds of every study
 
 some_ends = st.lists(st.sampled_from(sorted(ENDS)), max_size=10)

@@ -1,0 +1,45 @@
+"""The slots of a CPU: so many runs at once, each on cores of its own. Pure.
+
+What a meter can tell apart decides whether runs may go side by side. Core-seconds are counted by process; a
+package's counter sees all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.record.meter_info import Kind, MeterInfo
+
+
+@dataclass(frozen=True)
+class Slot:
+    """`cores` are those that its worker is kept to, none for all; `siblings` those of the other slots."""
+
+    cores: tuple[int, ...] = ()
+    siblings: tuple[int, ...] = ()
+
+    @property
+    def alone(self) -> bool:
+        return not self.siblings
+
+
+def slots_of(count: int, threads: int, allowed: Sequence[int]) -> tuple[Slot, ...]:
+    """`count` slots of `threads` cores each, of those that this process may use; there must be enough."""
+    if count == 1:
+        return (Slot(),)
+    assert len(allowed) >= count * threads
+    shares = [tuple(allowed[k * threads : (k + 1) * threads]) for k in range(count)]
+    return tuple(
+        Slot(cores, tuple(core for other in shares if other is not cores for core in other))
+        for cores in shares
+    )
+
+
+def only_one_because(meter: MeterInfo, device_type: str) -> str | None:
+    """Why runs must go one at a time here whatever `device.slots` says, or None."""
+    if device_type != "cpu":
+        return "device.slots divides a CPU; on a GPU runs go one at a time"
+    if meter.kind is Kind.MEASURED:
+        return f"{meter.name} reads the whole CPU, so runs go one at a time; meter=cpu_time tells them apart"
+    return None

@@ -1,0 +1,37 @@
+"""How a CPU is divided among runs that go on at once."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.record.meter_info import Kind, MeterInfo
+from search.worker.slots import Slot, only_one_because, slots_of
+
+
+@given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 5))
+def test_slots_have_cores_of_their_own_and_know_those_of_the_others(
+    count: int, threads: int, spare: int
+) -> None:
+    allowed = list(range(3, 3 + count * threads + spare))
+    slots = slots_of(count, threads, allowed)
+    used = [core for slot in slots for core in slot.cores]
+    assert len(slots) == count
+    assert len(set(used)) == len(used) == count * threads
+    assert set(used) <= set(allowed)
+    for slot in slots:
+        assert len(slot.cores) == threads
+        assert set(slot.siblings) == set(used) - set(slot.cores)
+        assert not slot.alone
+
+
+def test_a_single_slot_runs_wherever_the_process_may() -> None:
+    assert slots_of(1, 2, [0, 1, 2, 3]) == (Slot(),)
+    assert Slot().alone
+
+
+def test_only_what_a_meter_can_tell_apart_runs_at_once() -> None:
+    estimated = MeterInfo("cpu_time", Kind.ESTIMATED)
+    assert only_one_because(estimated, "cpu") is None
+    assert "rapl reads the whole CPU" in (only_one_because(MeterInfo("rapl", Kind.MEASURED), "cpu") or "")
+    assert "GPU" in (only_one_because(estimated, "cuda") or "")
