@@ -20,7 +20,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial
 
 from search.sampling.encoding import decoded, encoded_history
-from search.sampling.refining import gap_of
+from search.sampling.history import gap_of
 from search.sampling.samplers import SAMPLERS, Draw, SamplerSection
 from search.space.model import Params, Space
 

@@ -138,6 +138,11 @@ def system_attrs(record: Record) -> dict[str, Any]:
     return noted if record.loss_gap is None else noted | constraint_attrs(record.loss_gap)
 
 
+def gap_of(trial: FrozenTrial) -> float:
+    """Its loss minus the target; 0 where the history does not say."""
+    return float(trial.constraints.get(CONSTRAINT, 0.0))
+
+
 def constraint_attrs(gap: float) -> dict[str, Any]:
     """Optuna's own constraint, and the key that optuna-dashboard reads."""
     return {f"{_CONSTRAINTS}:{CONSTRAINT}": float(gap), _CONSTRAINTS: [float(gap)]}

@@ -19,7 +19,6 @@ from optuna.samplers import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.sampling.refining import RefiningSampler
 from search.sampling.saving import SavingSampler
 
 # Names of versions before this one, in the configurations that they left.
@@ -124,20 +123,12 @@ def _random(section: SamplerSection, draw: Draw) -> BaseSampler:
     return RandomSampler(seed=draw.seed)
 
 
-def _refine(section: SamplerSection, draw: Draw) -> BaseSampler:
-    other = TPESampler(
-        n_startup_trials=section.n_startup_trials, multivariate=section.multivariate, seed=draw.seed
-    )
-    return RefiningSampler(other, draw.dimensions or {}, section.n_startup_trials, draw.index, draw.seed)
-
-
 def _cei(section: SamplerSection, draw: Draw) -> BaseSampler:
     return SavingSampler(draw.dimensions or {}, section.n_startup_trials, draw.index, draw.seed)
 
 
 SAMPLERS: dict[str, SamplerRow] = {
     "tpe": SamplerRow(_tpe, fixed=_tpe_needs_fixed),
-    "refine": SamplerRow(_refine),
     "cei": SamplerRow(_cei, most=150),
     "gp": SamplerRow(_gp),
     "nsga2": SamplerRow(_nsga2),

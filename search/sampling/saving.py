@@ -26,14 +26,16 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr
 
 from search.sampling.encoding import nearest
-from search.sampling.refining import LENGTH, fully_known, gap_of, neighbour
+from search.sampling.history import gap_of
 from search.sampling.regression import Array, fitted
 
 # A gap above this teaches no more than this: how badly a run failed is of no use.
 LARGEST_GAP = 0.5
 # How many points are looked at: by chance, and around so many of the best trials.
 BY_CHANCE, AROUND, PARENTS, MOST_CHANGES = 100, 500, 30, 2
-LENGTHS = 8
+# A range changes by a normal step with this standard deviation, as a share of it.
+STEP = 0.15
+LENGTH, LENGTHS = "train.max_steps", 8
 # Of so many draws, one is for another objective than the first.
 OTHERS_EVERY = 5
 # Until the target was reached: how much a saving counts beside the chance, in e-folds of it.
@@ -80,7 +82,9 @@ class SavingSampler(BaseSampler):
         return self._by_chance.sample_independent(study, trial, param_name, param_distribution)
 
     def _known(self, study: Study) -> list[FrozenTrial]:
-        return fully_known(study, self._dimensions)
+        """The trials with values and with a parameter in every dimension."""
+        trials = study.get_trials(deepcopy=False)
+        return [one for one in trials if one.values and set(one.params) >= set(self._dimensions)]
 
 
 class _Look:
@@ -166,6 +170,21 @@ def lengths(distribution: BaseDistribution | None, rng: np.random.Generator) -> 
     low, high = distribution.low, distribution.high
     shares = (np.arange(LENGTHS) + rng.random()) / LENGTHS
     return sorted({int(nearest(round(low * (high / low) ** share), distribution)) for share in shares})
+
+
+def neighbour(value: Any, distribution: BaseDistribution, rng: np.random.Generator) -> Any:
+    """Another value: any other choice, or one nearby in a range."""
+    if isinstance(distribution, CategoricalDistribution):
+        others = [one for one in distribution.choices if one is not value and one != value]
+        return others[int(rng.integers(len(others)))]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high = float(distribution.low), float(distribution.high)
+    step, grid = float(rng.normal(0.0, STEP)), distribution.step or 0.0
+    near = value * (high / low) ** step if distribution.log else value + step * (high - low)
+    if abs(near - value) < grid:
+        near = value + math.copysign(grid, step)
+    found = nearest(near, distribution)
+    return found if found != value else nearest(2 * value - near, distribution)  # at an end: the other way
 
 
 def random_value(distribution: BaseDistribution, rng: np.random.Generator) -> Any:

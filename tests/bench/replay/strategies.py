@@ -64,8 +64,6 @@ STRATEGIES: list[Strategy] = [
     Strategy("tpe, multivariate", sampler("tpe", group=False)),
     Strategy("tpe, by groups, forecast 0.05", sampler("tpe") | {"budget.forecast": 0.05}),
     Strategy("tpe, by groups, at the end", sampler("tpe", teach="at_the_end")),
-    Strategy("refine", sampler("refine")),
-    Strategy("refine, at the end", sampler("refine", teach="at_the_end")),
     Strategy("nsga2", sampler("nsga2")),
     Strategy("nsga3", sampler("nsga3")),
     Strategy("random", sampler("random")),

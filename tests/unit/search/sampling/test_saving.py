@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.sampling.refining import LENGTH
-from search.sampling.saving import SavingSampler, as_rows, columns, lengths, random_value
+from search.sampling.saving import LENGTH, SavingSampler, as_rows, columns, lengths, neighbour, random_value
 from search.space.model import holds
 
 DIMENSIONS = {
@@ -102,6 +101,15 @@ def test_what_runs_already_is_not_drawn_again_and_changes_what_is() -> None:
     beside = drawn([*history, running], 20, seed=3)
     assert beside != alone
     assert beside == drawn([*history, running], 20, seed=3)
+
+
+@pytest.mark.parametrize("path", [path for path, one in DIMENSIONS.items() if not one.single()])
+def test_a_neighbour_is_another_value_of_the_space(path: str) -> None:
+    rng = np.random.default_rng(0)
+    for params in by_chance(50):
+        found = neighbour(params[path], DIMENSIONS[path], rng)
+        assert found != params[path]
+        assert holds(DIMENSIONS[path], found)
 
 
 def test_the_first_are_by_chance() -> None:
