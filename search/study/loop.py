@@ -182,13 +182,13 @@ def _open(
     records = folder.read_records()
     ours = identity(config, space, problem.corpus, problem.validation_tokens, info)
     check_records(ours, folder.read_identity(), records, folder.records_file, settings.target_loss(records))
+    note = check_code(settings.provenance, records, config.study.name, config.study.on_change)
+    if note is not None:
+        watcher.note(note)
     mirror = Mirror.open(
         config.storage, folder.path, config.study.name, config.objective.names, ours, space, watcher.note
     )
     check_storage(mirror, records, folder.records_file)
-    note = check_code(settings.provenance, records, config.study.name, config.study.on_change)
-    if note is not None:
-        watcher.note(note)
     folder.write_settings(_shown_config(config), ours)
     _keep_uncommitted(folder, settings, watcher)
     if problem.corpus.held_out is HeldOut.WHOLE:
