@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import jsonschema
@@ -150,6 +151,10 @@ def test_going_on_with_other_settings_is_refused_with_a_diff(
     assert len(records_of(finished.name)) == 6
 
 
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
 def test_going_on_with_other_code_is_refused_and_where_it_is_allowed_marked(
     text_file: Path, finished: Finished, tmp_path: Path
 ) -> None:
@@ -158,13 +163,13 @@ def test_going_on_with_other_code_is_refused_and_where_it_is_allowed_marked(
     own = records_of(finished.name)[0].provenance["code"]["training_sha256"]
     records = folder / "records.jsonl"
     records.write_text(records.read_text().replace(own, "0" * 64))
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = digests(folder)
     command = tiny_study(text_file, finished.name, f"reports={tmp_path}", "budget.n_trials=7")
     done = run_here(command)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "study.on_change=allow" in done.stderr
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert digests(folder) == before
     assert run_here([*command, "study.on_change=allow"]).returncode == 0
     flagged = [Flag.CODE_CHANGED in record.flags for record in read_records(records)[0]]
     assert flagged == [False] * 6 + [True]
