@@ -28,7 +28,7 @@ EQUAL = (
 LONG = (
     "model.n_embd=64",
     "model.n_layer=2",
-    "train.max_steps=3000",
+    "train.max_steps=2000",
     "train.batch_size=8",
     "evaluation.interval=1000",
 )
