@@ -40,8 +40,9 @@ def check_run(config: StudyConfig) -> None:
     check_meter(config.meter)
     _choice("device.name", config.device.name, DEVICES)
     _number("device.threads", config.device.threads, at_least=1)
-    _check_threads(config.device.threads, usable_cores())
-    _check_slots(config, usable_cores())
+    cores = usable_cores()
+    _check_threads(config.device.threads, cores)
+    _check_slots(config, cores)
     _number("device.band_limit_s", config.device.band_limit_s, at_least=0)
     band = config.device.temperature_band_c
     if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
@@ -107,7 +108,7 @@ def _check_slots(config: StudyConfig, cores: Cores) -> None:
             f"({cores.describe()}); type device.slots={max(1, cores.threads // threads)} or fewer"
         )
     for name in (config.meter.name, *config.meter.also):
-        if name not in (AUTO, *TELL_RUNS_APART):
+        if name not in ("auto", *TELL_RUNS_APART):
             raise ConfigError(
                 f"device.slots={slots} trains several runs at once, which meter {name} cannot tell apart; "
                 f"type device.slots=1, or a meter of {', '.join(TELL_RUNS_APART)}"

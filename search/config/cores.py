@@ -31,9 +31,15 @@ class Cores:
         return "1 core" if self.allowed == 1 else f"{self.allowed} cores"
 
 
+def allowed_cores() -> list[int]:
+    """The numbers of those that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def usable_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> Cores:
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Cores(allowed, min(_quotas(proc, cgroups), default=None))
+    return Cores(len(allowed_cores()), min(_quotas(proc, cgroups), default=None))
 
 
 def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:

@@ -32,7 +32,7 @@ def code(around: Path = AROUND) -> dict[str, Any]:
         "version": version(around),
         "git_commit": commit,
         "git_dirty": None if status is None else bool(status),
-        "git_diff_sha256": _sha256(uncommitted(around)) if status else None,
+        "git_diff_sha256": _sha256(_diff(around)) if status else None,
         "training_sha256": training_sha256(around),
     }
 
@@ -54,8 +54,10 @@ def training_sha256(around: Path = AROUND) -> str:
 
 def uncommitted(around: Path = AROUND) -> str:
     """What differs from the commit, as `git diff` writes it; empty where nothing does or nobody knows."""
-    if not _is_ours(around):
-        return ""
+    return _diff(around) if _is_ours(around) else ""
+
+
+def _diff(around: Path) -> str:
     found = _git(around, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD")
     return f"{found}\n" if found else ""
 

@@ -26,6 +26,12 @@ _IN_EXTRA = ("index", "system_attrs")
 _ELSEWHERE = (*_IN_EXTRA, "counted_phases", "second_meters")  # in `meter` and as `also`
 
 
+def part_of(provenance: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Such as `code` or `software`; empty where it is not known."""
+    value = provenance.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
 @dataclass(frozen=True)
 class Record:
     """Everything that is kept of one run: one line of `records.jsonl`.

@@ -15,7 +15,7 @@ from search.config.schema import ALLOW
 from search.errors import UserError
 from search.record.flags import Flag
 from search.record.outcome import Role
-from search.record.record import Record
+from search.record.record import Record, part_of
 
 _SHOWN = 8  # digits of a commit or a digest
 
@@ -24,9 +24,9 @@ def check_code(now: Mapping[str, Any], records: Sequence[Record], study: str, on
     """`now` is the provenance of this process. Raises UserError where its code is another than the baseline's
     and the person did not allow that; where they did, returns a line that says what is different."""
     begun = _of_baseline(records)
-    if begun is None or not changes(begun.provenance, now):
+    differs = "" if begun is None else "; ".join(changes(begun.provenance, now))
+    if not differs:
         return None
-    differs = "; ".join(changes(begun.provenance, now))
     if on_change == ALLOW:
         return f"{differs}: the runs that follow are marked ({Flag.CODE_CHANGED})"
     raise UserError(
@@ -47,10 +47,10 @@ def marked(record: Record, records: Sequence[Record]) -> Record:
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs, in words. What one of the two does not know is no difference."""
     found = []
-    ours, theirs = _part(now, "code"), _part(before, "code")
+    ours, theirs = part_of(now, "code"), part_of(before, "code")
     if _differ(theirs.get("training_sha256"), ours.get("training_sha256")):
         found.append(f"what trains and meters: {_state(theirs)}, now {_state(ours)}")
-    torch = _part(before, "software").get("torch"), _part(now, "software").get("torch")
+    torch = part_of(before, "software").get("torch"), part_of(now, "software").get("torch")
     if _differ(*torch):
         found.append(f"torch {torch[0]}, now {torch[1]}")
     return found
@@ -68,11 +68,6 @@ def _state(code: Mapping[str, Any]) -> str:
         return f"digest {digest[:_SHOWN]}"
     dirty = " with uncommitted changes" if code.get("git_dirty") else ""
     return f"commit {str(commit)[:_SHOWN]}{dirty}"
-
-
-def _part(provenance: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = provenance.get(name)
-    return value if isinstance(value, Mapping) else {}
 
 
 def _differ(before: Any, now: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from model.data.held_out import HeldOut
 from model.data.ngram import NgramLoss
 from model.runnable import absent
 from search.config.checks import check_study
+from search.config.cores import allowed_cores
 from search.config.schema import REFUSE, StudyConfig
 from search.confirm.state import ConfirmationState
 from search.confirm.verdict import VerdictKind
@@ -121,23 +122,22 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
 def _workers(config: StudyConfig, problem: Problem, temporary: Path, slots: int) -> list[Worker]:
     """One a slot; none is started."""
     setup = WorkerSetup.of(config, problem.corpus.sha256, problem.corpus.held_out)
-    every = range(os.cpu_count() or 1)
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else every
+    slots_of_cpu = slots_of(slots, config.device.threads, allowed_cores())
     return [
         Worker(replace(setup, slot=slot), temporary / f"worker-{number}.log", config.budget.hang_s)
-        for number, slot in enumerate(slots_of(slots, config.device.threads, cores))
+        for number, slot in enumerate(slots_of_cpu)
     ]
 
 
-@contextmanager
-def _holding_cpu(workers: Sequence[Worker], config: StudyConfig, watcher: Watcher) -> Iterator[None]:
+def _holding_cpu(
+    workers: Sequence[Worker], config: StudyConfig, watcher: Watcher
+) -> AbstractContextManager[None]:
     """Where several slots share the CPU, keep other studies from it as long as this one runs. A single slot
     holds it for each run."""
     names = (CPU,) if len(workers) > 1 else ()
-    with exclusive(
+    return exclusive(
         names, holder_of(config.study.name), config.device.wait, lambda what: watcher.waiting(None, what)
-    ):
-        yield
+    )
 
 
 def _try_storage(url: str, folder: Path) -> None:

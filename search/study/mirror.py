@@ -170,16 +170,11 @@ class Mirror:
     def tell(self, record: Record, records: Sequence[Record]) -> None:
         """Tell how a running trial ended. `records` hold it already."""
         running = self._running.pop(record.run_id, None)
-        trial = None if running is None else running.trial
-
-        def write() -> None:
-            if trial is None:
+        try:
+            if running is None or running.trial is None:
                 raise KeyError(record.trial)
             self._check_place()
-            tell(self.study, trial, record)
-
-        try:
-            write()
+            tell(self.study, running.trial, record)
         except _SURPRISES:
             self.reconcile(records)
 

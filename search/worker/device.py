@@ -20,6 +20,7 @@ from model.data.corpus import Corpus
 from search.config.schema import DeviceSection
 from search.errors import USAGE_ERROR
 from search.meter.base import MeterSpec, Siblings
+from search.worker.locks import CPU
 from search.worker.memory import CpuPeak, CudaPeak, PeakMemory
 
 
@@ -41,7 +42,7 @@ class Device:
     def uuid(self) -> str:
         """What the device is known and locked by."""
         if self.type != "cuda":
-            return "cpu"
+            return CPU
         return f"GPU-{torch.cuda.get_device_properties(self.index).uuid}"
 
     @property
@@ -100,7 +101,7 @@ def lock_names(device: Device, meters: Iterable[MeterSpec]) -> frozenset[str]:
     """What a run must hold: the device that trains, and each that a meter reads. Packages and cores are one
     machine's CPU."""
     read = {name for spec in meters for name in spec.devices}
-    return frozenset({device.uuid} | {name if name.startswith("GPU-") else "cpu" for name in read})
+    return frozenset({device.uuid} | {name if name.startswith("GPU-") else CPU for name in read})
 
 
 def resolve(section: DeviceSection) -> Device:

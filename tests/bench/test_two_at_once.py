@@ -4,7 +4,6 @@ ratios to one slot. Wants two cores that nothing else uses. Printed, not asserte
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -38,9 +37,9 @@ pytestmark = [
 ]
 
 
-def of_trials(records: list[Record], value: Callable[[Record], float | None]) -> float:
-    found = [value(record) for record in records if record.role is Role.SEARCH]
-    return median(one for one in found if one is not None)
+def joules_of_trials(records: list[Record]) -> float:
+    found = [record.counted_energy_j for record in records if record.role is Role.SEARCH]
+    return median(energy_j for energy_j in found if energy_j is not None)
 
 
 def test_two_slots_against_one(text_file: Path, tmp_path: Path) -> None:
@@ -58,7 +57,7 @@ def test_two_slots_against_one(text_file: Path, tmp_path: Path) -> None:
             assert done.returncode == 1, done.stdout + done.stderr  # nothing reaches the target
             records = read_records(tmp_path / name / "records.jsonl")[0]
             assert len(records) == TRIALS
-            joules[slots].append(of_trials(records, lambda record: record.counted_energy_j))
+            joules[slots].append(joules_of_trials(records))
             flags = sorted({flag for record in records for flag in record.flags})
             print(
                 f"{slots} slots: {wall_s[slots][-1]:.1f} s, {joules[slots][-1]:.2f} J a trial, flags {flags}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from search.record.record import Record
+from search.record.record import Record, part_of
 from search.record.unseen import MANY, unseen_words
 from search.report.view.data import StudyView
 
@@ -13,7 +13,7 @@ from search.report.view.data import StudyView
 def notes(view: StudyView) -> tuple[str, ...]:
     """Machines or code that differ, words of the text that training never saw, runs that cannot rank."""
     found = [note for part in ("hardware", "software", "code") if (note := _differing(view.records, part))]
-    if any(_part(record, "code").get("git_dirty") for record in view.records):
+    if any(part_of(record.provenance, "code").get("git_dirty") for record in view.records):
         found.append("Some runs were made by code with uncommitted changes, which its commit does not name.")
     if view.problem.unseen_share > MANY:
         found.append(f"{unseen_words(view.problem.unseen_share)}.")
@@ -27,13 +27,8 @@ def notes(view: StudyView) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _part(record: Record, part: str) -> Mapping[str, Any]:
-    value = record.provenance.get(part)
-    return value if isinstance(value, Mapping) else {}
-
-
 def _differing(records: Sequence[Record], part: str) -> str:
-    known = [_part(record, part) for record in records if _part(record, part)]
+    known = [found for record in records if (found := part_of(record.provenance, part))]
     keys = dict.fromkeys(key for mapping in known for key in mapping)
     differing = [key for key in keys if not _all_same([mapping.get(key) for mapping in known])]
     return f"The runs do not share one {part}; these differ: {', '.join(differing)}." if differing else ""

@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -195,6 +196,11 @@ def share_with_interval(count: int, of: int) -> str:
     return f"{100 * count / of:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
+def references_in(found: Mapping[str, list[Replayed]]) -> list[str]:
+    """The strategies that others are compared with."""
+    return [one for one in (OPTUNA_DEFAULT, BEFORE) if one in found]
+
+
 def table(found: dict[str, list[Replayed]]) -> str:
     """Markdown. Joules in baselines, as expected; in brackets how many studies did not get there."""
 
@@ -219,7 +225,7 @@ def table(found: dict[str, list[Replayed]]) -> str:
         bound = "" if np.isfinite(theirs[0]).any() else "< "
         return f"{bound}{ratio:.2f} ({low:.2f} to {high:.2f})"
 
-    references = [one for one in (OPTUNA_DEFAULT, BEFORE) if one in found]
+    references = references_in(found)
     head = ["strategy", *(f"within {factor}x" for factor in FACTORS)]
     head += [f"{FACTORS[-1]}x against {one.split(':')[0]}" for one in references]
     head += [f"{100 * share:.0f} % of hypervolume" for share in HYPERVOLUMES]
@@ -266,21 +272,22 @@ def _one(job: Job) -> Replayed:
 
 
 class Kept:
-    """Studies that were replayed, in a file of Python's own format: the whole table takes an hour or more.
-    The file knows nothing of changes to the code."""
+    """Studies that were replayed, in a file: the whole table takes hours. The file knows nothing of changes
+    to the code."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._known: dict[str, Replayed] = joblib.load(file) if file is not None and file.exists() else {}
+        known = joblib.load(file) if file is not None and file.exists() else {}
+        self._known: dict[str, dict[str, Any]] = known  # as plain values: the class may be another's by then
 
     def all_of(self, jobs: Sequence[Job], pool: ProcessPoolExecutor) -> list[Replayed]:
         """The studies of one strategy."""
         left = [job for job in jobs if repr(job) not in self._known]
         for job, study in zip(left, pool.map(_one, left), strict=True):
-            self._known[repr(job)] = study
-        if left and self._file is not None:
-            joblib.dump(self._known, self._file)
-        return [self._known[repr(job)] for job in jobs]
+            self._known[repr(job)] = asdict(study)
+            if self._file is not None:
+                joblib.dump(self._known, self._file)
+        return [Replayed(**self._known[repr(job)]) for job in jobs]
 
 
 def main() -> None:
@@ -304,11 +311,17 @@ def main() -> None:
         or one.name in (OPTUNA_DEFAULT, BEFORE)
         or any(word in one.name for word in arguments.only)
     ]
-    names = arguments.problem or [*PROBLEMS]
-    for name in names:
-        if not PROBLEMS[name].file.exists():
-            recording = f"python -m replay.record_runs {name}"
-            parser.exit(2, f"{name} has no recorded runs; type PYTHONPATH=tests/bench {recording}\n")
+    names = []
+    for name in arguments.problem or PROBLEMS:
+        if PROBLEMS[name].file.exists():
+            names.append(name)
+            continue
+        missing = (
+            f"{name} has no recorded runs; type PYTHONPATH=tests/bench python -m replay.record_runs {name}\n"
+        )
+        if arguments.problem:
+            parser.exit(2, missing)
+        print(missing)
     problems = {name: _problem(name) for name in names}  # before the processes start: they inherit them
     kept = Kept(arguments.keep)
     with ProcessPoolExecutor(arguments.processes, get_context("fork")) as pool:
@@ -327,8 +340,7 @@ def main() -> None:
             for strategy in chosen:
                 jobs = [(name, strategy, seed, arguments.baselines) for seed in range(arguments.seeds)]
                 found[strategy.name] = kept.all_of(jobs, pool)
-                references = [one for one in (OPTUNA_DEFAULT, BEFORE) if one in found]
-                shown = {key: found[key] for key in dict.fromkeys([*references, strategy.name])}
+                shown = {key: found[key] for key in (*references_in(found), strategy.name)}
                 print(table(shown).split("\n")[-1], flush=True)
             print("\n".join(["", table(found), "", *fronts_compared(found)]), flush=True)
 
