@@ -52,6 +52,11 @@ class Schedule:
             astuple(config.schedule), config.decay_steps, config.train.max_steps
         )
 
+    @staticmethod
+    def of_values(config: Mapping[str, Any]) -> Schedule:
+        """Of a run's plain values. Raises ConfigError where they are those of another version."""
+        return _schedule_of(*(tuple(config.get(part, {}).items()) for part in ("schedule", "train")))
+
     @property
     def steps(self) -> int:
         return len(self._rates)
@@ -67,6 +72,11 @@ class Schedule:
 
 
 @lru_cache(maxsize=4096)  # every draw of a study looks at all its runs
+def _schedule_of(schedule: tuple[Any, ...], train: tuple[Any, ...]) -> Schedule:
+    return Schedule(RunConfig.from_mapping({"schedule": dict(schedule), "train": dict(train)}))
+
+
+@lru_cache(maxsize=4096)
 def _rates_and_sums(
     schedule: tuple[Any, ...], decay_steps: int, max_steps: int
 ) -> tuple[Sequence[float], Sequence[float]]:

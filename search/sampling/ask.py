@@ -70,7 +70,7 @@ def ask(
 ) -> Proposal:
     """The sampler's next point. Where the draw has fixed dimensions, it is shown the history in those, and
     proposes in them."""
-    known = _least_gaps(history, section)
+    known = learnt_from(history, section)
     shown = known if draw.dimensions is None else encoded_history(known, space)
     trial, warned = _asked(section, draw, shown, n_objectives, fixed)
     suggest = suggest_with(trial)
@@ -83,14 +83,16 @@ def ask(
     return Proposal(params, _noted(trial), tuple(warned))
 
 
-def _least_gaps(history: Sequence[FrozenTrial], section: SamplerSection) -> Sequence[FrozenTrial]:
-    """The trials that the sampler learns from, in their order."""
+def learnt_from(history: Sequence[FrozenTrial], section: SamplerSection) -> Sequence[FrozenTrial]:
+    """The trials that the sampler is shown, in their order: all, or where those are too many half of them
+    with the least gaps and the latest of the others. Shown only what came close, it would try what fails
+    again and again."""
     most = SAMPLERS[section.name].most
     if most is None or len(history) <= most:
         return history
-    count = max(most, section.n_startup_trials)
-    places = sorted(range(len(history)), key=lambda place: gap_of(history[place]))
-    return [history[place] for place in sorted(places[:count])]
+    by_gap = sorted(range(len(history)), key=lambda place: gap_of(history[place]))
+    closest, others = by_gap[: most // 2], sorted(by_gap[most // 2 :])
+    return [history[place] for place in sorted([*closest, *others[len(closest) - most :]])]
 
 
 def _asked(

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial
 
 from search.space.model import Entry, Params, Space, holds, on_grid, possible_values
 from search.space.paths import get_path
@@ -49,17 +50,13 @@ def decoded(point: Mapping[str, Any], space: Space) -> Params:
 def encoded_history(history: Sequence[FrozenTrial], space: Space) -> list[FrozenTrial]:
     """The trials, in fixed dimensions. One that lies outside the space has no place there and is left out."""
     dimensions = fixed_dimensions(space)
-    return [
-        create_trial(
-            state=trial.state,
-            values=trial.values,
-            params=encoded(trial.params, space, dimensions),
-            distributions=dimensions,
-            system_attrs=trial.system_attrs,
-        )
-        for trial in history
-        if trial.params or not dimensions
-    ]
+    found = []
+    for trial in history:
+        if trial.params or not dimensions:
+            shown = copy(trial)
+            shown.params, shown.distributions = encoded(trial.params, space, dimensions), dimensions
+            found.append(shown)
+    return found
 
 
 def _whole(entry: Entry) -> BaseDistribution:

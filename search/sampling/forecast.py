@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from model.config import ConfigError, RunConfig
+from model.config import ConfigError
 from search.record.crossing import CurvePoint
 from search.record.forecast import Forecast, Schedule, spread_of
 from search.record.outcome import Role
@@ -69,13 +69,13 @@ def _falls(record: Record, floor: float) -> list[tuple[float, float, float, floa
     """(what `progress` multiplies, what `decay` multiplies, the fall in nats, its weight) between the run's
     last whole evaluation and one earlier in each stretch; none where it ended before `LATE`."""
     try:
-        config = RunConfig.from_mapping(record.config)
+        schedule = Schedule.of_values(record.config)
     except ConfigError:  # of another version
         return []
     whole = [point for point in record.curve if point.whole]
-    if not whole or not LATE * config.train.max_steps <= whole[-1].step <= config.train.max_steps:
+    if not whole or not LATE * schedule.steps <= whole[-1].step <= schedule.steps:
         return []
-    schedule, last = Schedule(config), whole[-1]
+    last = whole[-1]
     found = []
     for earlier in _one_in_each(record.curve, schedule, last):
         left = schedule.left(earlier.step, last.step)
@@ -102,8 +102,7 @@ def expected_end(record: Record, forecast: Forecast) -> float | None:
         return None
     last = finite[-1]
     try:
-        config = RunConfig.from_mapping(record.config)
+        schedule = Schedule.of_values(record.config)
     except ConfigError:
         return last.loss
-    steps = config.train.max_steps
-    return forecast.loss(last.loss, Schedule(config).left(min(last.step, steps), steps))
+    return forecast.loss(last.loss, schedule.left(min(last.step, schedule.steps), schedule.steps))

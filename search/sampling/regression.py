@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ Array = npt.NDArray[np.float64]
 LINEAR = (0.3, 0.6, 0.9)
 REACH = (0.5, 1.0, 2.0)
 NOISE = (1e-3, 1e-2, 1e-1, 0.4)
+SHAPED_BY = 150
 # Of the effects, how large the constant may be beside them: the mean is hardly known beforehand.
 CONSTANT = 10.0
 
@@ -56,24 +58,26 @@ class Fitted:
 
 
 def fitted(rows: Array, values: Array) -> Fitted:
-    """`rows`: runs x columns, each from -1 to 1; `values`: one a run."""
+    """`rows`: runs x columns, each from -1 to 1; `values`: one a run. The shape is chosen by `SHAPED_BY` of
+    the runs at most, evenly spread, since every shape takes a decomposition."""
+    spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SHAPED_BY)).round().astype(int))
+    shapes = (Shape(*one) for one in product(LINEAR, REACH, NOISE))
+    _, shape = max(
+        ((_with_shape(rows[spread], values[spread], one)[0], one) for one in shapes), key=itemgetter(0)
+    )
+    return _with_shape(rows, values, shape)[1]
+
+
+def _with_shape(rows: Array, values: Array, shape: Shape) -> tuple[float, Fitted]:
+    """With the log marginal likelihood, up to a constant."""
     centre = float(values.mean())
     left = values - centre
-    found: tuple[float, Fitted] | None = None
-    for linear, reach in product(LINEAR, REACH):
-        covariance = _covariance(rows, rows, Shape(linear, reach, 0.0))
-        for noise in NOISE:
-            factor, _ = cho_factor(covariance + noise * np.eye(len(rows)), lower=True, check_finite=False)
-            weights = cho_solve((factor, True), left, check_finite=False)
-            scale = max(float(left @ weights) / len(rows), 1e-12)
-            likelihood = -0.5 * len(rows) * np.log(scale) - float(np.log(np.diag(factor)).sum())
-            if found is None or likelihood > found[0]:
-                found = (
-                    likelihood,
-                    Fitted(rows, Shape(linear, reach, noise), scale, np.tril(factor), weights, centre),
-                )
-    assert found is not None
-    return found[1]
+    covariance = _covariance(rows, rows, shape) + shape.noise * np.eye(len(rows))
+    factor, _ = cho_factor(covariance, lower=True, check_finite=False)
+    weights = cho_solve((factor, True), left, check_finite=False)
+    scale = max(float(left @ weights) / len(rows), 1e-12)
+    likelihood = -0.5 * len(rows) * np.log(scale) - float(np.log(np.diag(factor)).sum())
+    return likelihood, Fitted(rows, shape, scale, np.tril(factor), weights, centre)
 
 
 def _covariance(ours: Array, theirs: Array, shape: Shape) -> Array:

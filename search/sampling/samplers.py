@@ -60,8 +60,8 @@ class Draw:
 @dataclass(frozen=True)
 class SamplerRow:
     """`fixed`: whether it needs the space as a fixed set of dimensions (`encoding`). `lists`: whether it
-    takes the points of a space that can be listed, each once, in an order by chance. `most`: it learns from
-    so many trials at most, those with the least gaps, and is shown no others."""
+    takes the points of a space that can be listed, each once, in an order by chance. `most`: it is
+    shown so many trials at most (`ask.learnt_from`)."""
 
     make: Callable[[SamplerSection, Draw], BaseSampler]
     fixed: Callable[[SamplerSection], bool] = lambda _: True
@@ -129,7 +129,7 @@ def _cei(section: SamplerSection, draw: Draw) -> BaseSampler:
 
 SAMPLERS: dict[str, SamplerRow] = {
     "tpe": SamplerRow(_tpe, fixed=_tpe_needs_fixed),
-    "cei": SamplerRow(_cei, most=150),
+    "cei": SamplerRow(_cei, most=400),
     "gp": SamplerRow(_gp),
     "nsga2": SamplerRow(_nsga2),
     "nsga3": SamplerRow(_nsga3),

@@ -180,3 +180,13 @@ def test_what_is_learnt_depends_on_no_order(ends: Sequence[float]) -> None:
     forwards, backwards = learnt_forecast(records), learnt_forecast(records[::-1])
     assert math.isclose(forwards.progress, backwards.progress, rel_tol=1e-9)
     assert math.isclose(forwards.scatter, backwards.scatter, rel_tol=1e-9)
+
+
+@given(st.sampled_from(["cosine", "linear", "trapezoid"]), st.integers(2, 60), st.integers(0, 20))
+def test_a_schedule_of_plain_values_is_that_of_the_whole_configuration(
+    name: str, steps: int, decay_steps: int
+) -> None:
+    values = config(name, steps, decay_steps=decay_steps or None)
+    theirs, ours = Schedule(RunConfig.from_mapping(values)), Schedule.of_values(values)
+    assert ours.steps == theirs.steps == steps
+    assert ours.left(1, steps) == theirs.left(1, steps)

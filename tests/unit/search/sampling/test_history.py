@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from search.config.schema import StudyConfig
 from search.record.confirmation import Confirmation
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
-from search.sampling.history import sampler_history, state_of, stored, user_attrs, values_of
+from search.sampling.history import ShownTrial, sampler_history, state_of, stored, user_attrs, values_of
 from search.space.parse import parse_space
 
 NAMES = ("energy_to_target_j", "time_to_target_s")
@@ -87,3 +88,13 @@ def test_a_run_of_the_confirmation_cannot_win_in_the_storage(role: Role) -> None
     assert values_of(made) is None
     seen = user_attrs(made)
     assert (seen["arm"], seen["spent.energy_to_target_j"]) == ("trial 1", 1.0)
+
+
+def test_a_copy_of_what_a_sampler_is_shown_has_a_number_of_its_own_and_shares_the_rest() -> None:
+    (shown, *_) = sampler_history(ALL, SPACE, NAMES)
+    assert isinstance(shown, ShownTrial)
+    number, copied = shown.number, deepcopy(shown)
+    copied.number = number + 1
+    assert shown.number == number
+    assert copied.params is shown.params
+    assert copied.values == shown.values

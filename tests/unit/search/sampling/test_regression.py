@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
-from search.sampling.regression import CONSTANT, Array, fitted
+from search.sampling.regression import CONSTANT, SHAPED_BY, Array, fitted
 
 EFFECTS = np.array([0.3, -0.2, 0.0, 0.1])
 
@@ -29,8 +29,9 @@ def test_effects_are_found_at_rows_that_were_not_seen() -> None:
     assert np.mean(np.abs(means - values) < 2 * spreads) > 0.85
 
 
-def test_it_agrees_with_scikit_learn_at_the_same_hyperparameters() -> None:
-    rows, values = drawn(25, noise=0.05)
+@pytest.mark.parametrize("count", [25, SHAPED_BY + 50])
+def test_it_agrees_with_scikit_learn_at_the_same_hyperparameters(count: int) -> None:
+    rows, values = drawn(count, noise=0.05)
     model = fitted(rows, values)
     shape, columns, scale = model.shape, rows.shape[1], model.scale
     kernel = (
