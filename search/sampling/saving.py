@@ -4,7 +4,9 @@ Two kinds of things are learnt from the history by Gaussian processes (`regressi
 objective, and the constraint, which is a loss minus its target. A point is worth what it is expected to save
 over the best that reached the target, times the probability that it reaches it (constrained expected
 improvement: Schonlau, Welch and Jones 1998; Gardner et al. 2014). Until a trial has reached the target, that
-probability counts alone.
+probability counts alone. From `TRUSTED` trials on, the best is taken without its luck: what the processes
+expect its configuration to take at the length at which they expect it to reach the target. Against a lucky
+trial nothing else would be worth a run.
 
 Looked at are points by chance, and those that differ in one or two settings from one of the best trials: far
 from all trials the largest value of a thousand is where the model errs most. Every point is looked at with
@@ -14,7 +16,7 @@ several lengths of schedule, so that a length is found and not searched for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -36,6 +38,8 @@ BY_CHANCE, AROUND, PARENTS, MOST_CHANGES = 100, 500, 30, 2
 # A range changes by a normal step with this standard deviation, as a share of it.
 STEP = 0.15
 LENGTH, LENGTHS = "train.max_steps", 8
+# Of fewer trials the processes know less than the luckiest run does; at which lengths they are asked.
+TRUSTED, FINE_LENGTHS = 150, 24
 # Of so many draws, one is for another objective than the first.
 OTHERS_EVERY = 5
 # Until the target was reached: how much a saving counts beside the chance, in e-folds of it.
@@ -111,10 +115,16 @@ class _Look:
             together = np.concatenate([rows, still])
             self._value = fitted(together, np.concatenate([values, value]))
             self._gap = fitted(together, np.concatenate([gaps, gap]))
-        self._best = float(values[gaps <= 0].min(initial=math.inf))
-        order = np.argsort(np.where(gaps <= 0, values - values.max(), gaps))
+        reached = gaps <= 0
+        self._best = float(values[reached].min(initial=math.inf))
+        if len(known) >= TRUSTED:
+            least = self._without_luck(
+                [one.params for one, there in zip(known, reached, strict=True) if there]
+            )
+            self._best = least if math.isfinite(least) else self._best
+        order = np.argsort(np.where(reached, values - values.max(), gaps))
         self._parents = [known[place].params for place in order[:PARENTS]]
-        self._lengths = lengths(dimensions.get(LENGTH), rng)
+        self._lengths = lengths(dimensions.get(LENGTH), LENGTHS, rng.random())
         self._tried = [*(trial.params for trial in known), *(dict(params) for params in pending)]
 
     def best(self) -> dict[str, Any]:
@@ -136,19 +146,34 @@ class _Look:
 
     def _scored(self, points: Sequence[dict[str, Any]]) -> list[tuple[float, dict[str, Any]]]:
         """Each point at the length that is worth most, with what that is."""
-        rows = as_rows(points, self._of)
         if not self._lengths:
-            return list(zip(self._worth(rows).tolist(), points, strict=True))
-        first = sum(len(self._of[path](points[0][path])) for path in self._of if path < LENGTH)
-        worth = np.empty((len(points), len(self._lengths)))
-        for place, steps in enumerate(self._lengths):
-            numbers = self._of[LENGTH](steps)
-            rows[:, first : first + len(numbers)] = numbers
-            worth[:, place] = self._worth(rows)
+            return list(zip(self._worth(as_rows(points, self._of)).tolist(), points, strict=True))
+        worth = np.stack([self._worth(rows) for rows in self._at(points, self._lengths)], axis=1)
         return [
             (float(worth[number, place]), point | {LENGTH: self._lengths[place]})
             for number, (point, place) in enumerate(zip(points, worth.argmax(axis=1), strict=True))
         ]
+
+    def _at(self, points: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> Iterator[Array]:
+        """The points at each length of `steps`, or as they are where there is none: one array for all, which
+        changes."""
+        rows = as_rows(points, self._of)
+        first = sum(len(column(points[0][path])) for path, column in self._of.items() if path < LENGTH)
+        for length in steps:
+            numbers = self._of[LENGTH](length)
+            rows[:, first : first + len(numbers)] = numbers
+            yield rows
+        if not steps:
+            yield rows
+
+    def _without_luck(self, points: Sequence[Mapping[str, Any]]) -> float:
+        """The least value that one of these points is expected to have where it is expected to reach the
+        target; inf where none is."""
+        least = math.inf
+        for rows in self._at(points, lengths(self._dimensions.get(LENGTH), FINE_LENGTHS)) if points else ():
+            (value, _), (gap, _) = self._value.predict(rows), self._gap.predict(rows)
+            least = min(least, float(value[gap <= 0].min(initial=math.inf)))
+        return least
 
     def _worth(self, rows: Array) -> Array:
         """ln of (the expected saving x the chance to reach the target)."""
@@ -163,12 +188,13 @@ class _Look:
         return np.asarray(chance + np.log(np.maximum(saving, SMALLEST)))
 
 
-def lengths(distribution: BaseDistribution | None, rng: np.random.Generator) -> list[int]:
-    """Evenly by their logarithm, from where chance begins; none where the space has no range of lengths."""
+def lengths(distribution: BaseDistribution | None, count: int, start: float = 0.5) -> list[int]:
+    """So many, evenly by their logarithm; `start`: where in its part of the range each lies, from 0 to 1.
+    None where the space has no range of lengths."""
     if not isinstance(distribution, IntDistribution):
         return []
     low, high = distribution.low, distribution.high
-    shares = (np.arange(LENGTHS) + rng.random()) / LENGTHS
+    shares = (np.arange(count) + start) / count
     return sorted({int(nearest(round(low * (high / low) ** share), distribution)) for share in shares})
 
 
