@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from search.run.request import RunRequest
+from search.sampling.samplers import SamplerSection
 from search.study.search_settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Strategy:
     def settings(self, problem: Problem, seed: int, n_trials: int) -> SearchSettings:
         config = copy.deepcopy(problem.config)
         config.study.seed, config.budget.n_trials = seed, n_trials
-        config.budget.forecast = None  # unless the row asks for it
+        if self.name != SHIPPED:  # what a row does not ask for is off, and not what ships
+            config.sampler, config.budget.forecast = SamplerSection(), None
         for path, value in self.values.items():
             part, name = path.split(".")
             assert hasattr(getattr(config, part), name), path
@@ -45,21 +47,24 @@ def sampler(name: str, **settings: Any) -> dict[str, Any]:
 OPTUNA_DEFAULT = "optuna's default: tpe, univariate, to the target"
 # What a study did before it had a sampler of its own, at commit 82f63e5.
 BEFORE = "before: tpe, multivariate, by groups"
-# What a study does where nothing else is asked for.
+# What a study does where nothing else is asked for: the configuration of the problem as it is.
 SHIPPED = "shipped: cei, at the end, forecast 0.05"
 # These learn nothing: they try the same whichever runs are ended.
 INDIFFERENT = ("random", "qmc")
-_CEI = sampler("cei", n_startup_trials=20, teach="at_the_end")
+_CEI = sampler("cei", teach="at_the_end")
 STRATEGIES: list[Strategy] = [
     Strategy(OPTUNA_DEFAULT, sampler("tpe", multivariate=False), to_the_target=True),
     Strategy(BEFORE, sampler("tpe")),
-    Strategy(SHIPPED, _CEI | {"budget.forecast": 0.05}),
+    Strategy(SHIPPED),
+    Strategy(
+        "cei, at the end, forecast 0.05, 20 by chance first",
+        _CEI | {"sampler.n_startup_trials": 20, "budget.forecast": 0.05},
+    ),
     Strategy("cei, at the end, forecast 0.1", _CEI | {"budget.forecast": 0.1}),
     Strategy("cei, at the end, forecast 0.02", _CEI | {"budget.forecast": 0.02}),
     Strategy("cei, at the end", _CEI),
     Strategy("cei, at the end, to the target", _CEI, to_the_target=True),
-    Strategy("cei, as ended, forecast 0.05", sampler("cei", n_startup_trials=20) | {"budget.forecast": 0.05}),
-    Strategy("cei, at the end, 10 by chance first", sampler("cei", teach="at_the_end")),
+    Strategy("cei, as ended, forecast 0.05", sampler("cei") | {"budget.forecast": 0.05}),
     Strategy("tpe, univariate", sampler("tpe", multivariate=False)),
     Strategy("tpe, multivariate", sampler("tpe", group=False)),
     Strategy("tpe, by groups, forecast 0.05", sampler("tpe") | {"budget.forecast": 0.05}),

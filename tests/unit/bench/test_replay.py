@@ -24,7 +24,7 @@ from replay.compare import (
 )
 from replay.problems import Problem, Spec, opened
 from replay.record_runs import best_of, evenly, near, plan
-from replay.strategies import Strategy, sampler
+from replay.strategies import BEFORE, OPTUNA_DEFAULT, SHIPPED, STRATEGIES, Strategy, sampler
 from replay.surrogate import Run, held_out_error
 from replay.world import share_of_evaluation
 
@@ -32,6 +32,7 @@ from model.config import RunConfig
 from model.progress import EvaluationResult
 from search.record.outcome import Outcome, Role
 from search.sampling.proposal import draw_at_random
+from search.sampling.samplers import SamplerSection
 
 SPEC = Spec(("+study=shakespeare_char_cpu", "space=char_cpu"), 55_744, 65, 300, 150)
 STEP_J = 0.05
@@ -112,6 +113,16 @@ def test_ending_dominated_runs_costs_less_and_ends_nothing_that_would_have_won(p
     assert early.false_stops == 0
     assert early.final == whole.final
     assert early.front(20) == whole.front(20) != set()
+
+
+def test_a_row_has_what_it_asks_for_and_nothing_of_what_ships(problem: Problem) -> None:
+    rows = {row.name: row.settings(problem, 3, 90).config for row in STRATEGIES}
+    assert rows[SHIPPED].sampler == problem.config.sampler
+    assert rows[SHIPPED].budget.forecast == problem.config.budget.forecast
+    assert rows[BEFORE].sampler == SamplerSection(name="tpe")
+    assert rows[OPTUNA_DEFAULT].sampler == SamplerSection(name="tpe", multivariate=False)
+    assert {rows[name].budget.forecast for name in (BEFORE, OPTUNA_DEFAULT)} == {None}
+    assert problem.config.sampler.teach == "at_the_end"
 
 
 def test_fronts_are_compared_over_what_both_studies_tried() -> None:
