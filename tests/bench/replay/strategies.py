@@ -51,20 +51,20 @@ BEFORE = "before: tpe, multivariate, by groups"
 SHIPPED = "shipped: cei, at the end, forecast 0.05"
 # These learn nothing: they try the same whichever runs are ended.
 INDIFFERENT = ("random", "qmc")
-_CEI = sampler("cei", teach="at_the_end")
+_CEI = sampler("cei", n_startup_trials=20, teach="at_the_end")
 STRATEGIES: list[Strategy] = [
     Strategy(OPTUNA_DEFAULT, sampler("tpe", multivariate=False), to_the_target=True),
     Strategy(BEFORE, sampler("tpe")),
     Strategy(SHIPPED),
     Strategy(
-        "cei, at the end, forecast 0.05, 20 by chance first",
-        _CEI | {"sampler.n_startup_trials": 20, "budget.forecast": 0.05},
+        "cei, at the end, forecast 0.05, 10 by chance first",
+        sampler("cei", teach="at_the_end") | {"budget.forecast": 0.05},
     ),
     Strategy("cei, at the end, forecast 0.1", _CEI | {"budget.forecast": 0.1}),
     Strategy("cei, at the end, forecast 0.02", _CEI | {"budget.forecast": 0.02}),
     Strategy("cei, at the end", _CEI),
     Strategy("cei, at the end, to the target", _CEI, to_the_target=True),
-    Strategy("cei, as ended, forecast 0.05", sampler("cei") | {"budget.forecast": 0.05}),
+    Strategy("cei, as ended, forecast 0.05", sampler("cei", n_startup_trials=20) | {"budget.forecast": 0.05}),
     Strategy("tpe, univariate", sampler("tpe", multivariate=False)),
     Strategy("tpe, multivariate", sampler("tpe", group=False)),
     Strategy("tpe, by groups, forecast 0.05", sampler("tpe") | {"budget.forecast": 0.05}),
