@@ -74,7 +74,14 @@ def open_storage(url: str, folder: Path) -> RDBStorage:
             )
         if sqlite:
             _check_sqlite(storage)
-    except (SQLAlchemyError, ImportError, RuntimeError, OSError, StorageInternalError) as error:
+    except (
+        SQLAlchemyError,
+        ImportError,
+        RuntimeError,
+        OSError,
+        StorageInternalError,
+        AssertionError,
+    ) as error:
         if sqlite and parsed.database and is_damaged(error):
             raise CorruptDatabase(Path(parsed.database), what_is_wrong(error, url)) from error
         raise UserError(
@@ -110,12 +117,16 @@ def place(url: str, folder: Path) -> str:
 def what_is_wrong(error: BaseException, url: str) -> str:
     """The database's own words, of the innermost error, in one line without a password."""
     inner = _innermost(error)
+    if isinstance(inner, AssertionError):  # Optuna's, where its tables lack the version that it wrote
+        return "Optuna's tables in it are not whole"
     return scrub(" ".join(str(inner).split()) or type(inner).__name__, url)[:200]
 
 
 def is_damaged(error: BaseException) -> bool:
     """Whether it says that a SQLite file is broken, of another program, or lacks what Optuna keeps in it."""
     inner = _innermost(error)
+    if isinstance(inner, AssertionError):
+        return True
     if isinstance(inner, sqlite3.OperationalError):  # locked, full, read-only, ...: nothing is broken
         return str(inner).startswith(("no such table", "no such column", "malformed database schema"))
     return isinstance(inner, sqlite3.DatabaseError) and not isinstance(inner, sqlite3.IntegrityError)

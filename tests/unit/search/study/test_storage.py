@@ -404,3 +404,16 @@ def test_what_is_set_aside_takes_what_sqlite_keeps_beside_it_and_writes_over_not
         "study.db.corrupt-2": "study.db",
         "study.db.corrupt-2-wal": "study.db-wal",
     }
+
+
+def test_a_database_that_is_deleted_while_it_is_made_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna asserts that it finds the version that it has just written."""
+
+    def made(*_: object, **__: object) -> RDBStorage:
+        raise AssertionError
+
+    monkeypatch.setattr("search.study.storage.RDBStorage", made)
+    with pytest.raises(CorruptDatabase, match="tables in it are not whole"):
+        open_storage("auto", tmp_path)
