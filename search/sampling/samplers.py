@@ -129,7 +129,7 @@ def _cei(section: SamplerSection, draw: Draw) -> BaseSampler:
 
 SAMPLERS: dict[str, SamplerRow] = {
     "tpe": SamplerRow(_tpe, fixed=_tpe_needs_fixed),
-    "cei": SamplerRow(_cei, most=400),
+    "cei": SamplerRow(_cei, most=300),
     "gp": SamplerRow(_gp),
     "nsga2": SamplerRow(_nsga2),
     "nsga3": SamplerRow(_nsga3),
