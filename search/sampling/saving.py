@@ -38,7 +38,8 @@ BY_CHANCE, AROUND, PARENTS, MOST_CHANGES = 100, 500, 30, 2
 # A range changes by a normal step with this standard deviation, as a share of it.
 STEP = 0.15
 LENGTH, LENGTHS = "train.max_steps", 8
-# Of fewer trials the processes know less than the luckiest run does; at which lengths they are asked.
+# From so many trials on, the processes know more of a configuration than one run does; they are asked for it
+# at so many lengths.
 TRUSTED, FINE_LENGTHS = 150, 24
 # Of so many draws, one is for another objective than the first.
 OTHERS_EVERY = 5
@@ -146,9 +147,9 @@ class _Look:
 
     def _scored(self, points: Sequence[dict[str, Any]]) -> list[tuple[float, dict[str, Any]]]:
         """Each point at the length that is worth most, with what that is."""
-        if not self._lengths:
-            return list(zip(self._worth(as_rows(points, self._of)).tolist(), points, strict=True))
         worth = np.stack([self._worth(rows) for rows in self._at(points, self._lengths)], axis=1)
+        if not self._lengths:
+            return list(zip(worth[:, 0].tolist(), points, strict=True))
         return [
             (float(worth[number, place]), point | {LENGTH: self._lengths[place]})
             for number, (point, place) in enumerate(zip(points, worth.argmax(axis=1), strict=True))

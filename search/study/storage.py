@@ -13,7 +13,7 @@ import socket
 import sqlite3
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,16 @@ class CorruptDatabase(UserError):
         self.detail = detail
 
 
+_CANNOT_OPEN = (
+    SQLAlchemyError,
+    sqlite3.DatabaseError,
+    ImportError,
+    RuntimeError,
+    OSError,
+    StorageInternalError,
+)
+
+
 def open_storage(url: str, folder: Path) -> RDBStorage:
     """`auto` is SQLite in the study's folder. Raises UserError, without any password, where it cannot be
     opened, and CorruptDatabase where its file is damaged."""
@@ -66,28 +76,28 @@ def open_storage(url: str, folder: Path) -> RDBStorage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            storage = RDBStorage(
-                parsed.render_as_string(hide_password=False),
-                engine_kwargs={"connect_args": arguments},
-                heartbeat_interval=HEARTBEAT_S,
-                grace_period=GRACE_S,
-            )
+            storage = _made(parsed.render_as_string(hide_password=False), arguments)
         if sqlite:
             _check_sqlite(storage)
-    except (
-        SQLAlchemyError,
-        ImportError,
-        RuntimeError,
-        OSError,
-        StorageInternalError,
-        AssertionError,
-    ) as error:
+    except _CANNOT_OPEN as error:
         if sqlite and parsed.database and is_damaged(error):
             raise CorruptDatabase(Path(parsed.database), what_is_wrong(error, url)) from error
         raise UserError(
             f"the storage {place(url, folder)} cannot be opened: {what_is_wrong(error, url)}"
         ) from error
     return storage
+
+
+def _made(url: str, arguments: Mapping[str, Any]) -> RDBStorage:
+    try:
+        return RDBStorage(
+            url,
+            engine_kwargs={"connect_args": arguments},
+            heartbeat_interval=HEARTBEAT_S,
+            grace_period=GRACE_S,
+        )
+    except AssertionError:  # it does not find the version that it has just written
+        raise sqlite3.DatabaseError("Optuna's tables in it are not whole") from None
 
 
 def _check_sqlite(storage: RDBStorage) -> None:
@@ -117,16 +127,12 @@ def place(url: str, folder: Path) -> str:
 def what_is_wrong(error: BaseException, url: str) -> str:
     """The database's own words, of the innermost error, in one line without a password."""
     inner = _innermost(error)
-    if isinstance(inner, AssertionError):  # Optuna's, where its tables lack the version that it wrote
-        return "Optuna's tables in it are not whole"
     return scrub(" ".join(str(inner).split()) or type(inner).__name__, url)[:200]
 
 
 def is_damaged(error: BaseException) -> bool:
     """Whether it says that a SQLite file is broken, of another program, or lacks what Optuna keeps in it."""
     inner = _innermost(error)
-    if isinstance(inner, AssertionError):
-        return True
     if isinstance(inner, sqlite3.OperationalError):  # locked, full, read-only, ...: nothing is broken
         return str(inner).startswith(("no such table", "no such column", "malformed database schema"))
     return isinstance(inner, sqlite3.DatabaseError) and not isinstance(inner, sqlite3.IntegrityError)
