@@ -17,7 +17,7 @@ from records_factory import make_record
 from model.config import RunConfig
 from search.config.schema import StudyConfig
 from search.record.crossing import CurvePoint
-from search.record.forecast import Forecast, Left, Schedule
+from search.record.forecast import DELAY, Forecast, Left, Schedule, delayed
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.sampling.forecast import DECAY, FLOOR, PROGRESS, expected_end, learnt_forecast
@@ -101,9 +101,34 @@ def test_before_a_cool_down_more_is_expected_than_after_it() -> None:
     plan = Schedule(RunConfig.from_mapping(config("trapezoid", cooldown_fraction=0.4)))
     forecast = learnt_forecast(runs(30))
     before, after = plan.left(110, 200), plan.left(190, 200)
-    assert before.decay > 0.95
-    assert forecast.loss(2.5, before) < forecast.loss(2.5, Left(before.progress, 0.0)) - 0.2
+    assert before.decay > 0.5
+    assert after.decay < 0.2
+    assert forecast.loss(2.5, before) < forecast.loss(2.5, Left(before.progress, 0.0)) - 0.12
     assert forecast.loss(2.5, after) > 2.4
+
+
+def test_what_the_rate_falls_is_felt_with_a_delay() -> None:
+    """A drop at once comes to all but 1/e of itself in `DELAY` steps; before the peak nothing decays."""
+    dropped = delayed([0.5, 1.0, *[0.0] * round(3 * DELAY)])
+    assert dropped[:2] == (1.0, 1.0)
+    assert dropped[1 + round(DELAY)] == pytest.approx(1 / math.e)
+    assert dropped[-1] == pytest.approx(math.exp(-3))
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=200))
+def test_the_delayed_rate_lies_between_what_the_rates_were(rates: list[float]) -> None:
+    found = delayed(rates)
+    assert len(found) == len(rates)
+    assert found[rates.index(max(rates))] == max(rates)
+    assert all(min(rates) - 1e-12 <= rate <= max(rates) + 1e-12 for rate in found)
+
+
+def test_a_short_cool_down_ends_with_more_of_its_decay_to_come() -> None:
+    ends = {}
+    for fraction in (0.1, 0.3, 1.0):
+        plan = Schedule(RunConfig.from_mapping(config("trapezoid", cooldown_fraction=fraction)))
+        ends[fraction] = plan.left(20, 200).decay
+    assert ends[0.1] < ends[0.3] < ends[1.0]
 
 
 def test_chances_are_right_as_often_as_they_say() -> None:
