@@ -35,6 +35,9 @@ from search.study.search_settings import SearchSettings
 
 HERE = Path(__file__).parent
 STEPS = "train.max_steps"
+# A recipe is judged at lengths that part the range of the space evenly, by their logarithm, and at some beyond it,
+# since the confirmation fits a length whatever the space allows.
+WITHIN, BEYOND = 12, 3
 # The best recipe is looked for among so many random ones, then so often around the best so far.
 RANDOM_LOOKS, ROUNDS, KEPT, PARENTS = 2_000, 16, 200, 40
 
@@ -73,7 +76,7 @@ class Fit(NamedTuple):
 
 @dataclass
 class Problem:
-    """`lengths`: the schedules that a space allows, a grid to fit on."""
+    """`lengths`: of schedules, a grid to fit on."""
 
     config: StudyConfig
     space: Space
@@ -93,7 +96,7 @@ class Problem:
 
     def worth_j(self, params: Mapping[str, Any]) -> float:
         """Training joules of a configuration at the shortest schedule whose mean end loss meets the target;
-        inf where none does that the space allows."""
+        inf where none of `lengths` does."""
         return self.worths_j([params])[0]
 
     def worths_j(self, configurations: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -147,7 +150,8 @@ def opened(
     steps = next(entry for entry in space.entries if entry.path == STEPS)
     assert steps.low is not None
     assert steps.high is not None
-    lengths = [round(steps) for steps in np.geomspace(steps.low, steps.high, 13)]
+    ratio = (steps.high / steps.low) ** (1 / WITHIN)
+    lengths = [round(steps.low * ratio**place) for place in range(WITHIN + BEYOND + 1)]
     problem = Problem(config, space, world, lengths)
     problem.best_j = best_of_space(problem, random_looks, rounds)[0][0]
     return problem

@@ -95,6 +95,19 @@ def test_the_surrogate_knows_what_it_was_shown(problem: Problem, tmp_path: Path)
         assert prediction.step_j == pytest.approx(STEP_J * params["model.n_layer"], rel=0.1)
 
 
+def test_a_recipe_may_be_longer_than_the_space_allows(problem: Problem) -> None:
+    """As the confirmation fits it: a trial that reached its target by luck in the longest schedule is no loss."""
+    (steps,) = [entry for entry in problem.space.entries if entry.path == problems.STEPS]
+    assert steps.low == problem.lengths[0]
+    assert steps.high is not None
+    assert steps.high in problem.lengths
+    assert problem.lengths[-1] > 1.25 * steps.high
+    losses = [2.0 - 0.01 * place for place in range(len(problem.lengths))]
+    fit = problems._shortest(problem.lengths, losses, [1.0] * len(losses), losses[-1] + 0.001)
+    assert steps.high < fit.steps <= problem.lengths[-1]
+    assert fit.joules == pytest.approx(fit.steps)
+
+
 def test_a_study_is_replayed_whole_and_the_same_each_time(problem: Problem) -> None:
     strategy = Strategy("random", sampler("random"))
     first, again = (replay(problem, strategy, seed=3, baselines=math.inf, n_trials=12) for _ in range(2))
