@@ -96,7 +96,7 @@ def test_the_surrogate_knows_what_it_was_shown(problem: Problem, tmp_path: Path)
 
 
 def test_a_recipe_may_be_longer_than_the_space_allows(problem: Problem) -> None:
-    """As the confirmation fits it: a trial that reached its target by luck in the longest schedule is no loss."""
+    """As the confirmation fits it: one that reached its target by luck in the longest schedule is no loss."""
     (steps,) = [entry for entry in problem.space.entries if entry.path == problems.STEPS]
     assert steps.low == problem.lengths[0]
     assert steps.high is not None
