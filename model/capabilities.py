@@ -17,7 +17,7 @@ class Capabilities:
     `bf16`: whether it calculates in bf16 itself; by way of fp32 that takes several times as long. `compiler`
     is the path of the C++ compiler that torch.compile needs on a CPU, or None. `compute_capability` is a
     GPU's, 89 for 8.9, None where there is none or it is unknown. `modules` are the importable ones among
-    those that rows ask for (`find_modules`).
+    those that rows ask for (`find_modules`). `processes`: how many can train one model together here.
     """
 
     device_type: str
@@ -27,6 +27,7 @@ class Capabilities:
     compiler: str | None
     compute_capability: int | None = None
     modules: Sequence[str] = ()
+    processes: int = 1
 
     @property
     def can_compile(self) -> bool:

@@ -251,7 +251,12 @@ class ScheduleConfig:
 class TrainConfig:
     """How long to train, on how much at once, and in which precision. `batch_size` counts sequences,
     `grad_accum` micro-batches a step. `compile` generates kernels for forward and backward pass, of as much
-    of the model as `compile_scope` says, in torch's `compile_mode`."""
+    of the model as `compile_scope` says, in torch's `compile_mode`.
+
+    `processes`: how many processes train the model together (DistributedDataParallel), each on its share of
+    every step: one GPU each, or `device.threads` cores. The batch of a step stays `batch_size` times
+    `grad_accum` sequences; one of the two must divide by it.
+    """
 
     batch_size: int = 12
     grad_accum: int = 1
@@ -260,9 +265,10 @@ class TrainConfig:
     compile: bool = False
     compile_mode: str = "default"
     compile_scope: str = "model"
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "grad_accum", "max_steps"):
+        for name in ("batch_size", "grad_accum", "max_steps", "processes"):
             need(getattr(self, name) >= 1, f"train.{name}", "1 or more", getattr(self, name))
         _need_row("train", self, ("precision", "compile_mode", "compile_scope"))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from model.capabilities import Capabilities
 from model.config import ModelConfig, RunConfig
+from model.schedule import plateaus
 from model.tables import COMPILE_SCOPES, PRECISIONS, TABLES
 from model.variant import ELEMENT_BYTES, HeadSize, Variant
 
@@ -22,11 +23,22 @@ def missing(path: str, value: object, capabilities: Capabilities) -> str | None:
     row = TABLES[path].get(str(value)) if path in TABLES else None
     if row is not None and (reason := _missing_row(row, capabilities)):
         return f"{path}={value} {reason}"
+    if path == "train.processes" and isinstance(value, int) and value > capabilities.processes:
+        return _too_many_processes(value, capabilities)
     if path == "train.compile" and value is True and not capabilities.can_compile:
         return "train.compile=true needs a C++ compiler (g++ or clang++), and none is on the PATH"
     if not capabilities.bf16 and _calculates_in_bf16(path, str(value)):
         return f"{path}={value} needs bf16 arithmetic, and {capabilities.device_name} has none"
     return None
+
+
+def _too_many_processes(wanted: int, capabilities: Capabilities) -> str:
+    most, plural = capabilities.processes, "es" if capabilities.processes > 1 else ""
+    what = "one GPU each" if capabilities.device_type == "cuda" else "device.threads cores each"
+    return (
+        f"train.processes={wanted} needs {what}, and {capabilities.device_name} has them for {most} "
+        f"process{plural}; set train.processes={most}"
+    )
 
 
 def _calculates_in_bf16(path: str, value: str) -> bool:
@@ -44,7 +56,8 @@ def absent(config: RunConfig, capabilities: Capabilities) -> str | None:
         if reason := _missing_row(row, capabilities):
             return f"{path}={name} {reason}"
     compile_ = missing("train.compile", config.train.compile, capabilities)
-    return compile_ or unrunnable(config, capabilities.device_type)
+    processes = missing("train.processes", config.train.processes, capabilities)
+    return compile_ or processes or unrunnable(config, capabilities.device_type)
 
 
 def chosen_rows(config: RunConfig) -> Iterator[tuple[str, str, Variant]]:
@@ -83,7 +96,7 @@ def _version(text: str) -> tuple[int, int]:
 
 def unrunnable(config: RunConfig, device_type: str) -> str | None:
     """Why values that run by themselves do not run together on this device, or None. Says what to change."""
-    for rule in (_kv_heads, _evaluation_context, _cuda_graphs, _averaging, _sides):
+    for rule in (_kv_heads, _evaluation_context, _cuda_graphs, _averaging, _sides, not_together):
         if reason := rule(config):
             return reason
     for path, name, row in chosen_rows(config):
@@ -219,6 +232,46 @@ def _sides(config: RunConfig) -> str | None:
                 "make it a multiple"
             )
     return None
+
+
+def not_together(config: RunConfig) -> str | None:
+    """Why several processes cannot train this and get what one process gets, whatever the device; None where
+    they can, or there is one."""
+    train, model = config.train, config.model
+    asked = f"train.processes={train.processes}"
+    if train.processes == 1:
+        return None
+    if model.dropout > 0:
+        return (
+            f"{asked} would drop other activations than one process drops; set model.dropout=0 (it is "
+            f"{model.dropout}) or train.processes=1"
+        )
+    if PRECISIONS[train.precision].linear == "fp8":
+        return (
+            f"{asked} would scale by what each process sees alone, with train.precision={train.precision}; "
+            "set train.precision=bf16 or train.processes=1"
+        )
+    if config.replays_cuda_graphs:
+        return (
+            f"{asked} sends gradients from where the graphs of train.compile_mode={train.compile_mode} write "
+            "over them; set train.compile_mode=default or train.processes=1"
+        )
+    return _undivided(config)
+
+
+def _undivided(config: RunConfig) -> str | None:
+    processes, grad_accum = config.train.processes, config.train.grad_accum
+    sizes = [plateau.batch_size for plateau in plateaus(config)]
+    odd = next((size for size in sizes if size % processes), None)
+    if grad_accum % processes == 0 or odd is None:
+        return None
+    sequences = f"{odd} sequence{'s' if odd > 1 else ''}"
+    if odd != config.train.batch_size:
+        sequences += f" (train.batch_size={config.train.batch_size}, ramped)"
+    return (
+        f"train.processes={processes} must divide train.grad_accum={grad_accum} or each micro-batch, and one "
+        f"is of {sequences}; set train.batch_size or train.grad_accum to a multiple"
+    )
 
 
 # More logits in a lookup table are a mistake: 8 GiB, and as much for its gradient and each of its moments.

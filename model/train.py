@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Generator, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -21,7 +22,14 @@ from model.compiling import DEFAULT, Scope, begin_pass, passes_to_warm_up
 from model.config import ConfigError, RunConfig
 from model.data.corpus import Corpus
 from model.data.loader import Batches, open_batches
-from model.evaluate import Evaluation, Evaluator, evaluate, validation_windows, windows_of_test_part
+from model.evaluate import (
+    Evaluation,
+    Evaluator,
+    NoEvaluator,
+    evaluate,
+    validation_windows,
+    windows_of_test_part,
+)
 from model.fits import no_window
 from model.gpt import GPT
 from model.optim.stepping import OptimizerSet
@@ -36,7 +44,9 @@ from model.schedule import (
     momentum_share,
     plateaus,
 )
+from model.share import Share
 from model.tables import COMPILE_SCOPES, OPTIMIZERS, PRECISIONS
+from model.team import ALONE, LossFunction, Team
 
 # On a GPU reading the training loss waits for the queue, so it is only read every so many steps.
 _LOSS_EVERY = {"cpu": 1, "cuda": 10}
@@ -58,6 +68,7 @@ def train(
     compile_backend: str = "inductor",
     score_test: bool = False,
     hand_over: Callable[[GPT], None] = lambda model: None,
+    team: Team = ALONE,
 ) -> Generator[Progress, None, GPT]:
     """Train for `config.train.max_steps`, evaluating where `next_evaluation` says and at the end; return the
     model: that of the last step, or the mean where weights are averaged.
@@ -67,7 +78,8 @@ def train(
     otherwise nothing looks at it. The work before the first value is the setup phase. `compile_backend` is
     torch.compile's; one that generates no code is enough to see whether anything recompiles. `hand_over` gets
     the model before it is trained, and the mean when it takes that one's place: whoever stops the training
-    early has it nevertheless. Raises ConfigError for a combination that cannot run.
+    early has it nevertheless. `team`: the processes that each run this very loop on their shares of it
+    (`model.distributed` starts them). Raises ConfigError for a combination that cannot run.
     """
     check_runnable(config, device)
     if problem := no_window(config, corpus):
@@ -75,22 +87,27 @@ def train(
     next_evaluation = next_evaluation or (lambda results: config.evaluation.interval)
     torch.manual_seed(config.seed)
     windows = validation_windows(_tensor(corpus.validation), config.evaluation).to(device)
-    evaluator = Evaluator(windows, target_loss)
+    evaluator = Evaluator(windows, target_loss) if team.leads else NoEvaluator()
     model = GPT(config.model, corpus.vocab_size).to(device)
     precision: Precision = PRECISIONS[config.train.precision].load()
     precision.prepare(model)
     hand_over(model)
-    judged, mean, averages_from = model, None, averaged_from(config)
-    batches = open_batches(corpus, config.seed, device)
+    judged, mean, averages_from = model, None, averaged_from(config) if team.leads else None
+    share = team.share(config.train.grad_accum)
+    batches = open_batches(corpus, config.seed, device, share=share)
+    micro_batches = share.micro_batches(config.train.grad_accum)
     optimizer: OptimizerSet = OPTIMIZERS[config.optimizer.name].load()(config.optimizer, model)
     compute_loss = _loss_function(model, precision, device)
+    if not config.compiles:
+        compute_loss = team.together(model, compute_loss)
     compiled: Compiled | None = None
     step = tokens = 0
     try:
         if config.compiles:
             yield Progress(0, 0, "compile")
             compute_loss = _compile_parts(model, compute_loss, config, compile_backend)
-            compiled = _warm_up(compute_loss, optimizer, precision, config, batches, device)
+            compute_loss = team.together(model, compute_loss)
+            compiled = _warm_up(compute_loss, optimizer, precision, config, share, batches, device)
         yield Progress(0, 0, "train", compiled=compiled)
 
         results: list[EvaluationResult] = []
@@ -102,10 +119,11 @@ def train(
             batch_size, block = batch_shape(step, config)
             mean_loss = torch.zeros((), device=device)
             with precision.both_passes():
-                for _ in range(config.train.grad_accum):
+                for left in reversed(range(micro_batches)):
                     begin_pass(config)
-                    loss = compute_loss(*batches.next(batch_size, block)) / config.train.grad_accum
-                    torch.autograd.backward(loss)
+                    with team.by_itself() if left else nullcontext():
+                        loss = compute_loss(*batches.next(share.sequences(batch_size), block)) / micro_batches
+                        torch.autograd.backward(loss)
                     mean_loss += loss.detach()
             if config.optimizer.grad_clip > 0:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.grad_clip)
@@ -120,7 +138,7 @@ def train(
             tokens += batch_size * block * config.train.grad_accum
 
             is_read = step % _LOSS_EVERY.get(device.type, 10) == 0
-            train_loss = float(mean_loss) if is_read else None
+            train_loss = float(team.mean(mean_loss)) if is_read else None
             is_last = step == config.train.max_steps
             is_due = step >= due or is_last
             upcoming = "eval" if is_due else "train"
@@ -129,8 +147,8 @@ def train(
                 result = evaluator.evaluate(evaluable(judged), whole=is_last)
                 scores = score_test and is_last and math.isfinite(result.loss)
                 on_test = _evaluate_on_test(evaluable(judged), corpus, config, device) if scores else None
-                share = result.tokens / windows[:, 1:].numel()
-                results.append(EvaluationResult(step, result.loss, result.stderr, share))
+                taken = result.tokens / windows[:, 1:].numel()
+                results.append(EvaluationResult(step, result.loss, result.stderr, taken))
                 due = step + max(1, next_evaluation(results))
                 yield Progress(
                     step,
@@ -171,9 +189,7 @@ def _evaluate_on_test(
     return None if windows is None else evaluate(model, windows.to(device))
 
 
-def _loss_function(
-    model: GPT, precision: Precision, device: torch.device
-) -> Callable[[Tensor, Tensor], Tensor]:
+def _loss_function(model: GPT, precision: Precision, device: torch.device) -> LossFunction:
     def compute_loss(x: Tensor, y: Tensor) -> Tensor:
         with precision.forward(device.type):
             return model.loss(x, y)
@@ -181,9 +197,7 @@ def _loss_function(
     return compute_loss
 
 
-def _compile_parts(
-    model: GPT, compute_loss: Callable[[Tensor, Tensor], Tensor], config: RunConfig, backend: str
-) -> Callable[[Tensor, Tensor], Tensor]:
+def _compile_parts(model: GPT, compute_loss: LossFunction, config: RunConfig, backend: str) -> LossFunction:
     """Wrap what the configuration wants compiled; nothing is compiled before its first call."""
     torch.compiler.reset()
     if not config.train.compile:
@@ -195,10 +209,11 @@ def _compile_parts(
 
 
 def _warm_up(
-    compute_loss: Callable[[Tensor, Tensor], Tensor],
+    compute_loss: LossFunction,
     optimizer: OptimizerSet,
     precision: Precision,
     config: RunConfig,
+    share: Share,
     batches: Batches,
     device: torch.device,
 ) -> Compiled:
@@ -233,7 +248,7 @@ def _warm_up(
             for _ in range(passes_to_warm_up(config)):
                 optimizer.zero_grad(set_to_none=True)  # CUDA graphs write over the pass before
                 begin_pass(config)
-                example = batches.example(plateau.batch_size, plateau.context)
+                example = batches.example(share.sequences(plateau.batch_size), plateau.context)
                 torch.autograd.backward(compute_loss(*example))
         optimizer.warm_up(momentum_changes(config))
     optimizer.zero_grad(set_to_none=True)

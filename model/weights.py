@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
+from torch import Tensor
 
 from model.config import RunConfig
 from model.errors import DataError
@@ -24,16 +26,13 @@ def to_bytes(model: GPT) -> bytes:
 def from_file(path: Path, config: RunConfig, vocab_size: int) -> GPT:
     """The model of these weights as an evaluation sees it: in fp32, on the CPU, without dropout.
 
-    Built as a training builds it, so that what its number format rounds besides weights is rounded too.
     Raises DataError where the file is none, or of another model.
     """
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path}: expected weights in safetensors, got {error}") from error
-    model = GPT(config.model, vocab_size)
-    precision: Precision = PRECISIONS[config.train.precision].load()
-    precision.prepare(model)
+    model = _built(config, vocab_size)
     own = dict(model.named_parameters())
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wanted = {name: tuple(parameter.shape) for name, parameter in own.items()}
@@ -42,7 +41,26 @@ def from_file(path: Path, config: RunConfig, vocab_size: int) -> GPT:
             f"{path}: expected {odd[0]} of shape {wanted.get(odd[0])} by the configuration beside it, got "
             f"{shapes.get(odd[0])}"
         )
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(tensors[name])
+    _fill(model, tensors)
     return evaluable(model).eval()
+
+
+def from_bytes(payload: bytes, config: RunConfig, vocab_size: int) -> GPT:
+    """The model of what `to_bytes` gave, as it was trained, on the CPU."""
+    model = _built(config, vocab_size)
+    _fill(model, load(payload))
+    return model
+
+
+def _built(config: RunConfig, vocab_size: int) -> GPT:
+    """As a training builds it, so that what its number format rounds besides weights is rounded too."""
+    model = GPT(config.model, vocab_size)
+    precision: Precision = PRECISIONS[config.train.precision].load()
+    precision.prepare(model)
+    return model
+
+
+@torch.no_grad()
+def _fill(model: GPT, tensors: Mapping[str, Tensor]) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.copy_(tensors[name])

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from model.data.corpus import Corpus
+from model.share import WHOLE, Share
 
 RESIDENT_LIMIT_BYTES = 2**30
 _RESIDENT_DTYPE = torch.int32
@@ -38,7 +39,8 @@ class Batches(Protocol):
     waited_s: float
 
     def next(self, batch_size: int, block_size: int) -> Batch:
-        """The next batch: (batch_size, block_size). The sizes may change from batch to batch.
+        """The next batch: (batch_size, block_size), of this process' share. The sizes may change from batch
+        to batch.
 
         Raises ValueError where the training part has no window of so many tokens.
         """
@@ -54,11 +56,17 @@ class Batches(Protocol):
 
 
 def open_batches(
-    corpus: Corpus, seed: int, device: torch.device, resident_limit_bytes: int = RESIDENT_LIMIT_BYTES
+    corpus: Corpus,
+    seed: int,
+    device: torch.device,
+    resident_limit_bytes: int = RESIDENT_LIMIT_BYTES,
+    share: Share = WHOLE,
 ) -> Batches:
     """Batches of `corpus.train`: resident where it takes at most `resident_limit_bytes` of the device's
-    memory (4 bytes a token), streamed otherwise."""
-    windows = Windows(len(corpus.train), corpus.record_tokens, torch.Generator().manual_seed(seed))
+    memory (4 bytes a token), streamed otherwise. Several processes get their shares of the batches that one
+    process would get with the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    windows = Windows(len(corpus.train), corpus.record_tokens, generator, share)
     if len(corpus.train) * _RESIDENT_DTYPE.itemsize <= resident_limit_bytes:
         return ResidentBatches(corpus.train, windows, device)
     tokens = np.asarray(corpus.train)  # a plain view: slices of np.memmap are slow to make
@@ -72,6 +80,14 @@ class Windows:
     n_tokens: int
     record_tokens: int
     generator: torch.Generator
+    share: Share = WHOLE
+
+    def starts_of_share(self, batch_size: int, block_size: int) -> Tensor:
+        """(batch_size, 1): what all processes train on next is drawn, and this one's share of it returned."""
+        rank, processes = self.share.rank, self.share.processes
+        if self.share.by_micro_batch:
+            return [self.starts(batch_size, block_size) for _ in range(processes)][rank]
+        return self.starts(processes * batch_size, block_size)[rank * batch_size : (rank + 1) * batch_size]
 
     def starts(self, batch_size: int, block_size: int, generator: torch.Generator | None = None) -> Tensor:
         """(batch_size, 1), such that the `block_size + 1` tokens of each window exist."""
@@ -96,7 +112,7 @@ class ResidentBatches:
         self._windows = windows
 
     def next(self, batch_size: int, block_size: int) -> Batch:
-        return self._gather(self._windows.starts(batch_size, block_size), block_size)
+        return self._gather(self._windows.starts_of_share(batch_size, block_size), block_size)
 
     def example(self, batch_size: int, block_size: int) -> Batch:
         return self._gather(self._windows.starts_of_example(batch_size, block_size), block_size)
@@ -154,7 +170,7 @@ class StreamedBatches:
 
     def _fetch(self, batch_size: int, block_size: int) -> _Fetch:
         state = self._windows.generator.get_state()
-        starts = self._windows.starts(batch_size, block_size)
+        starts = self._windows.starts_of_share(batch_size, block_size)
         return _Fetch(batch_size, block_size, state, self._thread.submit(self._gather, starts, block_size))
 
     def _drop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from model.config import EVALUATION_TOKENS_PER_PASS, RunConfig
 from model.schedule import Plateau, plateaus
+from model.share import Share
 from model.work.network import Pass, parameter_count
 from model.work.optimizers import OPTIMIZER_WORK
 from model.work.units import FP32_BYTES, Kernels, Work, bytes_of, format_of, row_of
@@ -22,22 +23,27 @@ def step_work(
 ) -> Work:
     """One optimizer step: all its micro-batches forward and backward, clipping, and the optimizer.
 
-    Micro-batches are `batch_size` sequences of `context` tokens, by default those after any ramp."""
+    Micro-batches are `batch_size` sequences of `context` tokens, by default those after any ramp. Several
+    processes each do their share of the passes, and all of the rest. What they send each other is left
+    out."""
     model, train = config.model, config.train
+    share = Share.of(0, train.processes, train.grad_accum)
+    micro_batches = share.micro_batches(train.grad_accum)
     micro_batch = Pass(
         model,
         vocab_size,
-        sequences=batch_size or train.batch_size,
+        sequences=share.sequences(batch_size or train.batch_size),
         context=context or model.block_size,
         format=format_of("train.precision", train.precision),
         training=True,
     )
     parameters = parameter_count(model, vocab_size)
-    work = micro_batch.network().times(train.grad_accum)
-    work += micro_batch.kernels(ACCUMULATE, parameters).times(train.grad_accum - 1)
+    work = micro_batch.network().times(micro_batches)
+    work += micro_batch.kernels(ACCUMULATE, parameters).times(micro_batches - 1)
     if config.optimizer.grad_clip > 0:
         work += micro_batch.kernels(CLIP, parameters)
-    return work + row_of(OPTIMIZER_WORK, "optimizer.name", config.optimizer.name)(config, vocab_size)
+    work += row_of(OPTIMIZER_WORK, "optimizer.name", config.optimizer.name)(config, vocab_size)
+    return work.times(train.processes) if train.processes > 1 else work
 
 
 def average_work(config: RunConfig, vocab_size: int) -> Work:
@@ -73,5 +79,6 @@ def evaluation_work(config: RunConfig, vocab_size: int, tokens: float) -> Work:
 
 def setup_work(config: RunConfig, vocab_size: int) -> Work:
     """Building the model: weights written twice (torch's initialisation, then the model's own) and two zeroed
-    moments. Drawing random numbers and moving the data are left out."""
-    return Work(bytes_moved=4.0 * FP32_BYTES * parameter_count(config.model, vocab_size))
+    moments, in each process. Drawing random numbers and moving the data are left out."""
+    copies = 4.0 * config.train.processes
+    return Work(bytes_moved=copies * FP32_BYTES * parameter_count(config.model, vocab_size))

@@ -69,7 +69,10 @@ SETTINGS: Mapping[Group, tuple[str, ...]] = {
         "train.max_steps",
     ),
     Group.PRECISION: ("train.precision", "optimizer.ns_dtype"),
-    Group.KERNELS: ("optimizer.kernel", "train.compile", "train.compile_mode", "train.compile_scope"),
+    Group.KERNELS: (
+        *("optimizer.kernel", "train.compile", "train.compile_mode", "train.compile_scope"),
+        "train.processes",
+    ),
 }
 _GROUPS = {path: group for group, paths in SETTINGS.items() for path in paths}
 _WITH_KERNELS = frozenset({"model.attention", "model.loss", "model.mlp", "model.norm"})

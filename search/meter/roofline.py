@@ -5,7 +5,9 @@
 
 It reads no sensor and no clock: the same work is the same joules on every machine, to the last digit. What a
 step or an evaluated token is in operations and bytes is `model.work`'s account; where the batch size or the
-context ramps, each step is counted at its own, and where weights are averaged, that is added. The form is
+context ramps, each step is counted at its own, and where weights are averaged, that is added. Several
+processes pass the same sequences through the model as one, and each has its own optimizer's step and its own
+weights to read; what they send each other is not modelled. The form is
 that of Choi et al., "A roofline model of energy" (IPDPS 2013), without its constant power: time costs nothing
 here, so that waiting, launching kernels and an idle machine are free, and idle power is unknown.
 """

@@ -12,7 +12,7 @@ from enum import StrEnum
 from model.tables import TABLES, functions
 
 # Keys without a table that change how the same is computed.
-_OF_KERNELS = frozenset({"train.compile", "optimizer.ns_dtype"})
+_OF_KERNELS = frozenset({"train.compile", "train.processes", "optimizer.ns_dtype"})
 
 
 class Lever(StrEnum):

@@ -181,6 +181,7 @@ BAD_VALUES = {
     "train.batch_size": [0, -1],
     "train.grad_accum": [0, -1],
     "train.max_steps": [0, -1],
+    "train.processes": [0, -1],
     "train.precision": ["fp16", "", "FP32"],
     "evaluation.context": [0, -1],
     "evaluation.interval": [0, -1],

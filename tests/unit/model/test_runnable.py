@@ -7,7 +7,7 @@ import pytest
 
 from model.capabilities import Capabilities, find_compiler, find_modules
 from model.config import ModelConfig, RunConfig, ScheduleConfig, TrainConfig
-from model.runnable import missing, unrunnable
+from model.runnable import absent, missing, unrunnable
 from model.tables import TABLES
 
 ROWS = [(path, name) for path, table in TABLES.items() for name in table]
@@ -205,6 +205,30 @@ IMPOSSIBLE = [
         {"n_kv_head": 2},
     ),
     ("cuda", {"block_size": 8}, {"precision": "fp8", "batch_size": 5}, "is 40", {"block_size": 16}),
+    ("cpu", {"dropout": 0.1}, {"processes": 2}, "model.dropout=0", {"dropout": 0.0}),
+    ("cuda", {"dropout": 0.1}, {"processes": 2}, "train.processes=1", {"processes": 1}),
+    ("cuda", {}, {"processes": 2, "precision": "fp8"}, "train.precision=bf16", {"precision": "bf16"}),
+    (
+        "cuda",
+        {},
+        {"processes": 2, "compile": True, "compile_mode": "reduce-overhead"},
+        "train.compile_mode=default",
+        {"compile_mode": "default"},
+    ),
+    (
+        "cpu",
+        {},
+        {"processes": 2, "batch_size": 5},
+        "one is of 5 sequences; set train.batch_size or train.grad_accum to a multiple",
+        {"batch_size": 6},
+    ),
+    (
+        "cpu",
+        {},
+        {"processes": 4, "batch_size": 6, "grad_accum": 2},
+        "train.processes=4 must divide train.grad_accum=2",
+        {"grad_accum": 8},
+    ),
 ]
 
 
@@ -223,6 +247,35 @@ def test_what_does_not_run_together_is_said_in_one_line_and_doing_as_told_helps(
     in_train = {key: value for key, value in change.items() if hasattr(TrainConfig, key)}
     in_model = {key: value for key, value in change.items() if key not in in_train}
     assert joined(device, model | in_model, train | in_train) is None
+
+
+def test_every_micro_batch_of_a_ramp_divides_by_the_processes():
+    ramp = ScheduleConfig(batch_ramp_fraction=0.5, batch_ramp_from=0.25)
+    ramped = RunConfig(train=TrainConfig(batch_size=12, processes=2), schedule=ramp)
+    why = unrunnable(ramped, "cpu")
+    assert why is not None
+    assert "one is of 3 sequences (train.batch_size=12, ramped)" in why
+    assert unrunnable(replace(ramped, train=TrainConfig(batch_size=16, processes=2)), "cpu") is None
+    assert unrunnable(replace(ramped, train=TrainConfig(grad_accum=2, processes=2)), "cpu") is None
+
+
+@pytest.mark.parametrize(
+    ("device", "most", "line"),
+    [
+        ("cuda", 2, "needs one GPU each, and a GPU has them for 2 processes; set train.processes=2"),
+        (
+            "cpu",
+            1,
+            "needs device.threads cores each, and a GPU has them for 1 process; set train.processes=1",
+        ),
+    ],
+)
+def test_more_processes_than_the_machine_has_room_for_are_missing(device, most, line):
+    here = replace(CUDA_NO_COMPILER, device_type=device, processes=most)
+    run = RunConfig(train=TrainConfig(processes=4))
+    assert missing("train.processes", 4, here) == absent(run, here) == f"train.processes=4 {line}"
+    assert missing("train.processes", most, here) is None
+    assert absent(RunConfig(train=TrainConfig(processes=most)), here) is None
 
 
 @pytest.mark.parametrize("precision", TABLES["train.precision"])

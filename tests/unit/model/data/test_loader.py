@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from model.data.corpus import Corpus
 from model.data.loader import ResidentBatches, StreamedBatches, Windows, open_batches
+from model.share import WHOLE, Share
 
 CPU = torch.device("cpu")
 sizes = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 9)), min_size=1, max_size=12)
@@ -20,12 +21,12 @@ def corpus(tokens, record_tokens=1):
     )
 
 
-def resident(it, seed=7):
-    return open_batches(it, seed, CPU)
+def resident(it, seed=7, share=WHOLE):
+    return open_batches(it, seed, CPU, share=share)
 
 
-def streamed(it, seed=7):
-    return open_batches(it, seed, CPU, resident_limit_bytes=0)
+def streamed(it, seed=7, share=WHOLE):
+    return open_batches(it, seed, CPU, resident_limit_bytes=0, share=share)
 
 
 def as_before(tokens, seed, batch_size, block_size, n):
@@ -81,6 +82,27 @@ def test_a_mapped_file_gives_the_same_batches(tmp_path):
     for expected in as_before(tokens, 7, 4, 64, 20):
         assert_same(mapped.next(4, 64), expected)
     mapped.close()
+
+
+@pytest.mark.parametrize("opened", [resident, streamed])
+@settings(max_examples=25)
+@given(processes=st.integers(1, 4), by_micro_batch=st.booleans(), sizes=sizes)
+def test_shares_are_together_what_one_process_draws(opened, processes, by_micro_batch, sizes):
+    it = corpus(np.arange(100))
+    alone = opened(it)
+    shares = [opened(it, share=Share(rank, processes, by_micro_batch)) for rank in range(processes)]
+    try:
+        for batch_size, block_size in sizes:
+            taken = [batches.next(batch_size, block_size) for batches in shares]
+            if by_micro_batch:
+                for one in taken:
+                    assert_same(one, alone.next(batch_size, block_size))
+            else:
+                together = [torch.cat(halves) for halves in zip(*taken, strict=True)]
+                assert_same(together, alone.next(processes * batch_size, block_size))
+    finally:
+        for batches in (alone, *shares):
+            batches.close()
 
 
 def streamed_from(tokens, seed=7):

@@ -70,7 +70,7 @@ COUNTED = {
         *("lookup_table", "lookup_rows"),
     },
     "optimizer": {"name", "grad_clip", "kernel", "muon_split_qkv", "ns_steps", "ns_dtype"},
-    "train": {"batch_size", "grad_accum", "precision"},
+    "train": {"batch_size", "grad_accum", "precision", "processes"},
 }
 
 

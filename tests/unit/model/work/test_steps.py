@@ -82,6 +82,18 @@ def test_micro_batches_repeat_the_network_and_not_the_optimizer():
     assert three.bytes_moved < 3 * one.bytes_moved
 
 
+@pytest.mark.parametrize(("batch_size", "grad_accum"), [(12, 1), (3, 4)])
+def test_processes_share_the_network_and_each_has_its_own_optimizer(batch_size, grad_accum):
+    one, two = (
+        step_work(
+            run_config(train={"batch_size": batch_size, "grad_accum": grad_accum, "processes": count}), VOCAB
+        )
+        for count in (1, 2)
+    )
+    assert two.matmul_flops["fp32"] == one.matmul_flops["fp32"]
+    assert one.bytes_moved < two.bytes_moved < 2 * one.bytes_moved
+
+
 def test_setting_up_writes_weights_twice_and_two_moments():
     assert setup_work(run_config(), VOCAB).bytes_moved == 16 * parameter_count(run_config().model, VOCAB)
 
