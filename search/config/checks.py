@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from model.config import ConfigError, check_seed
 from model.data import DATASETS
+from model.runnable import not_together
 from model.tables import MATMUL_FORMATS
 from search.config.cores import Cores, usable_cores
 from search.config.schema import ALLOW, REFUSE, StudyConfig
@@ -25,6 +26,7 @@ from search.sampling.proposal import MOST_POINTS
 from search.sampling.samplers import SAMPLERS
 from search.space.model import Space
 from search.space.offer import never_varies
+from search.space.reach import most_processes
 
 DEVICES = ("auto", "cpu", "cuda")
 # The meters that read one run, whatever runs beside it.
@@ -42,7 +44,7 @@ def check_run(config: StudyConfig) -> None:
     _number("device.threads", config.device.threads, at_least=1)
     cores = usable_cores()
     _check_threads(config.device.threads, cores)
-    _check_slots(config, cores)
+    check_processes(config, config.train.processes)
     _number("device.band_limit_s", config.device.band_limit_s, at_least=0)
     band = config.device.temperature_band_c
     if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
@@ -63,7 +65,8 @@ def check_run(config: StudyConfig) -> None:
     for name in ("reports", "storage", "recipe", "output", "save"):
         if (place := getattr(config, name)) is not None and not place.strip():
             raise ConfigError(f"{name} must say where, got {place!r}; type {name}=PLACE, or leave it out")
-    config.run_config()
+    if reason := not_together(config.run_config()):
+        raise ConfigError(reason)
 
 
 def _check_target(target_loss: float | str) -> None:
@@ -96,16 +99,42 @@ def _check_threads(threads: int, cores: Cores) -> None:
         )
 
 
-def _check_slots(config: StudyConfig, cores: Cores) -> None:
+def check_processes(config: StudyConfig, most: int) -> None:
+    """Raises ConfigError where runs of up to `most` processes do not go with the device, its slots or its
+    meter. Processes beyond the baseline's, of the space, are not offered where there are no cores for them.
+    """
+    cores, device = usable_cores(), config.device
+    if device.name == "cpu" and (own := config.train.processes) * device.threads > cores.threads:
+        raise ConfigError(
+            f"train.processes={own} times device.threads={device.threads} is more than this process may use "
+            f"({cores.describe()}); type train.processes={max(1, cores.threads // device.threads)} or fewer"
+        )
+    if most > 1 and device.id is not None:
+        raise ConfigError(
+            f"device.id={device.id} is one GPU, and train.processes up to {most} trains on the first {most} "
+            "that are visible; type device.id=null, and choose them by CUDA_VISIBLE_DEVICES"
+        )
+    gpus = config.meter.gpus
+    if device.name != "cpu" and gpus is not None and len(gpus) < most:
+        raise ConfigError(
+            f"meter.gpus={','.join(gpus)} is fewer than the {most} GPUs that train.processes={most} trains "
+            "on; type meter.gpus=null to charge those that train"
+        )
+    _check_slots(config, most, cores)
+
+
+def _check_slots(config: StudyConfig, most: int, cores: Cores) -> None:
     """Slots have cores of their own, and meters that can tell their runs apart."""
     slots, threads = config.device.slots, config.device.threads
     _number("device.slots", slots, at_least=1)
     if slots == 1:
         return
-    if slots * threads > cores.threads:
+    if slots * threads * most > cores.threads:
+        processes = f" times train.processes={most}" if most > 1 else ""
+        fewer = max(1, cores.threads // (threads * most))
         raise ConfigError(
-            f"device.slots={slots} times device.threads={threads} is more than this process may use "
-            f"({cores.describe()}); type device.slots={max(1, cores.threads // threads)} or fewer"
+            f"device.slots={slots} times device.threads={threads}{processes} is more than this process may "
+            f"use ({cores.describe()}); type device.slots={fewer} or fewer"
         )
     for name in (config.meter.name, *config.meter.also):
         if name not in ("auto", *TELL_RUNS_APART):
@@ -175,6 +204,7 @@ def check_study(config: StudyConfig) -> Space:
     if not config.space:
         raise ConfigError("the study has no space: nothing varies; see conf/space/demo.yaml for one")
     space = config.parsed_space()
+    check_processes(config, most_processes(space))
     if SAMPLERS[config.sampler.name].lists and space.points(MOST_POINTS) is None:
         raise ConfigError(
             f"sampler={config.sampler.name} lists the space, and this one has a float without a step, or "

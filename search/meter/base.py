@@ -66,8 +66,9 @@ class Siblings:
 
 class MeteredDevice(Protocol):
     """The device that trains, as far as a meter must know it: torch's `type` ("cpu", "cuda") and `index`, a
-    logical CUDA index or UUID in `gpu` (None on a CPU), whether "cuda" means AMD's GPUs (`rocm`), and the
-    cores on which other runs of the same study may go on (`siblings`)."""
+    logical CUDA index or UUID in `gpu` (None on a CPU), those of all GPUs on which a run may train in `gpus`
+    (in the order of their ranks), whether "cuda" means AMD's GPUs (`rocm`), and the cores on which other runs
+    of the same study may go on (`siblings`)."""
 
     @property
     def type(self) -> str: ...
@@ -75,6 +76,8 @@ class MeteredDevice(Protocol):
     def name(self) -> str: ...
     @property
     def gpu(self) -> str | None: ...
+    @property
+    def gpus(self) -> tuple[str, ...]: ...
     @property
     def index(self) -> int: ...
     @property

@@ -31,15 +31,16 @@ def _nvml(section: MeterSection, device: MeteredDevice) -> Meter:
         charged_gpus(section, device),
         gpu_energy=section.gpu_energy,
         allow_module_scope=section.allow_module_scope,
+        by_processes=section.gpus is None and device.type == "cuda",
     )
 
 
 def charged_gpus(section: MeterSection, device: MeteredDevice) -> tuple[str, ...]:
-    """UUIDs of the GPUs that a run is charged for: those that the section names, else the one that trains;
-    where the CPU trains, the first that is visible."""
+    """UUIDs of the GPUs that a run may be charged for: those that the section names, else those that train,
+    in the order of their ranks; where the CPU trains, the first that is visible."""
     from search.meter.gpu.nvml_devices import inventory, resolve_devices
 
-    trains = (device.gpu,) if device.gpu is not None else ("0",)
+    trains = device.gpus or ("0",)
     visible, order = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
     wanted = trains if section.gpus is None else tuple(section.gpus)
     try:
@@ -60,6 +61,11 @@ def _rapl(section: MeterSection, device: MeteredDevice) -> Meter:
 def _zeus(section: MeterSection, device: MeteredDevice) -> Meter:
     from search.meter.zeus.meter import zeus_meter
 
+    if len(device.gpus) > 1:
+        raise MeterUnavailable(
+            f"zeus reads one GPU, and runs of this study train on up to {len(device.gpus)}; type "
+            "train.processes=1 or meter=nvml"
+        )
     return zeus_meter(
         device.type, device.index, rocm=device.rocm, allow_module_scope=section.allow_module_scope
     )

@@ -24,8 +24,9 @@ class MeterSection:
 
     `counted_phases`: compile_train, train or gross. `idle_s`: how long idle power is measured before the
     study. `watts_per_core` and `static_w` are the coefficients of `cpu_time`. `gpus`: indices or UUIDs of the
-    GPUs that are charged, null for the one that trains. `gpu_energy`: auto takes a GPU's counter, or its
-    integrated power where it has none. `simulated` is a simulator's program (see conf/meter/simulated.yaml).
+    GPUs that are charged, null for the one that trains, or for those of a run of several processes.
+    `gpu_energy`: auto takes a GPU's counter, or its integrated power where it has none. `simulated` is a
+    simulator's program (see conf/meter/simulated.yaml).
     """
 
     name: str = "auto"

@@ -9,15 +9,19 @@ from model.capabilities import Capabilities
 from model.config import ConfigError
 from model.runnable import missing
 from search.space.model import Entry, Space, fields_of, possible_values
+from search.space.reach import PROCESSES
 
 
 def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]:
     """The space without choices that this device cannot run, and a line for each that was left out.
 
-    An entry left with a single choice stays, as a constant. Raises ConfigError where nothing is left.
+    An entry left with a single choice stays, as a constant; a range of processes ends where the device does.
+    Raises ConfigError where nothing is left.
     """
     kept, left_out = [], []
-    for entry in space.entries:
+    for given in space.entries:
+        entry, cut = _cut(given, capabilities)
+        left_out += [cut] if cut else []
         reasons = {choice: missing(entry.path, choice, capabilities) for choice in entry.choices}
         left_out += [reason for reason in reasons.values() if reason]
         choices = tuple(choice for choice in entry.choices if not reasons[choice])
@@ -27,6 +31,17 @@ def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]
         kept.append(Entry(**(fields_of(entry) | {"choices": choices})))
     space = Space(tuple(kept), space.base)
     return space, [*left_out, *never_varies(space)]
+
+
+def _cut(entry: Entry, capabilities: Capabilities) -> tuple[Entry, str]:
+    """A range of processes, up to as many as train together here, and what is left out of it."""
+    if entry.path != PROCESSES or entry.high is None or entry.high <= capabilities.processes:
+        return entry, ""
+    reason = missing(PROCESSES, int(entry.high), capabilities)
+    if entry.low is not None and entry.low > capabilities.processes:
+        raise ConfigError(f"space.{PROCESSES} has no value that runs here: {reason}")
+    most = capabilities.processes
+    return Entry(**(fields_of(entry) | {"high": most})), f"{reason}, and space.{PROCESSES} ends there"
 
 
 def never_varies(space: Space) -> list[str]:

@@ -1,4 +1,5 @@
-"""Whether the text of a study is long enough for all that its space holds."""
+"""How far a space reaches: whether the text of a study is long enough for all of it, and how many processes
+train at most."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from model.config import ConfigError, RunConfig
 from model.data import Corpus
 from model.fits import too_short
 from search.space.model import Entry, Space
-from search.space.paths import set_path
+from search.space.paths import get_path, set_path
 
+PROCESSES = "train.processes"
 # What a text may be too short for.
 _SIZES = ("model.block_size", "train.batch_size")
 
@@ -23,6 +25,12 @@ def check_reach(space: Space, corpus: Corpus) -> None:
             set_path(values, entry.path, largest)
             if problem := too_short(RunConfig.from_mapping(values), corpus):
                 raise ConfigError(f"space.{entry.path} goes up to {largest}: {problem}")
+
+
+def most_processes(space: Space) -> int:
+    """Of any configuration: by how many processes it is trained at most."""
+    varied = [_largest(entry) for entry in space.entries if entry.path == PROCESSES]
+    return max([int(get_path(space.base, PROCESSES)), *varied])
 
 
 def _largest(entry: Entry) -> int:

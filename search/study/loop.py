@@ -35,7 +35,7 @@ from search.report import study_view, write_report
 from search.sampling.proposal import nothing_runs
 from search.space.model import Space
 from search.space.offer import offered
-from search.space.reach import check_reach
+from search.space.reach import check_reach, most_processes
 from search.study import storage
 from search.study.budget import search_limit_j, spent_j, spent_s
 from search.study.changed_code import check_code
@@ -83,14 +83,15 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     if config.storage != "auto":  # a wrong URL is found before anything is created
         _try_storage(config.storage, folder.path)
     with _temporary_folder() as temporary:
-        workers = _workers(config, problem, Path(temporary), config.device.slots)
+        processes = most_processes(space)
+        workers = _workers(config, problem, Path(temporary), config.device.slots, processes)
         try:
             info = workers[0].start()
             only_one = only_one_because(info.meter, info.capabilities.device_type)
             if only_one is not None and len(workers) > 1:
                 watcher.note(only_one)
                 workers[0].stop()
-                workers = _workers(config, problem, Path(temporary), 1)
+                workers = _workers(config, problem, Path(temporary), 1, processes)
                 info = workers[0].start()
             check_kind(prior, info.meter.kind)
             if missing := absent(config.run_config(), info.capabilities):
@@ -119,10 +120,13 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
                 worker.kill()
 
 
-def _workers(config: StudyConfig, problem: Problem, temporary: Path, slots: int) -> list[Worker]:
-    """One a slot; none is started."""
+def _workers(
+    config: StudyConfig, problem: Problem, temporary: Path, slots: int, processes: int
+) -> list[Worker]:
+    """One a slot, for runs of up to `processes` processes; none is started."""
     setup = WorkerSetup.of(config, problem.corpus.sha256, problem.corpus.held_out)
-    slots_of_cpu = slots_of(slots, config.device.threads, allowed_cores())
+    setup = replace(setup, processes=processes)
+    slots_of_cpu = slots_of(slots, config.device.threads * processes, allowed_cores())
     return [
         Worker(replace(setup, slot=slot), temporary / f"worker-{number}.log", config.budget.hang_s)
         for number, slot in enumerate(slots_of_cpu)

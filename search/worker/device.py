@@ -17,21 +17,26 @@ import torch
 from model.capabilities import Capabilities, find_compiler, find_modules
 from model.config import ConfigError
 from model.data.corpus import Corpus
+from search.config.cores import usable_cores
 from search.config.schema import DeviceSection
 from search.errors import USAGE_ERROR
 from search.meter.base import MeterSpec, Siblings
 from search.worker.locks import CPU
 from search.worker.memory import CpuPeak, CudaPeak, PeakMemory
 
+FIRST = "0"  # the GPU that trains where none is named
+
 
 @dataclass(frozen=True)
 class Device:
-    """`type` is torch's ("cpu", "cuda"). `gpu` is a logical CUDA index or a UUID, None on a CPU."""
+    """`type` is torch's ("cpu", "cuda"). `gpu` is a logical CUDA index or a UUID, None on a CPU. `others` are
+    the indices of further GPUs, on which runs of several processes train too."""
 
     type: str
     name: str
     gpu: str | None = None
     index: int = 0
+    others: tuple[int, ...] = ()
     siblings: Siblings = field(default_factory=Siblings, compare=False)
 
     @property
@@ -40,10 +45,21 @@ class Device:
 
     @property
     def uuid(self) -> str:
-        """What the device is known and locked by."""
+        """What the device is known by."""
+        return self.uuids[0]
+
+    @property
+    def uuids(self) -> tuple[str, ...]:
+        """What is locked for a run: all GPUs that a run of the study may train on."""
         if self.type != "cuda":
-            return CPU
-        return f"GPU-{torch.cuda.get_device_properties(self.index).uuid}"
+            return (CPU,)
+        found = (torch.cuda.get_device_properties(index).uuid for index in (self.index, *self.others))
+        return tuple(f"GPU-{uuid}" for uuid in found)
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """In the order in which ranks train on them."""
+        return () if self.gpu is None else (self.gpu, *map(str, self.others))
 
     @property
     def rocm(self) -> bool:
@@ -55,13 +71,15 @@ class Device:
             torch.cuda.synchronize(self.index)
 
     def work(self, seconds: float) -> None:
-        """Keep the device busy, with arithmetic that nobody needs."""
+        """Keep the device busy, all GPUs of it, with arithmetic that nobody needs."""
         side = 4096 if self.type == "cuda" else 512
-        a = torch.ones(side, side, device=self.torch_device)
+        devices = [self.torch_device, *(torch.device(self.type, index) for index in self.others)]
+        squares = [torch.ones(side, side, device=device) for device in devices]
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            torch.mm(a, a)
-            self.synchronize()
+            products = [torch.mm(square, square) for square in squares]
+            for product in products:
+                product[0, 0].item()  # waits for it
 
     def capabilities(self) -> Capabilities:
         if self.type == "cuda":
@@ -71,8 +89,22 @@ class Device:
         else:
             bf16, capability = cpu_calculates_in_bf16(), None
         return Capabilities(
-            self.type, self.name, torch.__version__, bf16, find_compiler(), capability, find_modules()
+            self.type,
+            self.name,
+            torch.__version__,
+            bf16,
+            find_compiler(),
+            capability,
+            find_modules(),
+            self.most_processes(),
         )
+
+    def most_processes(self) -> int:
+        """How many can train one model together: a GPU each, or the threads of this process each on cores of
+        their own. A GPU that is named trains alone."""
+        if self.type == "cuda":
+            return torch.cuda.device_count() if self.index == 0 and self.gpu == FIRST else 1
+        return max(1, usable_cores().threads // torch.get_num_threads())
 
     def memory(self, corpus: Corpus) -> PeakMemory:
         """Counts the peak of each run from now on. On a CPU, of the whole process."""
@@ -90,6 +122,8 @@ class Device:
             "threads": torch.get_num_threads(),
             "system": f"{platform.system()} {platform.release()}",
         }
+        if self.others:
+            described["device_uuids"] = list(self.uuids)
         if self.type == "cuda":
             properties = torch.cuda.get_device_properties(self.index)
             described["gpu_memory_bytes"] = int(properties.total_memory)
@@ -101,12 +135,12 @@ def lock_names(device: Device, meters: Iterable[MeterSpec]) -> frozenset[str]:
     """What a run must hold: the device that trains, and each that a meter reads. Packages and cores are one
     machine's CPU."""
     read = {name for spec in meters for name in spec.devices}
-    return frozenset({device.uuid} | {name if name.startswith("GPU-") else CPU for name in read})
+    return frozenset({*device.uuids} | {name if name.startswith("GPU-") else CPU for name in read})
 
 
-def resolve(section: DeviceSection) -> Device:
-    """The device that a configuration asks for. Sets torch's threads. Raises ConfigError where there is
-    none."""
+def resolve(section: DeviceSection, processes: int = 1) -> Device:
+    """The device that a configuration asks for, with as many GPUs as `processes` train on, or as there are.
+    Sets torch's threads. Raises ConfigError where there is none."""
     torch.set_num_threads(section.threads)
     kind = section.name
     if kind == "auto":
@@ -118,7 +152,8 @@ def resolve(section: DeviceSection) -> Device:
             "device=cuda, but torch sees no GPU here; type device=cpu, or install a CUDA build of torch"
         )
     index = _cuda_index(section.id)
-    return Device("cuda", torch.cuda.get_device_name(index), section.id or "0", index)
+    others = () if section.id is not None else tuple(range(1, min(processes, torch.cuda.device_count())))
+    return Device("cuda", torch.cuda.get_device_name(index), section.id or FIRST, index, others)
 
 
 def _cuda_index(wanted: str | None) -> int:

@@ -93,6 +93,30 @@ class CudaPeak:
         return int(torch.cuda.max_memory_allocated(self._index))
 
 
+class PeakOfRanks:
+    """The sum of what the processes that train together held at most, each in its own time. Their process is
+    new for each run."""
+
+    worn = False
+
+    def __init__(self) -> None:
+        self._peaks: dict[int, int] = {}
+        self._processes = 0
+
+    def take(self, peaks_bytes: Sequence[int | None]) -> None:
+        """What each has held so far; None where it did not look."""
+        self._processes = len(peaks_bytes)
+        self._peaks |= {rank: peak for rank, peak in enumerate(peaks_bytes) if peak is not None}
+
+    def reset(self) -> None:
+        self._peaks, self._processes = {}, 0
+
+    def bytes(self) -> int | None:
+        """None where one of them is unknown."""
+        known = self._processes and len(self._peaks) == self._processes
+        return sum(self._peaks.values()) if known else None
+
+
 class CpuPeak:
     """The peak resident set of this process. Made before its first run."""
 

@@ -7,23 +7,26 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from model.compiling import import_compiler
-from model.config import RunConfig
+from model.config import ConfigError, RunConfig
 from model.data import load
 from model.data.corpus import Corpus
+from model.distributed.parent import die_with_parent
 from model.gpt import GPT, count_parameters
+from model.progress import Progress
+from model.runnable import missing
 from model.train import NextEvaluation, train
 from search.energy.account import mean_power_w
 from search.errors import ONE_LINE, UserError
@@ -44,7 +47,7 @@ from search.run.stopping import Ending
 from search.run.temperature_band import Band, next_step
 from search.worker.device import Device, lock_names, resolve
 from search.worker.locks import CPU, check_usable, exclusive, holder_of
-from search.worker.memory import PeakMemory
+from search.worker.memory import PeakMemory, PeakOfRanks
 from search.worker.protocol import (
     Event,
     Failed,
@@ -68,7 +71,8 @@ KeepModel = Callable[[GPT, RunState, Ending], None]
 
 @dataclass(frozen=True)
 class DeviceWorker:
-    """An opened device with its meter and data."""
+    """An opened device with its meter and data. `idle_by_gpu_w`: idle power of each GPU of which a run may
+    train on some."""
 
     setup: WorkerSetup
     device: Device
@@ -76,12 +80,14 @@ class DeviceWorker:
     corpus: Corpus
     idle_power_w: float | None
     memory: PeakMemory
+    idle_by_gpu_w: tuple[float | None, ...] = ()
 
     @staticmethod
     def open(setup: WorkerSetup) -> DeviceWorker:
         """Raises what `ONE_LINE` lists where the device, the meter or the data cannot be had."""
         _keep_to(setup.slot.cores)
-        device, section = replace(resolve(setup.device), siblings=Siblings(setup.slot.siblings)), setup.meter
+        device = replace(resolve(setup.device, setup.processes), siblings=Siblings(setup.slot.siblings))
+        section = setup.meter
         meters = choose(section, device)
         held = _locks(setup.slot, device, meters)
         check_usable(held)
@@ -94,8 +100,9 @@ class DeviceWorker:
                 f"the text of data={corpus.name} changed since the study was begun; type study.name=OTHER"
             )
         _warm_up(device, corpus)
-        idle_w = _idle_power_w(meters[0].meter, section.idle_s)
-        return DeviceWorker(setup, device, meters, corpus, idle_w, device.memory(corpus))
+        idle = _idle_power(meters[0].meter, section.idle_s)
+        by_gpu_w = idle.by_gpu_w if section.gpus is None else ()
+        return DeviceWorker(setup, device, meters, corpus, idle.power_w, device.memory(corpus), by_gpu_w)
 
     @property
     def meter(self) -> MeterInfo:
@@ -123,36 +130,66 @@ class DeviceWorker:
         if config.compiles:
             import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
-        waits_for_the_end = only_at_the_end(config)
-        as_it_learns = next_evaluation(config, request.target_loss, self.corpus)
         models: list[GPT] = []
-        training = train(
-            config,
-            self.corpus,
-            self.device.torch_device,
-            waits_for_the_end if request.to_the_end else as_it_learns,
-            request.target_loss,
-            score_test=request.to_the_end,
-            hand_over=lambda model: None if keep is None else models.append(model),
-        )
+        training, memory = self._training(config, request, None if keep is None else models.append)
         wait = self.setup.device.wait
         held = _locks(self.setup.slot, self.device, self.meters)
         self.device.siblings.busy = request.role is Role.SEARCH  # the baseline and the confirmation run alone
         with exclusive(held, holder_of(request.study), wait, on_wait):
             flags = self._into_band(on_wait)
-            self.memory.reset()
+            memory.reset()
             return execute(
                 request,
                 training,
                 self.meters,
                 report,
                 synchronize=self.device.synchronize,
-                idle_power_w=self.idle_power_w,
-                peak_memory=self.memory.bytes,
+                idle_power_w=self._idle_power_w(config.train.processes),
+                peak_memory=memory.bytes,
                 flags=flags,
                 pauses=Heartbeat(),
                 keep=None if keep is None else lambda state, end: keep(models[-1], state, end),
             )
+
+    def _training(
+        self, config: RunConfig, request: RunRequest, hand_over: Callable[[GPT], None] | None
+    ) -> tuple[Generator[Progress, None, object], PeakMemory]:
+        """The training that is to be followed, by one process or several, and what counts its memory."""
+        decide = next_evaluation(config, request.target_loss, self.corpus)
+        if request.to_the_end:
+            decide = only_at_the_end(config)
+        if config.train.processes == 1:
+            return train(
+                config,
+                self.corpus,
+                self.device.torch_device,
+                decide,
+                request.target_loss,
+                score_test=request.to_the_end,
+                hand_over=hand_over or (lambda model: None),
+            ), self.memory
+        if missing_here := missing("train.processes", config.train.processes, self.device.capabilities()):
+            raise ConfigError(missing_here)
+        from model.distributed.together import train_together
+
+        memory = PeakOfRanks()
+        return train_together(
+            config,
+            self.corpus,
+            self.device.type,
+            decide,
+            request.target_loss,
+            score_test=request.to_the_end,
+            hand_over=hand_over,
+            on_peaks=memory.take,
+        ), memory
+
+    def _idle_power_w(self, processes: int) -> float | None:
+        """Of what a run is charged for: its own GPUs, where the meter told them apart."""
+        if len(self.idle_by_gpu_w) <= processes:
+            return self.idle_power_w
+        known = [power_w for power_w in self.idle_by_gpu_w[:processes] if power_w is not None]
+        return sum(known) if len(known) == processes else None
 
     def _into_band(self, on_wait: Callable[[str], None]) -> tuple[Flag, ...]:
         """Cool or warm the device to where every run starts from; flags where it does not get there."""
@@ -212,21 +249,31 @@ def _warm_up(device: Device, corpus: Corpus) -> None:
             pass
 
 
-def _idle_power_w(meter: Meter, seconds: float) -> float | None:
-    """Mean power with nothing running, or None where it was not asked for or cannot be told."""
+class _Idle(NamedTuple):
+    """Watts with nothing running; None where they are unknown. `by_gpu_w` is empty without GPUs."""
+
+    power_w: float | None
+    by_gpu_w: tuple[float | None, ...] = ()
+
+
+def _idle_power(meter: Meter, seconds: float) -> _Idle:
+    """The mean; unknown where it was not asked for or cannot be told."""
     if seconds <= 0 or not meter.spec.counter.clocked:
-        return None
+        return _Idle(None)
     meter.start()
     start = meter.read()
     time.sleep(seconds)
     end = meter.read()
     meter.stop()
-    return mean_power_w(start, end)
+    by_gpu_j: Mapping[str, float | None] = meter.observed().get("energy_by_gpu_j", {})
+    window_s = end.time_s - start.time_s
+    by_gpu_w = tuple(None if spent_j is None else spent_j / window_s for spent_j in by_gpu_j.values())
+    return _Idle(mean_power_w(start, end), by_gpu_w)
 
 
 def main() -> None:
     """Serve requests until standard input ends."""
-    _die_with_parent()
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which decides
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not look like an event
@@ -245,16 +292,6 @@ def main() -> None:
             _serve(worker, RunRequest.from_dict(json.loads(line)), send)
     except BrokenPipeError:  # the parent is gone, and nobody is left to train for
         os._exit(1)
-
-
-def _die_with_parent() -> None:
-    """Linux ends this process when its parent dies, also in the middle of a compilation; elsewhere a pipe
-    breaks."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def _serve(worker: DeviceWorker, request: RunRequest, send: Callable[[Event], None]) -> None:

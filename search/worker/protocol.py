@@ -26,7 +26,8 @@ from search.worker.slots import Slot
 @dataclass(frozen=True)
 class WorkerSetup:
     """What a worker opens: a device, a meter, and a text that must be the one with this hash, whose held-out
-    part is divided in this way; and which of the device's slots it is."""
+    part is divided in this way; which of the device's slots it is; and by how many `processes` its runs are
+    trained at most."""
 
     study: str
     data: DataConfig
@@ -36,15 +37,24 @@ class WorkerSetup:
     cache_dir: str
     held_out: HeldOut = HeldOut.HALVES
     slot: Slot = field(default_factory=Slot)
+    processes: int = 1
 
     @staticmethod
     def of(config: StudyConfig, data_sha256: str, held_out: HeldOut = HeldOut.HALVES) -> WorkerSetup:
-        """The text's path is made absolute: the worker runs in another folder."""
+        """For runs of the configuration itself. The text's path is made absolute: the worker runs in another
+        folder."""
         data = DataConfig(**asdict(config.data))
         if data.path is not None:
             data.path = str(Path(data.path).expanduser().absolute())
         return WorkerSetup(
-            config.study.name, data, data_sha256, config.device, config.meter, str(cache_dir()), held_out
+            study=config.study.name,
+            data=data,
+            data_sha256=data_sha256,
+            device=config.device,
+            meter=config.meter,
+            cache_dir=str(cache_dir()),
+            held_out=held_out,
+            processes=config.train.processes,
         )
 
     def to_line(self) -> str:

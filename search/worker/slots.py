@@ -25,7 +25,8 @@ class Slot:
 
 
 def slots_of(count: int, threads: int, allowed: Sequence[int]) -> tuple[Slot, ...]:
-    """`count` slots of `threads` cores each, of those that this process may use; there must be enough."""
+    """`count` slots for `threads` threads each, of the cores that this process may use; there must be
+    enough."""
     if count == 1:
         return (Slot(),)
     assert len(allowed) >= count * threads

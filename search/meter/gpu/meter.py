@@ -41,7 +41,8 @@ class GpuMeter:
     `gpu_energy`: "auto" reads a GPU's total-energy counter where it has one and integrates its power
     elsewhere; "counter" refuses a GPU without one; "power" always integrates. `in_background=False` leaves it
     to the caller to call `sample` ten times a second. `counter_period_s` is how often the counters move, at
-    least. `on_close` lets go of whatever the GPUs hang on.
+    least. `by_processes`: a run is charged for, and watched on, as many of `gpus` as processes train it, the
+    first ones; otherwise for all. `on_close` lets go of whatever the GPUs hang on.
 
     All methods may be called from several threads.
 
@@ -60,6 +61,7 @@ class GpuMeter:
         allow_module_scope: bool = False,
         in_background: bool = True,
         counter_period_s: float = UPDATE_PERIOD_S,
+        by_processes: bool = False,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         if gpu_energy not in GPU_ENERGY:
@@ -71,6 +73,7 @@ class GpuMeter:
             )
         self._sources = tuple(gpu_source(gpu, gpu_energy, allow_module_scope) for gpu in gpus)
         self._clock = clock
+        self._by_processes = by_processes
         self._on_close = on_close
         self._lock = threading.Lock()
         integrated = any(source.read_by != "total_energy_counter" for source in self._sources)
@@ -91,7 +94,7 @@ class GpuMeter:
         with self._lock:
             if self._closed:
                 return
-            self._run = _Run(self._sources)
+            self._run = _Run(self._charged(work))
             self._sample_power()
             self._check()
         if self._sampler is not None:
@@ -198,6 +201,12 @@ class GpuMeter:
         """Outside the lock, which the sampler's thread may be waiting for."""
         if self._sampler is not None:
             self._sampler.stop()
+
+    def _charged(self, work: WorkDone | None) -> Sequence[GpuSource]:
+        """The GPUs of a run; all of them where there is none (idle power)."""
+        if not self._by_processes or work is None:
+            return self._sources
+        return self._sources[: work.config.train.processes]
 
     def _sample_power(self) -> float:
         """A sample that fails is passed over: the power before it holds on, until the gap is too long."""

@@ -49,6 +49,7 @@ def nvml_meter(
     allow_module_scope: bool = False,
     clock: Callable[[], float] = time.perf_counter,
     in_background: bool = True,
+    by_processes: bool = False,
 ) -> GpuMeter:
     """A meter of the GPUs with these full NVML UUIDs. It keeps NVML open until it is closed.
 
@@ -63,6 +64,7 @@ def nvml_meter(
             gpu_energy=gpu_energy,
             allow_module_scope=allow_module_scope,
             in_background=in_background,
+            by_processes=by_processes,
             on_close=session.close,
         )
     except BaseException:
