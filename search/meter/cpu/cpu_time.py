@@ -63,6 +63,7 @@ class CpuTimeMeter:
                 self._clock(), None, f"the CPU time of the run's processes cannot be read: {error}"
             )
         now = self._clock()
+        self._load.look()
         energy_j = self._watts_per_core * busy_core_s + self._static_w * (now - self._origin_s)
         return Reading(now, energy_j, temperature_c=self._load.temperature_c())
 

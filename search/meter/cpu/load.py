@@ -2,7 +2,8 @@
 read a CPU.
 
 Everything is read twice, at the start and at the stop of a run, and what matters are the differences. A
-reading costs about a millisecond; only `temperature_c` may be asked for in between.
+reading costs about a millisecond; only `temperature_c` and `look` may be asked for in between. The threads of
+processes that end before the stop, as ranks do, count as they were last looked at.
 
 Threads that spin while they wait for each other burn core-seconds many times over, and to every clock of the
 system that is work. On a machine that is otherwise quiet they cannot be told from threads that are all busy.
@@ -30,6 +31,7 @@ BUSY = 0.90  # below it, the run is flagged
 SLEEPLESS = 0.90  # of a thread that never slept
 
 TEMPERATURE_EVERY_S = 1.0
+LOOK_EVERY_S = 1.0
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -63,6 +65,10 @@ class Load(Protocol):
 
     def temperature_c(self) -> float | None: ...
 
+    def look(self) -> None:
+        """Called with each reading: note what dies with the run's processes."""
+        ...
+
 
 class NoLoad:
     """Watches nothing: the load of a machine that is simulated."""
@@ -81,6 +87,9 @@ class NoLoad:
 
     def temperature_c(self) -> float | None:
         return None
+
+    def look(self) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -197,6 +206,7 @@ class Readers:
     ran_s: Callable[[], Mapping[Thread, float] | None] = ran_s
     throttled_s: Callable[[], float | None] = throttled_s
     temperature_c: Callable[[], float | None] = field(default_factory=package_thermometer)
+    has_children: Callable[[], bool] = lambda: bool(live_children())
 
 
 @dataclass(frozen=True)
@@ -214,7 +224,8 @@ class CpuUse:
     """Seconds between two readings; None is unknown.
 
     `run_queue_s` adds up over the run's threads, `worst_wait_s` is that of the thread that waited longest.
-    Threads that ended before the second reading are in neither: nobody adds up their waits.
+    Threads that ended before the second reading are in neither, unless they were looked at: nobody adds up
+    their waits.
     `sleepless_threads` are those that had a core or were ready for one for 90 % of the time.
     """
 
@@ -321,6 +332,9 @@ class CpuLoad:
 
     def start(self) -> None:
         self._end: _Totals | None = None
+        self._looked_s = self._clock()
+        self._waits_s: dict[Thread, float] = {}
+        self._ran_s: dict[Thread, float] = {}
         self._start = self._totals()
 
     def stop(self) -> None:
@@ -349,6 +363,15 @@ class CpuLoad:
             self._temperature_c = self._readers.temperature_c()
         return self._temperature_c
 
+    def look(self) -> None:
+        """Once a second where the run has other processes than this one: how long their threads have waited
+        and run so far."""
+        now_s = self._clock()
+        if now_s - self._looked_s >= LOOK_EVERY_S and self._readers.has_children():
+            self._looked_s = now_s
+            self._waits_s |= self._readers.run_queue_s() or {}
+            self._ran_s |= self._readers.ran_s() or {}
+
     def _totals(self) -> _Totals | None:
         readers = self._readers
         try:
@@ -356,4 +379,6 @@ class CpuLoad:
             waits_s, throttled, ran = readers.run_queue_s(), readers.throttled_s(), readers.ran_s()
         except (OSError, psutil.Error):
             return None
+        if waits_s is not None and ran is not None:
+            waits_s, ran = {**self._waits_s, **waits_s}, {**self._ran_s, **ran}
         return _Totals(self._clock(), own_core_s, machine, waits_s, throttled, ran)

@@ -96,6 +96,7 @@ class RaplMeter:
             now_s = self._read_all()
             problem = "; ".join(counter.trouble for counter in self._packages if counter.trouble)
             energy_uj = sum(counter.counted_uj for counter in self._packages)
+        self._load.look()
         return Reading(
             now_s,
             None if problem else energy_uj / 1e6,

@@ -71,6 +71,7 @@ class FakeMachine:
     degrees_c: float | None = None
     trouble: str = ""
     heat_reads: int = 0
+    children: bool = False
 
     def own(self) -> float:
         if self.trouble:
@@ -92,6 +93,7 @@ class FakeMachine:
             ran_s=lambda: None if self.ran_s is None else dict(self.ran_s),
             throttled_s=lambda: self.throttled_s,
             temperature_c=self.read_heat,
+            has_children=lambda: self.children,
         )
 
     def work(self, core_s: float) -> None:
@@ -512,6 +514,37 @@ def test_children_that_share_one_core_wait_for_each_other() -> None:
         waits = run_queue_s()
         assert waits is not None
         assert sum(waits[pid, pid] for pid in pids) >= 0.2 * BURNED_S
+
+
+def test_a_process_that_ends_before_the_run_counts_as_it_was_last_looked_at() -> None:
+    load, machine, clock = watched()
+    machine.children = True
+    for second in range(1, 11):
+        machine.work(2.0)
+        clock.advance(1.0)
+        machine.waits_s, machine.ran_s = {MAIN: 2.0, (9, 9): 0.2 * second}, {MAIN: 5.0, (9, 9): 0.8 * second}
+        load.look()
+    machine.waits_s, machine.ran_s = {MAIN: 2.0}, {MAIN: 5.0}
+    load.stop()
+    assert load.observed()["worst_wait_s"] == pytest.approx(2.0)
+    assert load.observed()["sleepless_threads"] == 1
+    assert load.flags() == ("cpu_contended",)
+    load.start()
+    clock.advance(10.0)
+    machine.work(10.0)
+    load.stop()
+    assert load.observed()["worst_wait_s"] == 0.0
+
+
+def test_a_run_of_one_process_is_not_looked_at() -> None:
+    load, machine, clock = watched()
+    machine.work(10.0)
+    clock.advance(10.0)
+    machine.waits_s = {MAIN: 2.0, (9, 9): 5.0}
+    load.look()
+    machine.waits_s = {MAIN: 2.0}
+    load.stop()
+    assert load.observed()["worst_wait_s"] == 0.0
 
 
 def test_a_system_without_proc_does_not_say(tmp_path: Path) -> None:

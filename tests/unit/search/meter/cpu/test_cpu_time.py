@@ -52,6 +52,9 @@ class FakeLoad:
     def temperature_c(self) -> float | None:
         return 54.0
 
+    def look(self) -> None:
+        pass
+
 
 def meter_of(watts_per_core: float = 4.0, static_w: float = 1.5) -> tuple[CpuTimeMeter, FakeClock, Busy]:
     clock, busy = FakeClock(100.0), Busy(7.0)

@@ -74,6 +74,9 @@ class FakeLoad:
     def temperature_c(self) -> float | None:
         return 54.0
 
+    def look(self) -> None:
+        pass
+
 
 def machine(*domains: Domain, start_j: float = 1000.0) -> tuple[RaplMeter, FakePowercap, FakeClock]:
     """A started meter whose domains, by default one package, all stand at `start_j`."""
