@@ -266,11 +266,13 @@ def _undivided(config: RunConfig) -> str | None:
     if grad_accum % processes == 0 or odd is None:
         return None
     sequences = f"{odd} sequence{'s' if odd > 1 else ''}"
+    remedy = f"set train.batch_size or train.grad_accum to a multiple of {processes}"
     if odd != config.train.batch_size:
         sequences += f" (train.batch_size={config.train.batch_size}, ramped)"
+        remedy = f"set train.grad_accum to a multiple of {processes}, or schedule.batch_ramp_from=1"
     return (
         f"train.processes={processes} must divide train.grad_accum={grad_accum} or each micro-batch, and one "
-        f"is of {sequences}; set train.batch_size or train.grad_accum to a multiple"
+        f"is of {sequences}; {remedy}"
     )
 
 

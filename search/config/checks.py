@@ -44,7 +44,7 @@ def check_run(config: StudyConfig) -> None:
     _number("device.threads", config.device.threads, at_least=1)
     cores = usable_cores()
     _check_threads(config.device.threads, cores)
-    check_processes(config, config.train.processes)
+    check_processes(config, config.train.processes, cores)
     _number("device.band_limit_s", config.device.band_limit_s, at_least=0)
     band = config.device.temperature_band_c
     if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
@@ -99,11 +99,11 @@ def _check_threads(threads: int, cores: Cores) -> None:
         )
 
 
-def check_processes(config: StudyConfig, most: int) -> None:
+def check_processes(config: StudyConfig, most: int, cores: Cores | None = None) -> None:
     """Raises ConfigError where runs of up to `most` processes do not go with the device, its slots or its
     meter. Processes beyond the baseline's, of the space, are not offered where there are no cores for them.
     """
-    cores, device = usable_cores(), config.device
+    cores, device = cores or usable_cores(), config.device
     if device.name == "cpu" and (own := config.train.processes) * device.threads > cores.threads:
         raise ConfigError(
             f"train.processes={own} times device.threads={device.threads} is more than this process may use "

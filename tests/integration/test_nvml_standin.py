@@ -271,6 +271,44 @@ def test_a_reset_of_one_counter_spoils_every_reading_until_the_next_start(librar
     assert seen["again"] > 0
 
 
+def test_a_run_of_two_processes_is_charged_for_two_gpus_one_by_one(library: Path) -> None:
+    seen = run(
+        """
+        from dataclasses import dataclass
+        from model.config import RunConfig, TrainConfig
+        from search.meter.base import WorkDone
+        from search.meter.choose import METERS, charged_gpus
+        from search.meter.settings import MeterSection
+
+        @dataclass
+        class TwoGpus:
+            type: str = "cuda"
+            gpus: tuple = ("0", "1")
+
+        found = {}
+        meter = METERS["nvml"].build(MeterSection(), TwoGpus())
+        for processes in (1, 2):
+            meter.start(WorkDone(RunConfig(train=TrainConfig(processes=processes)), 60))
+            first = meter.read(); time.sleep(0.5); last = meter.read()
+            watts = (last.energy_j - first.energy_j) / (last.time_s - first.time_s)
+            found[processes] = [watts, meter.observed()["energy_by_gpu_j"]]
+            meter.stop()
+        named = charged_gpus(MeterSection(gpus=["2"]), TwoGpus())
+        show(found=found, devices=meter.spec.devices, named=named)
+        """,
+        library,
+        gpus=3,
+        watts=70,
+        tick_ms=0,
+    )
+    assert seen["devices"] == [uuid(0), uuid(1)]
+    assert seen["named"] == [uuid(2)]
+    for processes, (watts, by_gpu_j) in seen["found"].items():
+        assert watts == pytest.approx(70.0 * int(processes), rel=0.02)
+        assert list(by_gpu_j) == [uuid(index) for index in range(int(processes))]
+        assert all(joules == pytest.approx(35.0, rel=0.2) for joules in by_gpu_j.values())
+
+
 def test_a_frozen_counter_is_seen_beside_one_that_runs(library: Path) -> None:
     seen = run(
         """

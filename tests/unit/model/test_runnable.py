@@ -219,7 +219,7 @@ IMPOSSIBLE = [
         "cpu",
         {},
         {"processes": 2, "batch_size": 5},
-        "one is of 5 sequences; set train.batch_size or train.grad_accum to a multiple",
+        "one is of 5 sequences; set train.batch_size or train.grad_accum to a multiple of 2",
         {"batch_size": 6},
     ),
     (
@@ -254,7 +254,7 @@ def test_every_micro_batch_of_a_ramp_divides_by_the_processes():
     ramped = RunConfig(train=TrainConfig(batch_size=12, processes=2), schedule=ramp)
     why = unrunnable(ramped, "cpu")
     assert why is not None
-    assert "one is of 3 sequences (train.batch_size=12, ramped)" in why
+    assert "of 3 sequences (train.batch_size=12, ramped); set train.grad_accum to a multiple of 2" in why
     assert unrunnable(replace(ramped, train=TrainConfig(batch_size=16, processes=2)), "cpu") is None
     assert unrunnable(replace(ramped, train=TrainConfig(grad_accum=2, processes=2)), "cpu") is None
 

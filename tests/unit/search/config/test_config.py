@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.config import ConfigError
-from search.config.checks import NAME_LENGTH, check_name, check_run, check_study
+from search.config.checks import NAME_LENGTH, check_name, check_processes, check_run, check_study
+from search.config.cores import Cores
 from search.config.schema import StudyConfig
 from search.errors import ONE_LINE
 from search.files.paths import folder_name
@@ -47,6 +48,55 @@ def test_a_space_in_which_nothing_ever_varies_is_no_space() -> None:
 
 def test_a_run_needs_neither_a_name_nor_a_space() -> None:
     check_run(StudyConfig())
+
+
+TWO_OR_FOUR = {"train": {"processes": {"type": "categorical", "choices": [1, 2, 4]}}}
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {"train__processes": 2, "model__dropout": 0.1},
+            "train.processes=2 would drop other activations than one process drops; set model.dropout=0",
+        ),
+        ({"train__processes": 5}, "train.processes=5 must divide train.grad_accum=1"),
+        (
+            {"device__name": "cpu", "train__processes": 4096, "train__batch_size": 4096},
+            "train.processes=4096 times device.threads=1 is more than this process may use",
+        ),
+        (
+            {"device__id": "1", "train__processes": 2},
+            "device.id=1 is one GPU, and train.processes up to 2 trains on the first 2 that are visible",
+        ),
+        (
+            {"device__id": "1", "space": TWO_OR_FOUR},
+            "device.id=1 is one GPU, and train.processes up to 4 trains on the first 4",
+        ),
+        (
+            {"meter__gpus": ["0"], "train__processes": 2},
+            "meter.gpus=0 is fewer than the 2 GPUs that train.processes=2 trains on; type meter.gpus=null",
+        ),
+        (
+            {"device__slots": 4096, "space": TWO_OR_FOUR},
+            "device.slots=4096 times device.threads=1 is more than this process may use",
+        ),
+    ],
+)
+def test_processes_that_do_not_go_with_the_rest_are_refused_in_one_line(
+    values: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_study(config_with(**values))
+    assert str(refused.value).startswith(line)
+    assert "\n" not in str(refused.value)
+
+
+def test_slots_have_cores_for_all_processes() -> None:
+    two_slots = config_with(device__slots=2)
+    check_processes(two_slots, 2, Cores(4))
+    with pytest.raises(ConfigError, match=r"times train\.processes=4 is more than .*type device\.slots=1 or"):
+        check_processes(two_slots, 4, Cores(4))
 
 
 RUN_MISTAKES: list[tuple[str, Any]] = [

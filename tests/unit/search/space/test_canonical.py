@@ -64,6 +64,15 @@ def trained(config: dict[str, Any]) -> tuple[list[float | None], list[bytes]]:
         losses.append(progress.loss if progress.loss is not None else progress.train_loss)
 
 
+def test_a_configuration_of_before_was_trained_by_one_process() -> None:
+    whole = StudyConfig().run_values()
+    before = copy.deepcopy(whole)
+    del before["train"]["processes"]
+    assert config_key(before, VOCAB) == config_key(whole, VOCAB)
+    set_path(whole, "train.processes", 2)
+    assert config_key(before, VOCAB) != config_key(whole, VOCAB)
+
+
 MUON = {"optimizer__name": "muon"}
 TRAPEZOID = {"schedule__name": "trapezoid"}
 RISING = {"momentum_from": 0.5, "momentum_warmup_fraction": 0.4, "momentum_cooldown_fraction": 0.4}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from space_entries import DEMO, HEADS, LAYERS, always, choice_entry, float_entry, int_entry, parse
@@ -60,6 +61,32 @@ def test_an_entry_of_which_nothing_runs_here_is_refused() -> None:
     space = parse({"train.compile": choice_entry(True)})
     with pytest.raises(ConfigError, match=r"space\.train\.compile has no choice that runs here.*compiler"):
         offered(space, replace(HERE, compiler=None))
+
+
+@pytest.mark.parametrize(
+    ("entry", "kept"),
+    [(choice_entry(1, 2, 4, 8), (1, 2)), (int_entry(high=8), (1.0, 2.0)), (int_entry(high=2), (1.0, 2.0))],
+)
+def test_more_processes_than_the_machine_has_room_for_are_not_offered(
+    entry: dict[str, Any], kept: tuple[float, ...]
+) -> None:
+    two = replace(HERE, device_type="cuda", device_name="a GPU", processes=2)
+    space, left_out = offered(parse({"train.processes": entry}), two)
+    (left,) = space.entries
+    assert (left.choices or (left.low, left.high)) == kept
+    if entry.get("high") == 2:
+        assert left_out == []
+        return
+    assert len(left_out) == (2 if left.choices else 1)
+    assert left_out[-1].startswith(
+        "train.processes=8 needs one GPU each, and a GPU has them for 2 processes; set train.processes=2"
+    )
+
+
+def test_processes_of_which_none_fits_are_refused() -> None:
+    for entry in (choice_entry(2, 4), int_entry(low=2)):
+        with pytest.raises(ConfigError, match=r"space\.train\.processes has no \w+ that runs here"):
+            offered(parse({"train.processes": entry}), HERE)
 
 
 def test_the_refusal_gives_the_reasons_of_that_entry_alone() -> None:

@@ -8,7 +8,7 @@ from model.config import ConfigError
 from model.data import Corpus
 from search.config.schema import StudyConfig
 from search.space.parse import parse_space
-from search.space.reach import check_reach
+from search.space.reach import check_reach, most_processes
 
 TEXT = Corpus.from_text("tale", "so it goes on and on " * 100)  # 1,890 training tokens
 
@@ -28,6 +28,24 @@ def test_a_space_that_the_text_is_long_enough_for_is_left_alone() -> None:
         train__batch_size={"type": "int", "low": 1, "high": 29},
         optimizer__lr={"type": "float", "low": 1e-4, "high": 1e-2},
     )
+
+
+@pytest.mark.parametrize(
+    ("entry", "base", "most"),
+    [
+        (None, 1, 1),
+        (None, 3, 3),
+        ({"type": "categorical", "choices": [1, 4, 2]}, 1, 4),
+        ({"type": "int", "low": 1, "high": 2}, 3, 3),
+    ],
+)
+def test_runs_are_of_as_many_processes_as_the_space_or_its_base_has(
+    entry: dict[str, Any] | None, base: int, most: int
+) -> None:
+    config = StudyConfig()
+    config.train.processes = base
+    raw = {} if entry is None else {"train.processes": entry}
+    assert most_processes(parse_space(raw, config.run_values())) == most
 
 
 @pytest.mark.parametrize(

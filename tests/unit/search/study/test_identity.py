@@ -59,6 +59,17 @@ def test_a_setting_that_the_version_before_did_not_have_has_its_default() -> Non
         check_records(changed, {"baseline": {"model": {"n_layer": 2}, "train": {}}}, [RECORD], PATH, None)
 
 
+def test_a_study_of_before_was_trained_by_one_process() -> None:
+    written = {"baseline": {"train": {"batch_size": 12}}}
+    ours = of_this_version(written)
+    assert ours["baseline"]["train"]["processes"] == 1
+    check_records(ours, written, [], PATH, None)
+    record = replace(RECORD, role=Role.BASELINE)
+    without = {key: value for key, value in record.config["train"].items() if key != "processes"}
+    old = replace(record, config={**record.config, "train": without})
+    assert of_this_version(begun_with(old)) == of_this_version(begun_with(record))
+
+
 def held_out_as(how: str | None) -> Record:
     """A record whose data were divided so; None: of a version that does not say."""
     data = {key: value for key, value in RECORD.provenance["data"].items() if key != "held_out"}

@@ -9,7 +9,9 @@ import uuid
 from pathlib import Path
 
 import pytest
+import torch
 
+from search.config.cores import usable_cores
 from search.energy.counter_check import Counter
 from search.meter.base import MeterSpec
 from search.record.meter_info import Kind
@@ -38,6 +40,25 @@ def test_a_run_holds_the_device_that_trains_and_each_that_is_measured() -> None:
     assert lock_names(cpu, [spec("package-0", "package-1")]) == {"cpu"}
     assert lock_names(cpu, [spec("GPU-1", "GPU-2")]) == {"cpu", "GPU-1", "GPU-2"}
     assert lock_names(cpu, [spec("GPU-1"), spec("cpu"), spec()]) == {"cpu", "GPU-1"}
+
+
+class TwoGpus(Device):
+    """Those of a machine that has them."""
+
+    @property
+    def uuids(self) -> tuple[str, ...]:
+        return ("GPU-1", "GPU-2")
+
+
+def test_all_gpus_are_held_that_a_run_may_train_on() -> None:
+    several = TwoGpus("cuda", "a GPU", "0", 0, (1,))
+    assert several.gpus == ("0", "1")
+    assert lock_names(several, [spec()]) == {"GPU-1", "GPU-2"}
+
+
+def test_a_cpu_has_room_for_as_many_processes_as_it_has_cores_for_their_threads() -> None:
+    cores, threads = usable_cores().threads, torch.get_num_threads()
+    assert Device("cpu", "a CPU").capabilities().processes == max(1, cores // threads)
 
 
 def test_a_device_is_held_by_one_at_a_time_and_free_afterwards(names: list[str]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from search.worker.memory import CpuPeak, release_free_memory, resident_bytes, unmap_pages
+from search.worker.memory import CpuPeak, PeakOfRanks, release_free_memory, resident_bytes, unmap_pages
 
 MB = 1 << 20
 ORDERS = ("s", "ss", "ls", "sls", "lls")
@@ -46,6 +46,18 @@ def peaks(order: str) -> list[int]:
     done = subprocess.run([sys.executable, "-c", SCRIPT, order], capture_output=True, text=True, check=True)
     found: list[int] = json.loads(done.stdout)
     return found
+
+
+def test_the_peak_of_ranks_is_their_sum_and_unknown_where_one_is() -> None:
+    peak = PeakOfRanks()
+    assert peak.bytes() is None
+    peak.take([5 * MB, None])
+    assert peak.bytes() is None
+    peak.take([None, 7 * MB])
+    peak.take([6 * MB, None])
+    assert peak.bytes() == 13 * MB
+    peak.reset()
+    assert peak.bytes() is None
 
 
 @pytest.mark.slow
