@@ -19,7 +19,10 @@ The map, in the order of a run's life:
     work/         operations and bytes of a step, on paper (no torch)
     evaluate.py   validation loss, the same for every configuration
     progress.py   what training yields (no torch)
+    share.py      what each of several processes takes of a step (no torch)
+    team.py       what the training loop asks of the other processes
     train.py      training as a generator of progress, driven from outside
+    distributed/  the same by several processes or GPUs
     weights.py    a trained model as a file, and back
     sample.py     a trained model continues a text
 """

@@ -83,9 +83,10 @@ class BudgetSection:
 
 @dataclass
 class DeviceSection:
-    """`id`: a CUDA index or a UUID, null for the first. `threads`: of torch on a CPU; one makes runs repeat
-    exactly. `slots`: how many trials of a search a CPU trains at once, each on `threads` cores of its own;
-    which trials follow then depends on which ends first.
+    """`id`: a CUDA index or a UUID, null for the first, or for the first `train.processes`. `threads`: of
+    torch on a CPU, in each process; one makes runs repeat exactly. `slots`: how many trials of a search a CPU
+    trains at once, each on `threads` cores of its own for every process; which trials follow then depends on
+    which ends first.
 
     `wait`: wait for a device that another study holds; false fails at once. `temperature_band_c`: [low, high]
     in degrees Celsius that every run starts from (cooled by waiting, warmed by work), null for none;
