@@ -51,7 +51,7 @@ class Ranks:
         self._connections: dict[int, Connection[Any, Any]] = {}
         self._exit_codes: dict[int, int] = {}
         self._agent_error = ""
-        self._waiting: set[int] = set()
+        self._all_here = False
         key = secrets.token_bytes(32)
         with Listener((LOOPBACK, 0), authkey=key) as listener:
             _, port = listener.address
@@ -122,6 +122,7 @@ class Ranks:
                 raise RankLost(f"the processes did not start: {self._agent_error or 'they ended at once'}")
             self._connections[hello.rank] = connection
             self._pids[hello.rank] = hello.pid
+        self._all_here = True
 
     def _run_agent(self, port: int, key: bytes, threads: int) -> None:
         environment = _environment(threads) | {ADDRESS: str(port), KEY: key.hex()}
@@ -145,8 +146,9 @@ class Ranks:
             self._exit_codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
         except Exception as error:
             self._agent_error = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        with suppress(OSError, EOFError, AuthenticationError), Client((LOOPBACK, port), authkey=key) as knock:
-            knock.send(None)  # nobody else will come: whoever still waits for a rank must know
+        if not self._all_here:  # whoever still waits for a rank must know that none will come
+            with suppress(OSError, EOFError, AuthenticationError):
+                Client((LOOPBACK, port), authkey=key).send(None)
 
     def _lost(self, rank: int, said: str) -> RankLost:
         """Why the run ends, once all ranks have. A rank that is killed makes the others fail: of them, the
