@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from multiprocessing.connection import Client
 
 from model.distributed.parent import die_with_parent
@@ -35,7 +36,8 @@ def main() -> int:
             return 0
         except Exception as error:
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            connection.send(Failed(text[:400]))
+            with suppress(OSError):  # nobody listens any more
+                connection.send(Failed(text[:400]))
             return 1
     return 0
 

@@ -2,7 +2,8 @@
 
 The launcher's agent runs in a thread of this process, so that the ranks are its children: whatever counts
 this process' tree counts them, and the system ends them with it. It restarts nothing. The agent and the ranks
-meet on the loopback, at a port that the system picks; ranks write no log files.
+meet at ports that the system picks and talk over the loopback; torch's stores listen on every interface all
+the same (2.13). Ranks write no log files.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Ranks:
         self._agent_error = ""
         self._all_here = False
         key = secrets.token_bytes(32)
-        with Listener((LOOPBACK, 0), authkey=key) as listener:
+        with Listener((LOOPBACK, 0), backlog=processes, authkey=key) as listener:
             _, port = listener.address
             arguments = (int(port), key, threads)
             self._agent = threading.Thread(target=self._run_agent, args=arguments, name="ranks", daemon=True)

@@ -31,7 +31,7 @@ from model.train import NextEvaluation, train
 from search.energy.account import mean_power_w
 from search.errors import ONE_LINE, UserError
 from search.files.provenance import software
-from search.meter.base import Meter, Siblings
+from search.meter.base import Meter, Siblings, WorkDone
 from search.meter.choose import ChosenMeter, choose
 from search.record.flags import Flag
 from search.record.meter_info import MeterInfo
@@ -136,6 +136,8 @@ class DeviceWorker:
         held = _locks(self.setup.slot, self.device, self.meters)
         self.device.siblings.busy = request.role is Role.SEARCH  # the baseline and the confirmation run alone
         with exclusive(held, holder_of(request.study), wait, on_wait):
+            if len(self.device.gpus) > 1:  # the temperature is to be that of the GPUs of this run
+                self.meters[0].meter.start(WorkDone(config, request.vocab_size))
             flags = self._into_band(on_wait)
             memory.reset()
             return execute(

@@ -211,7 +211,8 @@ def test_what_cannot_be_shared_out_is_refused_before_anything_starts(clean):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a rank ends at its next step")
-@pytest.mark.parametrize("moment", ["training", pytest.param("starting", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["training", "starting"])
 def test_ranks_die_with_a_driver_that_is_killed(tmp_path, moment):
     script = """
         import sys, time
