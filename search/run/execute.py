@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from model.progress import Progress
@@ -131,6 +132,15 @@ class _Run:
 
     def drive(self, training: Generator[Progress, None, object]) -> Ending:
         try:
+            with closing(training):
+                return self._drive(training)
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # it could not be ended in good order, and there is no model to keep
+            return Ending(Outcome.CRASHED, one_line(error))
+
+    def _drive(self, training: Generator[Progress, None, object]) -> Ending:
+        try:
             for progress in training:
                 end = self._follow(progress)
                 if end is not None:
@@ -142,8 +152,6 @@ class _Run:
             raise
         except Exception as error:  # a run's own failure is an outcome; the study goes on
             return Ending(Outcome.CRASHED, one_line(error))
-        finally:
-            training.close()
 
     def _follow(self, progress: Progress) -> Ending | None:
         """Book what the training reports, and say whether the run ends here."""

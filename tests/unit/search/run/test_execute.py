@@ -273,6 +273,31 @@ def test_training_is_closed_and_not_resumed_whichever_way_the_run_ends(
     assert script.resumed <= 7
 
 
+def test_a_training_that_cannot_be_closed_is_a_crash_with_its_joules_and_keeps_no_model() -> None:
+    clock, kept = FakeClock(), []
+    script = Script(clock, TO_THE_TARGET)
+
+    def training() -> Generator[Progress, None, None]:
+        try:
+            yield from script()
+        finally:
+            raise RuntimeError("rank 1 of 2 was killed by SIGKILL")
+
+    meter = BareMeter(PowerProfile(((0.0, WATTS),)), clock)
+    record = execute(
+        REQUEST,
+        training(),
+        [ChosenMeter(meter, INFO)],
+        lambda state: None,
+        clock=clock,
+        keep=lambda state, end: kept.append(end),
+    )
+    assert record.outcome is Outcome.CRASHED
+    assert record.reason == "RuntimeError: rank 1 of 2 was killed by SIGKILL"
+    assert record.gross_energy_j == pytest.approx(1250.0)
+    assert kept == []
+
+
 def test_an_interruption_gives_a_partial_record_that_is_marked_as_one() -> None:
     script = Script(clock := FakeClock(), TO_THE_TARGET)
     training = script()
