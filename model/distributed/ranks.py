@@ -2,8 +2,7 @@
 
 The launcher's agent runs in a thread of this process, so that the ranks are its children: whatever counts
 this process' tree counts them, and the system ends them with it. It restarts nothing. The agent and the ranks
-meet at ports that the system picks and talk over the loopback; torch's stores listen on every interface all
-the same (2.13). Ranks write no log files.
+meet and talk on the loopback, at ports that the system picks. Ranks write no log files.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from torch.distributed.elastic.multiprocessing import LogsDest, LogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from model.distributed.loopback import BACKEND
 from model.distributed.messages import Failed, Hello, Message
 from model.distributed.rank import ADDRESS, KEY, LOOPBACK, PARENT
 
@@ -133,8 +133,9 @@ class Ranks:
             nproc_per_node=self._processes,
             run_id=secrets.token_hex(8),
             role="rank",
-            rdzv_backend="c10d",
-            rdzv_endpoint=f"{LOOPBACK}:0",
+            rdzv_backend=BACKEND,
+            rdzv_endpoint=LOOPBACK,
+            rdzv_configs={"processes": self._processes},
             local_addr=LOOPBACK,
             max_restarts=0,
             monitor_interval=POLL_EVERY_S,

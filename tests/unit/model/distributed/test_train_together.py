@@ -155,6 +155,13 @@ def started(steps=10_000, **rest):
     raise AssertionError("it ended before")
 
 
+def listening():
+    """The addresses at which this process and its ranks can be reached."""
+    own = psutil.Process()
+    sockets = [one for process in (own, *own.children()) for one in process.net_connections()]
+    return {one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
+
+
 def rank_processes():
     """By rank."""
     found = psutil.Process().children()
@@ -165,6 +172,7 @@ def test_a_driver_that_stops_early_ends_all_ranks_at_once_and_has_the_model(clea
     models, peaks = [], []
     training = started(hand_over=models.append, on_peaks=peaks.append)
     assert models == []
+    assert {address.removeprefix("::ffff:") for address in listening()} == {"127.0.0.1"}
     began_s = time.monotonic()
     training.close()
     assert time.monotonic() - began_s < 2.0
