@@ -35,8 +35,8 @@ from search.study.search_settings import SearchSettings
 
 HERE = Path(__file__).parent
 STEPS = "train.max_steps"
-# A recipe is judged at lengths that part the range of the space evenly, by their logarithm, and at some beyond
-# it, since the confirmation fits a length whatever the space allows.
+# A recipe is judged at lengths that part the range of the space evenly, by their logarithm, and at some
+# beyond it, since the confirmation fits a length whatever the space allows.
 WITHIN, BEYOND = 12, 3
 # The best recipe is looked for among so many random ones, then so often around the best so far.
 RANDOM_LOOKS, ROUNDS, KEPT, PARENTS = 2_000, 16, 200, 40
