@@ -106,6 +106,8 @@ def test_a_recipe_may_be_longer_than_the_space_allows(problem: Problem) -> None:
     fit = problems._shortest(problem.lengths, losses, [1.0] * len(losses), losses[-1] + 0.001)
     assert steps.high < fit.steps <= problem.lengths[-1]
     assert fit.joules == pytest.approx(fit.steps)
+    rising = [2.0] * problems.WITHIN + [1.9] + [2.0] * problems.BEYOND  # what is said beyond may be wrong
+    assert problems._shortest(problem.lengths, rising, [1.0] * len(losses), 1.95).steps <= steps.high
 
 
 def test_a_study_is_replayed_whole_and_the_same_each_time(problem: Problem) -> None:
