@@ -122,8 +122,8 @@ def _key(params: Mapping[str, Any]) -> str:
 def _shortest(
     lengths: Sequence[int], losses: Sequence[float], step_j: Sequence[float], target_loss: float
 ) -> Fit:
-    """At the first length from which on every loss meets the target up to the longest that the space allows; at
-    the first beyond it, where that one misses. Between lengths by a line over ln(steps)."""
+    """At the first length from which on every loss meets the target up to the longest that the space allows;
+    at the first beyond it, where that one misses. Between lengths by a line over ln(steps)."""
     first = WITHIN + 1
     if losses[WITHIN] <= target_loss:
         while first > 0 and losses[first - 1] <= target_loss:
