@@ -74,7 +74,7 @@ slow = pytest.mark.slow
     "parts",
     [
         pytest.param({"schedule": RAMPS, "optimizer": {"grad_clip": 0.05}}, id="adamw, clipped, ramped"),
-        pytest.param({"optimizer": MUON | {"grad_clip": 0.05}}, id="muon, clipped"),
+        pytest.param({"optimizer": MUON | {"grad_clip": 0.05}}, id="muon, clipped", marks=slow),
         pytest.param({"optimizer": {"grad_clip": 0.0}}, id="adamw", marks=slow),
         pytest.param({"schedule": RAMPS, "optimizer": MUON}, id="muon, ramped", marks=slow),
         pytest.param({"train": {"batch_size": 3, "grad_accum": 4}}, id="micro-batches", marks=slow),
@@ -168,6 +168,7 @@ def rank_processes():
     return {int(one.environ()["RANK"]): one for one in found}
 
 
+@pytest.mark.slow
 def test_a_driver_that_stops_early_ends_all_ranks_at_once_and_has_the_model(clean):
     models, peaks = [], []
     training = started(hand_over=models.append, on_peaks=peaks.append)
@@ -185,7 +186,8 @@ def test_a_driver_that_stops_early_ends_all_ranks_at_once_and_has_the_model(clea
         assert any(None not in of_both for of_both in peaks)
 
 
-@pytest.mark.parametrize("rank", [1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_is_killed_ends_the_run_and_is_named(clean, rank):
     training = started()
     rank_processes()[rank].send_signal(signal.SIGKILL)
