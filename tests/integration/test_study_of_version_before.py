@@ -69,6 +69,7 @@ def test_its_report_is_drawn_with_the_numbers_that_it_had(reports: Path) -> None
     assert now["search_cost"]["energy_j"] == before["search_cost"]["energy_j"]
 
 
+@pytest.mark.slow
 def test_the_same_command_continues_it_with_the_sampler_of_then(reports: Path, text_file: Path) -> None:
     before = (reports / NAME / "records.jsonl").read_text()
     command = tiny_study(text_file, NAME, f"reports={reports}", *TYPED, "budget.n_trials=8")

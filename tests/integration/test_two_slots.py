@@ -56,6 +56,7 @@ def is_whole(records: list[Record], n_trials: int) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_two_slots_train_at_once_and_a_kill_of_all_loses_neither(tiny: Tiny, study_name: str) -> None:
     command = tiny("device.slots=2", "budget.n_trials=6", "noise.runs=1", *LONGER)
     folder = study_dir(study_name)
