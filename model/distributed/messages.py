@@ -34,8 +34,7 @@ class Mapped(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """What all ranks train. `threads` are torch's, of each. `wants_model`: the driver will ask for the
-    weights."""
+    """What all ranks train. `threads` are torch's, of each."""
 
     config: RunConfig
     corpus: Corpus

@@ -9,6 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Client
 
 from model.distributed.parent import die_with_parent
+from model.errors import one_line
 
 ADDRESS, KEY, PARENT = "JOULESEARCH_RANK_PORT", "JOULESEARCH_RANK_KEY", "JOULESEARCH_RANK_PARENT"
 LOOPBACK = "127.0.0.1"
@@ -35,9 +36,8 @@ def main() -> int:
         except (EOFError, ConnectionError):  # the driver wants no more
             return 0
         except Exception as error:
-            text = f"{type(error).__name__}: {' '.join(str(error).split())}"
             with suppress(OSError):  # nobody listens any more
-                connection.send(Failed(text[:400]))
+                connection.send(Failed(one_line(error)))
             return 1
     return 0
 

@@ -29,6 +29,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from model.distributed.loopback import BACKEND
 from model.distributed.messages import Failed, Hello, Message
 from model.distributed.rank import ADDRESS, KEY, LOOPBACK, PARENT
+from model.errors import one_line
 
 MODULE = "model.distributed.rank"
 INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
@@ -147,7 +148,7 @@ class Ranks:
         except ChildFailedError as error:
             self._exit_codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
         except Exception as error:
-            self._agent_error = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            self._agent_error = one_line(error)
         if not self._all_here:  # whoever still waits for a rank must know that none will come
             with suppress(OSError, EOFError, AuthenticationError):
                 Client((LOOPBACK, port), authkey=key).send(None)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+from model.errors import one_line
 from model.progress import Progress
 from search.console.plural import counted
 from search.energy.account import Reading
@@ -248,7 +249,3 @@ def _note(work: WorkDone, phase: Phase, progress: Progress) -> None:
     work.steps = progress.step
     work.evaluated_tokens += progress.evaluated_tokens or 0
     work.compiles += phase is Phase.COMPILE and progress.phase != Phase.COMPILE
-
-
-def one_line(error: BaseException, length: int = 400) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:length]

@@ -24,6 +24,7 @@ from model.config import ConfigError, RunConfig
 from model.data import load
 from model.data.corpus import Corpus
 from model.distributed.parent import die_with_parent
+from model.errors import one_line
 from model.gpt import GPT, count_parameters
 from model.progress import Progress
 from model.runnable import missing
@@ -38,7 +39,7 @@ from search.record.meter_info import MeterInfo
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.run.cadence import evaluation_cost_steps, steps_until_evaluation
-from search.run.execute import INTERRUPTED, execute, one_line
+from search.run.execute import INTERRUPTED, execute
 from search.run.pauses import Heartbeat
 from search.run.record_builder import to_record
 from search.run.request import RunRequest

@@ -26,6 +26,7 @@ from scripted_run import (
     small_steps,
 )
 
+from model.errors import one_line
 from model.progress import Progress
 from search.energy.account import Reading
 from search.energy.counter_check import Counter
@@ -39,7 +40,7 @@ from search.record.meter_info import Kind
 from search.record.objective import LARGE_GAP
 from search.record.outcome import Outcome
 from search.record.record import Record
-from search.run.execute import execute, one_line
+from search.run.execute import execute
 from search.run.state import RunState
 from search.run.stopping import Ending
 
