@@ -28,8 +28,9 @@ class RecordsError(UserError):
     """A records file that holds something else. The text is one line and names the file and the line."""
 
 
-def read_records(path: Path) -> tuple[list[Record], int]:
-    """The records of a file, and the byte length of the part of it that holds them.
+def read_records(path: Path, start: int = 0) -> tuple[list[Record], int]:
+    """The records of a file, and the byte length of the part of it that holds them. `start`: of those that
+    begin there or after it, which must be the end of a line.
 
     A last line without an end that is not JSON is the trace of a process that died while writing it: it is
     left out, and lies beyond the returned length. Raises RecordsError where any other line is not a record
@@ -39,8 +40,7 @@ def read_records(path: Path) -> tuple[list[Record], int]:
         data = path.read_bytes()
     records: list[Record] = []
     lines: dict[str, int] = {}
-    start = 0
-    number = 0
+    number = data.count(b"\n", 0, start)
     while start < len(data):
         number += 1
         newline = data.find(b"\n", start)

@@ -8,29 +8,20 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
-from search.errors import UserError
 from search.files.paths import shown
 from search.files.records import append_record, read_records
 from search.files.whole_file import FileError, naming, read_json, write_atomically
 from search.record.record import Record
 
 LARGEST_DIFF_BYTES = 2**20
-
-
-def remove(file: Path) -> None:
-    """Raises FileError."""
-    with naming(file, "removed"):
-        file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -41,14 +32,6 @@ class StudyFolder:
     def records_file(self) -> Path:
         return self.path / "records.jsonl"
 
-    def running_file(self, slot: int = 0) -> Path:
-        """Of the run that goes on in a slot."""
-        return self.path / (f"running-{slot}.json" if slot else "running.json")
-
-    def running_files(self) -> list[Path]:
-        """Those that are there."""
-        return sorted(self.path.glob("running.json")) + sorted(self.path.glob("running-[0-9]*.json"))
-
     @property
     def identity_file(self) -> Path:
         return self.path / "identity.json"
@@ -57,22 +40,23 @@ class StudyFolder:
         with naming(self.path, "made"):
             self.path.mkdir(parents=True, exist_ok=True)
 
-    def hold(self, study: str) -> AbstractContextManager[object]:
-        """Keep other processes out of the study; the kernel lets them in when this process dies. Raises
-        UserError where another process holds it."""
-        with naming(self.path / ".lock", "written"):
-            try:
-                return FileLock(self.path / ".lock").acquire(timeout=0)
-            except Timeout as error:
-                raise UserError(
-                    f"study {study!r} is running in another process; wait for it, or type study.name=OTHER"
-                ) from error
-
     def read_records(self) -> list[Record]:
         """Empty where there are none yet. Raises RecordsError or FileError."""
         if not self.records_file.exists() and not self.records_file.is_symlink():
             return []
         return read_records(self.records_file)[0]
+
+    def read_new_records(self, known: Sequence[Record], start: int) -> tuple[list[Record], int]:
+        """Those that lie at `start` or behind it and are not known, and where they end; of the whole file
+        where it is shorter now. Raises RecordsError or FileError."""
+        if not self.records_file.exists():
+            return [], 0
+        size = self.records_file.stat().st_size
+        if size == start:
+            return [], start
+        found, end = read_records(self.records_file, start if size > start else 0)
+        names = {record.run_id for record in known}
+        return [record for record in found if record.run_id not in names], end
 
     def append(self, record: Record) -> None:
         """Add the record, which is on the disk afterwards. Where it cannot be written, leave it where there
@@ -90,10 +74,6 @@ class StudyFolder:
                 f"type cat {quote(str(elsewhere))} >> {quote(shown(self.records_file))}"
             ) from error
 
-    def write_running(self, partial: Record, slot: int = 0) -> None:
-        """Raises FileError."""
-        write_atomically(self.running_file(slot), json.dumps(partial.to_dict()))
-
     def read_running(self, file: Path, say: Callable[[str], None]) -> Record | None:
         """The latest state of a run that was going on when the process before ended. None where there is
         none, or where it cannot be understood, which `say` is told."""
@@ -105,10 +85,6 @@ class StudyFolder:
         except (ValueError, AttributeError) as error:
             say(f"{shown(file)} does not say what was running ({error}): its joules are not known")
             return None
-
-    def remove_running(self, slot: int = 0) -> None:
-        """Raises FileError."""
-        remove(self.running_file(slot))
 
     def read_identity(self) -> Any:
         """As it was written down, None where it was not."""

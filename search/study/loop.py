@@ -7,9 +7,10 @@ agree again after a kill. This file opens what they need, and prints nothing by 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from search.study.next_run import (
     NextRun,
     NoMoreTrials,
     NoResult,
+    Running,
     next_run,
     why_it_ends,
 )
@@ -54,12 +56,16 @@ from search.study.problem import Problem, load_problem
 from search.study.progress import Watcher
 from search.study.runner import TrialRunner
 from search.study.search_settings import SearchSettings
+from search.study.seats import Seat, seated
 from search.study.signals import StopRequest
 from search.study.teaching import teaching_trials
 from search.worker.handle import Worker, check_device
 from search.worker.locks import CPU, exclusive, holder_of
 from search.worker.protocol import WorkerInfo, WorkerSetup
 from search.worker.slots import only_one_because, slots_of
+
+# How often a process that has nothing to do looks at what the others do.
+LOOK_EVERY_S = 0.5
 
 
 def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False) -> int:
@@ -106,8 +112,10 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
                 raise UserError(reason)
             with _holding_cpu(workers, config, watcher):
                 folder.make()
-                with folder.hold(config.study.name):
-                    runner = _open(folder, settings, problem, info, workers, watcher)
+                database = storage.sqlite_file(config.storage, folder.path)
+                with seated(folder.path, config.study.name, database) as seat:
+                    with seat.deciding(lambda what: watcher.waiting(None, what)):
+                        runner = _open(folder, seat, settings, problem, info, workers, watcher)
                     lessons = teaching_trials(
                         folder.path, prior, settings, info.meter.kind.value, watcher.note
                     )
@@ -175,6 +183,7 @@ def _search_settings(
 
 def _open(
     folder: StudyFolder,
+    seat: Seat,
     settings: SearchSettings,
     problem: Problem,
     info: WorkerInfo,
@@ -202,7 +211,9 @@ def _open(
         )
     if records and records[-1].study != config.study.name:
         watcher.note(f"begun as study {records[-1].study!r}; it continues as {config.study.name!r}")
-    return TrialRunner(folder, records, mirror, workers, info.meter, watcher)
+    runner = TrialRunner(folder, records, mirror, workers, info.meter, watcher, seat)
+    mirror.others, mirror.read_records = lambda: bool(seat.others()), runner.read_records
+    return runner
 
 
 def _keep_uncommitted(folder: StudyFolder, settings: SearchSettings, watcher: Watcher) -> None:
@@ -227,7 +238,8 @@ def _run_and_report(
     folder, records, watcher = runner.folder, runner.records, runner.watcher
     found_before = len(records)
     try:
-        runner.recover()
+        with runner.deciding():
+            runner.recover()
         with watcher.watching(records), runner.ending_all():
             _run_all(runner, settings, found_before, ngram, stop)
         with naming(folder.path, "written into"):
@@ -235,7 +247,8 @@ def _run_and_report(
             view = study_view(records, config, tuple(kept_prior(folder.path).values()))
             page = write_report(folder.path, view, config)
         watcher.report(folder.path, page, view)
-        runner.mirror.reconcile(records)
+        with runner.deciding():
+            runner.mirror.reconcile(records)
     except Stopped as stopped:
         watcher.stopped_now(folder.path)
         return stopped.status
@@ -262,32 +275,58 @@ def verdict_status(state: ConfirmationState | None) -> int:
 def _run_all(
     runner: TrialRunner, settings: SearchSettings, found_before: int, ngram: NgramLoss, stop: StopRequest
 ) -> None:
-    """Decide and run, until nothing is left to do, nothing may follow, or a stop was requested."""
+    """Decide and run, until nothing is left to do, nothing may follow, or a stop was requested. While other
+    processes run what has to end first, wait for them: one of them may die, and leave its trial to this."""
     records, watcher = runner.records, runner.watcher
-    said: NoMoreTrials | None = None
-    warned: set[str] = set()
+    said = _Said()
     while True:
-        while runner.has_room and not stop.requested:
-            decided = next_run(records, runner.mirror.waiting(records), settings, runner.running)
-            _refuse(decided, runner)
-            for warning in set(decided.warnings) - warned:
-                watcher.note(f"the sampler warns: {warning}")
-            warned |= set(decided.warnings)
-            if decided.no_more_trials is not said:
-                said = decided.no_more_trials
-                _say_no_more_trials(said, runner, settings)
-            if decided.request is None:
-                break
-            runner.begin(decided.request)
+        waits = _begin_what_may_run(runner, settings, stop, said)
         if not runner.running:
-            return
-        record = runner.next_finished()
+            if not waits:
+                return
+            watcher.waiting(None, "runs of the study's other processes")
+            time.sleep(LOOK_EVERY_S)
+            continue
+        record = runner.next_finished(LOOK_EVERY_S if waits and runner.elsewhere else None)
+        if record is None:
+            continue
         if end := why_it_ends(record, records, found_before, settings):
             _say_no_result(end, record, watcher)
             return
         target_loss = settings.target_loss(records)
         if record.role is Role.TARGET and not record.interrupted and target_loss is not None:
             watcher.found_target(target_loss, record.curve[-1].loss, ngram)
+
+
+@dataclass
+class _Said:
+    """What a person was told already."""
+
+    no_more_trials: NoMoreTrials | None = None
+    warnings: set[str] = field(default_factory=set)
+
+
+def _begin_what_may_run(
+    runner: TrialRunner, settings: SearchSettings, stop: StopRequest, said: _Said
+) -> bool:
+    """Fill the slots that are free. True where one stays free only until a run has ended."""
+    while runner.has_room and not stop.requested:
+        with runner.deciding():
+            records = runner.records
+            running: list[Running] = [*runner.running, *runner.elsewhere]
+            decided = next_run(records, runner.mirror.waiting(records), settings, running)
+            _refuse(decided, runner)
+            if decided.request is not None:
+                runner.begin(decided.request)
+        for warning in set(decided.warnings) - said.warnings:
+            runner.watcher.note(f"the sampler warns: {warning}")
+        said.warnings |= set(decided.warnings)
+        if decided.no_more_trials is not said.no_more_trials:
+            said.no_more_trials = decided.no_more_trials
+            _say_no_more_trials(decided.no_more_trials, runner, settings)
+        if decided.request is None:
+            return decided.waits
+    return False
 
 
 def _refuse(decided: NextRun, runner: TrialRunner) -> None:

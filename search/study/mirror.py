@@ -7,7 +7,7 @@ and one line says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import optuna
 from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.errors import UserError
@@ -54,7 +54,11 @@ class _Running(NamedTuple):
 
 @dataclass
 class Mirror:
-    """The study in its storage. `say` gets a line for whatever is put right."""
+    """The study in its storage. `say` gets a line for whatever is put right.
+
+    Where several processes share the study, `others` says whether any other one works on it now, and
+    `read_records` makes the records those of this moment.
+    """
 
     url: str
     folder: Path
@@ -65,8 +69,11 @@ class Mirror:
     say: Callable[[str], None]
     backend: RDBStorage
     study: optuna.Study
+    others: Callable[[], bool] = lambda: False
+    read_records: Callable[[], None] = lambda: None
     _running: dict[str, _Running] = field(default_factory=dict)  # by the name of the run
     _file: tuple[int, int] | None = None
+    _postponed: bool = False
 
     def __post_init__(self) -> None:
         self._file = storage.file_of(self.backend)
@@ -140,17 +147,19 @@ class Mirror:
 
         self._guarded(records, write)
 
-    def begin(self, run: RunRequest, records: Sequence[Record]) -> int:
+    def begin(self, run: RunRequest, records: Sequence[Record], elsewhere: Collection[int] = ()) -> int:
         """A RUNNING trial with the run's parameters; returns its number. `run.trial` is the number of a trial
-        that waits for it, if any."""
+        that waits for it, if any; `elsewhere` are those that other processes run."""
 
         def ask() -> int:
             self._check_place()
             trial = take_waiting(self.study, run, self.space) if run.trial >= 0 else None
             trial = trial or new_trial(self.study, run, self.space)
-            if trial.number in {record.trial for record in records}:
+            recorded = {record.trial for record in records}
+            if trial.number in recorded and not self.others():
                 raise RuntimeError("trials were deleted from it")
-            while trial.number in self._running_numbers():  # of runs whose trials the storage lost
+            # Of runs whose trials the storage lost.
+            while trial.number in self._running_numbers() | recorded | set(elsewhere):
                 self.study.tell(trial, state=TrialState.FAIL)
                 trial = new_trial(self.study, run, self.space)
             held = trial.storage.get_trial(trial._trial_id)
@@ -230,10 +239,17 @@ class Mirror:
 
     def _plan(self, records: Sequence[Record], running: Record | None = None) -> RecoveryPlan:
         abandoned = self._abandoned_numbers()
-        plan = recovery_plan(records, self.study.get_trials(deepcopy=False), abandoned, running)
+        trials = self.study.get_trials(deepcopy=False)
+        self.read_records()  # a trial that was told in between was recorded before
+        elsewhere = self._running_elsewhere(trials, abandoned)
+        plan = recovery_plan(records, trials, abandoned, running, elsewhere)
         if self.study.directions != [StudyDirection.MINIMIZE] * len(self.objectives):
             return RecoveryPlan(plan.cut_off, rebuild="the study has other objectives there")
         return plan
+
+    def _running_elsewhere(self, trials: Sequence[FrozenTrial], abandoned: Collection[int]) -> set[int]:
+        running = {trial.number for trial in trials if trial.state is TrialState.RUNNING}
+        return running - set(abandoned) - self._running_numbers()
 
     def _carry_out(self, todo: RecoveryPlan, records: Sequence[Record]) -> None:
         if todo.rebuild:
@@ -255,12 +271,12 @@ class Mirror:
     def _rebuild(self, reason: str, records: Sequence[Record]) -> None:
         trials = self.study.get_trials(deepcopy=False)
         abandoned = self._abandoned_numbers()
-        ours = self._running_numbers()
-        running = [trial for trial in trials if trial.state is TrialState.RUNNING]
-        alive = [trial for trial in running if trial.number not in abandoned | ours]
-        if alive:
+        if self.others():
+            self._postpone(reason)
+            return
+        if alive := self._running_elsewhere(trials, abandoned):
             raise UserError(
-                f"{self.place}: {reason}, and trial {alive[0].number} runs there in another process; wait "
+                f"{self.place}: {reason}, and trial {min(alive)} runs there in another process; wait "
                 "for it, or type study.name=OTHER"
             )
         copied = keep_a_copy(self.study, self.backend) if unrecorded(records, trials) else ""
@@ -271,6 +287,11 @@ class Mirror:
         runs = "the only run" if len(records) == 1 else f"the {len(records)} runs"
         source = f"built again from {runs} of {shown(self.folder / 'records.jsonl')}"
         self.say(f"{self.place}: {reason}; {source if records else 'the study begins anew'}{kept}")
+
+    def _postpone(self, reason: str) -> None:
+        if not self._postponed:
+            self._postponed = True
+            self.say(f"{self.place}: {reason}; it is built again when only one process works on the study")
 
 
 def _open_backend(url: str, folder: Path, say: Callable[[str], None]) -> RDBStorage:

@@ -6,8 +6,8 @@ sampler proposes. Then the baseline again, until the study can say how far two r
 differ. At the end the confirmation of the best (`next_confirmation`).
 
 A killed study continues as it would have, because nothing but these values decides. Where several runs go on
-at once, those that have not ended are pending: no other run tries what they try, and the sampler knows of
-them. The baseline and the confirmation run alone.
+at once, in this process or in others, those that have not ended are pending: no other run tries what they
+try, and the sampler knows of them. The baseline and the confirmation run alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Protocol
 
 from model.config import ConfigError
 from search.config.schema import StudyConfig
@@ -83,11 +83,27 @@ class NextRun:
     waits: bool = False
 
 
+class Running(Protocol):
+    """A run that has not ended: its request, or its record so far."""
+
+    @property
+    def role(self) -> Role: ...
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+
 def next_run(
     records: Sequence[Record],
     waiting: Sequence[Enqueued],
     settings: SearchSettings,
-    running: Sequence[RunRequest] = (),
+    running: Sequence[Running] = (),
 ) -> NextRun:
     """`waiting`: the enqueued trials, in their order. Those before the one that runs are refused. `running`:
     the runs that have not ended."""
@@ -106,7 +122,7 @@ def _next_of_search(
     records: Sequence[Record],
     waiting: Sequence[Enqueued],
     settings: SearchSettings,
-    running: Sequence[RunRequest],
+    running: Sequence[Running],
 ) -> NextRun:
     if settings.target_loss(records) is None:
         return NextRun(_baseline_request(Role.TARGET, records, settings, _last_of(Role.TARGET, records)))
@@ -143,7 +159,7 @@ def baseline_done(records: Sequence[Record]) -> bool:
     return any(record.role is Role.BASELINE and record.outcome.completes for record in records)
 
 
-def interrupted(records: Sequence[Record], running: Sequence[RunRequest] = ()) -> Record | None:
+def interrupted(records: Sequence[Record], running: Sequence[Running] = ()) -> Record | None:
     """The latest run of the first configuration whose every run was interrupted, while it has attempts
     left and does not run."""
     again = {request.index for request in running}
@@ -171,7 +187,7 @@ def _next_trial(
     records: Sequence[Record],
     waiting: Sequence[Enqueued],
     settings: SearchSettings,
-    running: Sequence[RunRequest],
+    running: Sequence[Running],
 ) -> NextRun:
     if settings.only_confirm:
         return NextRun(None, no_more_trials=NoMoreTrials.ONLY_CONFIRM)
@@ -214,7 +230,7 @@ def _next_trial(
 
 
 def first_left(
-    records: Sequence[Record], settings: SearchSettings, running: Sequence[RunRequest] = ()
+    records: Sequence[Record], settings: SearchSettings, running: Sequence[Running] = ()
 ) -> FirstRecipe | None:
     """The first of `study.first` that is still to be tried and can run here: as it is, then at the lengths
     that its gap to the target asks for."""
@@ -237,7 +253,7 @@ def first_left(
     return None
 
 
-def _keys(running: Sequence[RunRequest], settings: SearchSettings) -> list[str]:
+def _keys(running: Sequence[Running], settings: SearchSettings) -> list[str]:
     return [settings.key_of(request.config) for request in running]
 
 
@@ -264,7 +280,7 @@ def _proposal_for(
     index: int,
     records: Sequence[Record],
     settings: SearchSettings,
-    running: Sequence[RunRequest],
+    running: Sequence[Running],
 ) -> Proposal:
     """What to run for an enqueued trial: what it asks for; the sampler chooses the rest. Raises ConfigError
     where that cannot be run."""
@@ -289,7 +305,7 @@ def _propose(
     index: int,
     records: Sequence[Record],
     settings: SearchSettings,
-    running: Sequence[RunRequest],
+    running: Sequence[Running],
     fixed: Mapping[str, Any] | None = None,
 ) -> Proposal | None:
     objectives = settings.config.objective.names
@@ -319,9 +335,7 @@ def _propose(
     )
 
 
-def _tried(
-    records: Sequence[Record], settings: SearchSettings, running: Sequence[RunRequest]
-) -> dict[str, str]:
+def _tried(records: Sequence[Record], settings: SearchSettings, running: Sequence[Running]) -> dict[str, str]:
     """Keys of the configurations that need no further run, and what has run them."""
     runs = {settings.key_of_run(record): f"trial {record.trial}" for record in records}
     runs |= dict.fromkeys(_keys(running, settings), "a trial that runs")

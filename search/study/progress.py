@@ -43,6 +43,7 @@ class Watcher:
         self._live: Progress | None = None
         self._task = TaskID(0)
         self._trials: dict[str, str] = {}  # what runs now, by the name of the run
+        self._known: set[str] = set()  # runs that were counted
         self._done: list[float] = []
         self._counted = 0  # of the trials that budget.n_trials counts
         self._best: Record | None = None
@@ -185,6 +186,12 @@ class Watcher:
         if self._live is not None:
             self._live.update(self._task, completed=self._counted, left=self._time_left())
 
+    def ran_elsewhere(self, record: Record) -> None:
+        """Another process of the study has recorded it."""
+        self._remember(record)
+        if self._live is not None:
+            self._live.update(self._task, completed=self._counted)
+
     def stopping(self) -> None:
         running = "the running trial" if len(self._trials) < 2 else "the running trials"
         self.say(f"[yellow]finishing {running}, then the report; Ctrl-C again stops now[/]")
@@ -242,6 +249,9 @@ class Watcher:
             self._live.update(self._task, description=description)
 
     def _remember(self, record: Record) -> None:
+        if record.run_id in self._known:
+            return
+        self._known.add(record.run_id)
         again = record.role is Role.BASELINE and self._baseline is not None and self._baseline.feasible
         self._counted += record.role is not Role.TARGET and not again and not record.role.confirms
         if record.role.confirms:

@@ -36,15 +36,17 @@ def recovery_plan(
     trials: Sequence[FrozenTrial],
     abandoned: Collection[int],
     running: Record | None = None,
+    elsewhere: Collection[int] = (),
 ) -> RecoveryPlan:
     """`trials` as the storage has them; `abandoned`: the numbers of RUNNING ones whose process has ended;
-    `running`: what `running.json` holds. What is told supposes that `cut_off` was recorded first."""
+    `elsewhere`: of those that another process runs, which tells them itself; `running`: what `running.json`
+    holds. What is told supposes that `cut_off` was recorded first."""
     cut_off = _cut_off(running, records, [trial for trial in trials if trial.number in abandoned])
     records = records if cut_off is None else (*records, cut_off)
     by_number = {record.trial: record for record in records}
     tell = tuple(by_number[number] for number in sorted(abandoned) if number in by_number)
     fail = tuple(number for number in sorted(abandoned) if number not in by_number)
-    return RecoveryPlan(cut_off, tell, fail, disagreement(records, trials, abandoned))
+    return RecoveryPlan(cut_off, tell, fail, disagreement(records, trials, {*abandoned, *elsewhere}))
 
 
 def _cut_off(

@@ -1,6 +1,9 @@
 """Running a study's trials, such that nothing is lost: the latest state of each is on the disk while it goes,
 and its result is fsynced to `records.jsonl` before Optuna is told.
 
+Other processes may run trials of the same study. Before anything is decided, what they have recorded is read,
+and what they run now; what one of them had spent that died is recorded in its place.
+
 A slot trains one run at a time. Its thread only carries what the worker says into one queue; whatever is
 written, told or shown is so by the thread that asks for the next event, so that signals and errors come
 there alone.
@@ -10,10 +13,12 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from search.errors import Stopped, UserError
 from search.files.whole_file import FileError
@@ -22,10 +27,11 @@ from search.record.record import Record
 from search.run.record_builder import unmetered_record
 from search.run.request import RunRequest
 from search.study.changed_code import marked
-from search.study.folder import StudyFolder, remove
+from search.study.folder import StudyFolder
 from search.study.mirror import Mirror
 from search.study.progress import Watcher
 from search.study.recovery import NO_NUMBER
+from search.study.seats import Seat, remove
 from search.worker.handle import Worker
 
 KILLED = "the study's process was killed during this run"
@@ -56,7 +62,8 @@ class _Said:
 
 @dataclass(frozen=True)
 class TrialRunner:
-    """`records` are those of the folder's file, and grow with it. A worker is a slot."""
+    """`records` are those of the folder's file, and grow with it. A worker is a slot. `elsewhere`: runs of
+    other processes that have not ended, as far as they have come."""
 
     folder: StudyFolder
     records: list[Record]
@@ -64,6 +71,9 @@ class TrialRunner:
     workers: Sequence[Worker]
     meter: MeterInfo
     watcher: Watcher
+    seat: Seat
+    elsewhere: list[Record] = field(default_factory=list)
+    _read_to: list[int] = field(default_factory=lambda: [0])
     _going: dict[int, _Going] = field(default_factory=dict)
     _said: queue.Queue[_Said] = field(default_factory=queue.Queue)
     _inboxes: dict[int, queue.Queue[RunRequest | None]] = field(default_factory=dict)
@@ -77,37 +87,71 @@ class TrialRunner:
     def has_room(self) -> bool:
         return len(self._going) < len(self.workers)
 
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """No other process of the study decides meanwhile, and what they have done is known."""
+        with self.seat.deciding(lambda what: self.watcher.waiting(None, what)):
+            files = [(file, lives) for file, lives in self.seat.running_files() if file not in self._ours()]
+            going = [self.folder.read_running(file, lambda line: None) for file, lives in files if lives]
+            self.read_records()
+            cut_off = [file for file, lives in files if not lives]
+            if cut_off:
+                self._recover(cut_off)
+            ended = {record.run_id for record in self.records}
+            self.elsewhere[:] = [one for one in going if one is not None and one.run_id not in ended]
+            yield
+
+    def read_records(self) -> None:
+        """Those that other processes have added."""
+        found, self._read_to[0] = self.folder.read_new_records(self.records, self._read_to[0])
+        self.records.extend(found)
+        for record in found:
+            self.watcher.ran_elsewhere(record)
+
     def recover(self) -> None:
-        """After a kill: record what the killed runs had spent, then let the storage agree with the
-        records."""
-        for file in self.folder.running_files():
-            running = self.folder.read_running(file, self.watcher.note)
-            cut_off = self.mirror.recovery_plan(self.records, running).cut_off
-            if cut_off is not None:
-                self._append(marked(cut_off, self.records))
-                self.watcher.finished(self.records[-1])
+        """After a kill: record what the killed runs had spent, then let the storage agree with the records.
+        Needs `deciding`, which has done so where runs were cut off."""
         self.mirror.reconcile(self.records)
-        for file in self.folder.running_files():
+
+    def _recover(self, cut_off: Sequence[Path]) -> None:
+        for file in cut_off:
+            running = self.folder.read_running(file, self.watcher.note)
+            record = self.mirror.recovery_plan(self.records, running).cut_off
+            if record is not None:
+                self._append(marked(record, self.records))
+                self.watcher.finished(record)
+        self.mirror.reconcile(self.records)
+        for file in cut_off:
             remove(file)
 
+    def _ours(self) -> list[Path]:
+        """The files of the runs that go on here."""
+        return [self.seat.running_file(slot) for slot in self._going]
+
     def begin(self, request: RunRequest) -> None:
-        """Start a run in a slot that is free."""
+        """Start a run in a slot that is free. Needs `deciding`."""
         slot = next(slot for slot in range(len(self.workers)) if slot not in self._going)
         request = replace(request, run_id=uuid.uuid4().hex)
-        self.folder.write_running(self._just_begun(replace(request, trial=NO_NUMBER)), slot)
-        request = replace(request, trial=self.mirror.begin(request, self.records))
+        self.seat.write_running(self._just_begun(replace(request, trial=NO_NUMBER)), slot)
+        theirs = {record.trial for record in self.elsewhere}
+        request = replace(request, trial=self.mirror.begin(request, self.records, theirs))
         last = self._just_begun(request)
-        self.folder.write_running(last, slot)
+        self.seat.write_running(last, slot)
         self._going[slot] = going = _Going(request, last, ExitStack())
         going.beating.enter_context(self.mirror.beating(request.run_id))
         self.watcher.begin(request)
         self._inbox(slot).put(request)
 
-    def next_finished(self) -> Record:
-        """Wait until a run ends; it is recorded and told. Raises what its worker raised, such as UserError
-        where it cannot be started again."""
+    def next_finished(self, patience_s: float | None = None) -> Record | None:
+        """Wait until a run ends; it is recorded and told. None where that takes longer than `patience_s`.
+        Raises what its worker raised, such as UserError where it cannot be started again."""
+        until_s = None if patience_s is None else time.monotonic() + patience_s
         while True:
-            said = self._said.get()
+            try:
+                left_s = None if until_s is None else max(0.0, until_s - time.monotonic())
+                said = self._said.get(timeout=left_s)
+            except queue.Empty:
+                return None
             going = self._going[said.slot]
             if said.partial is not None:
                 self._keep(said.partial, going, said.slot)
@@ -121,7 +165,7 @@ class TrialRunner:
     def _keep(self, partial: Record, going: _Going, slot: int) -> None:
         going.last = replace(partial, reason=KILLED)
         try:
-            self.folder.write_running(going.last, slot)
+            self.seat.write_running(going.last, slot)
         except FileError as error:  # what it insures against may never happen, and the run cost joules
             if not going.warned:
                 self.watcher.note(f"{error}; the run goes on")
@@ -157,7 +201,7 @@ class TrialRunner:
         record = marked(record, self.records)
         self._append(record)
         with suppress(OSError):
-            self.folder.remove_running(slot)
+            self.seat.remove_running(slot)
         self.mirror.tell(record, self.records)
         self.watcher.finished(record)
         return record

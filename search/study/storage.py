@@ -119,6 +119,14 @@ def file_of(backend: RDBStorage) -> tuple[int, int] | None:
     return None if found is None else (found.st_dev, found.st_ino)
 
 
+def sqlite_file(url: str, folder: Path) -> Path | None:
+    """The file of a SQLite storage, None for another database."""
+    if url == "auto":
+        return folder / "study.db"
+    parsed = make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
 def place(url: str, folder: Path) -> str:
     """Where the storage is, as it may be shown."""
     return shown(folder / "study.db") if url == "auto" else without_secret(url)
@@ -280,7 +288,7 @@ def abandoned(study: optuna.Study, local: bool, own: bool = False) -> list[Froze
         for trial in running
         if _is_gone(held := trial.user_attrs.get(_OWNER), local) or (own and held == mine)
     ]
-    if len(gone) < len(running):
+    if len(gone) < len(running) and not local:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             fail_stale_trials(study)

@@ -323,18 +323,6 @@ def test_the_joules_of_prior_studies_are_in_the_cost_and_outlive_their_folders(
 
 
 @pytest.mark.slow
-def test_a_second_sitting_at_the_same_study_is_refused(tiny: Tiny, study_name: str) -> None:
-    process = started(tiny("train.max_steps=100000", "target_loss=0.1"), study_name)
-    try:
-        done = run_here(tiny("train.max_steps=100000", "target_loss=0.1"))
-        assert done.returncode == 2
-        assert "is running in another process" in done.stderr
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-@pytest.mark.slow
 def test_a_device_that_another_study_holds_is_waited_for_or_refused(tiny: Tiny, study_name: str) -> None:
     with exclusive(["cpu"], "study 'other'", wait=True):
         refused = run_here(tiny("device.wait=false"))

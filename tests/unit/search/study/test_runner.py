@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from search.study.mirror import Mirror
 from search.study.progress import Watcher
 from search.study.recovery import RecoveryPlan
 from search.study.runner import TrialRunner
+from search.study.seats import Seat
 from search.worker.handle import Worker
 
 
@@ -61,7 +62,7 @@ class NoMirror:
         self.told: list[int] = []
         self.numbers = 0
 
-    def begin(self, run: RunRequest, records: Sequence[Record]) -> int:
+    def begin(self, run: RunRequest, records: Sequence[Record], elsewhere: Collection[int]) -> int:
         self.numbers += 1
         return self.numbers - 1
 
@@ -119,7 +120,7 @@ def ended(request: RunRequest, **changed: Any) -> Record:
 def runner_of(folder: Path, workers: Sequence[PlayedWorker]) -> TrialRunner:
     played = [cast("Worker", worker) for worker in workers]
     mirror, watcher = cast("Mirror", NoMirror()), cast("Watcher", Quiet())
-    return TrialRunner(StudyFolder(folder), [], mirror, played, METER, watcher)
+    return TrialRunner(StudyFolder(folder), [], mirror, played, METER, watcher, Seat(folder))
 
 
 def kept(folder: Path) -> list[Record]:
@@ -197,6 +198,7 @@ def test_after_a_kill_every_run_that_went_on_is_recorded(tmp_path: Path) -> None
     runner.begin(request(0))
     runner.begin(request(1))
     again = runner_of(tmp_path, [PlayedWorker(), PlayedWorker()])
-    again.recover()
+    with again.deciding():
+        again.recover()
     assert sorted(record.trial for record in kept(tmp_path)) == [0, 1]
     assert not list(tmp_path.glob("running*.json"))
