@@ -73,6 +73,11 @@ def as_line(record: Record) -> str:
     return json.dumps(_encode(record.to_dict()), allow_nan=False)
 
 
+def from_line(line: str) -> Record:
+    """What `as_line` wrote. Raises ValueError where it is no record."""
+    return _parse(line.encode())
+
+
 def append_record(path: Path, record: Record) -> None:
     """Add one line and return when it is on the disk. The folder must exist; the file need not.
 

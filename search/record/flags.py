@@ -40,6 +40,11 @@ class Flag(StrEnum):
         "other code trained it than the baseline of its study, or another torch, so the two do not compare",
     )
 
+    LATE = (
+        "late",
+        "it ended after its lease had run out, and another run stands in its place, so it ranks nowhere",
+    )
+
     STARTED_HOT = (
         "started_hot",
         "the device was above its temperature band at the start, and so may have drawn more",

@@ -51,7 +51,8 @@ class Record:
     None of every other run.
 
     `ended_by` is the trial that a dominated run was ended for, with the margin beyond it; `foreseen` when the
-    run first had hardly a chance to matter, by the forecast of its loss.
+    run first had hardly a chance to matter, by the forecast of its loss. `late_of`: the `run_id` of the same
+    run in the record that was written when its lease ran out.
 
     `index` is the configuration's place in the study's sequence, `system_attrs` what Optuna's sampler noted
     with it. In a line they are in `extra`, with `max_steps`.
@@ -101,6 +102,7 @@ class Record:
     test_loss_stderr: float | None = None
     ended_by: Rival | None = None
     foreseen: Foreseen | None = None
+    late_of: str | None = None
 
     @property
     def feasible(self) -> bool:

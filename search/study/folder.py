@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -20,8 +20,16 @@ from search.files.paths import shown
 from search.files.records import append_record, read_records
 from search.files.whole_file import FileError, naming, read_json, write_atomically
 from search.record.record import Record
+from search.study.seats import ENDED
 
 LARGEST_DIFF_BYTES = 2**20
+
+
+class RunLeft(NamedTuple):
+    """What a run's file says: its record so far, or the whole of one that has ended."""
+
+    record: Record
+    has_ended: bool
 
 
 @dataclass(frozen=True)
@@ -74,15 +82,16 @@ class StudyFolder:
                 f"type cat {quote(str(elsewhere))} >> {quote(shown(self.records_file))}"
             ) from error
 
-    def read_running(self, file: Path, say: Callable[[str], None]) -> Record | None:
+    def read_running(self, file: Path, say: Callable[[str], None]) -> RunLeft | None:
         """The latest state of a run that was going on when the process before ended. None where there is
         none, or where it cannot be understood, which `say` is told."""
         written = read_json(file)
         if written is None:
             return None
         try:
-            return Record.from_dict(written)
-        except (ValueError, AttributeError) as error:
+            has_ended = bool(written.pop(ENDED, False))
+            return RunLeft(Record.from_dict(written), has_ended)
+        except (ValueError, AttributeError, TypeError) as error:
             say(f"{shown(file)} does not say what was running ({error}): its joules are not known")
             return None
 

@@ -15,6 +15,7 @@ from search.errors import UserError
 from search.files.paths import shown
 from search.record.outcome import Role
 from search.record.record import Record
+from search.record.stratum import of_the_kind
 from search.sampling.samplers import SamplerSection, with_current_name
 from search.space.model import Space
 from search.space.paths import differences
@@ -27,9 +28,18 @@ CHANGE_LENGTH = 120
 
 
 def identity(
-    config: StudyConfig, space: Space, corpus: Corpus, validation_tokens: int, info: WorkerInfo
+    config: StudyConfig,
+    space: Space,
+    corpus: Corpus,
+    validation_tokens: int,
+    info: WorkerInfo,
+    shared: bool = False,
 ) -> dict[str, Any]:
-    """As plain JSON values."""
+    """As plain JSON values. In a study that is `shared` by machines, device and meter may differ: the joules
+    of each kind are then kept apart."""
+    meter: dict[str, Any] = {"counted_phases": config.counted_phases.value}
+    if not shared:
+        meter |= {"name": info.meter.name, "settings": of_the_kind(info.meter.settings)}
     facts = {
         "target_loss": f"auto + {config.target_margin:g}" if is_auto(config) else config.target_loss,
         "space": space.describe(),
@@ -41,14 +51,11 @@ def identity(
         "tokenizer": corpus.tokenizer,
         "held_out": corpus.held_out.value,
         "validation_tokens": validation_tokens,
-        "meter": {
-            "name": info.meter.name,
-            "counted_phases": config.counted_phases.value,
-            "settings": dict(info.meter.settings),
-        },
-        "device": {"uuid": info.hardware["device_uuid"], "name": info.hardware["device"]},
+        "meter": meter,
         "threads": config.device.threads,
     }
+    if not shared:
+        facts["device"] = {"name": info.hardware["device"]}
     plain: dict[str, Any] = json.loads(json.dumps(facts))
     return plain
 
@@ -109,7 +116,7 @@ def begun_with(record: Record) -> dict[str, Any]:
         "meter": {
             "name": meter.name,
             "counted_phases": record.counted_phases.value,
-            "settings": dict(meter.settings),
+            "settings": of_the_kind(meter.settings),
         },
     }
     if record.role is not Role.TARGET:
@@ -118,8 +125,8 @@ def begun_with(record: Record) -> dict[str, Any]:
     for key in ("sha256", "tokenizer", "held_out", "validation_tokens"):
         if key in data:
             facts[names.get(key, key)] = data[key]
-    if "device_uuid" in hardware:
-        facts["device"] = {"uuid": hardware["device_uuid"], "name": hardware.get("device")}
+    if "device" in hardware:
+        facts["device"] = {"name": hardware["device"]}
     if record.spent:
         facts["objectives"] = list(record.spent)
     if record.role is Role.BASELINE:
@@ -141,7 +148,12 @@ def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, 
 def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
     """An identity that any version wrote, with the keys of this one. A setting of the baseline or the sampler
     that is new in this version has its default; one that does not say how the held-out part was divided left
-    it whole."""
+    it whole. Versions before knew a device by its own name, this one by its kind."""
+    theirs = {**theirs}
+    if isinstance(theirs.get("device"), Mapping):
+        theirs["device"] = {"name": theirs["device"].get("name")}
+    if isinstance(theirs.get("meter"), Mapping):
+        theirs["meter"] = of_the_kind(theirs["meter"])
     if "data_sha256" in theirs:
         theirs = {"held_out": HeldOut.WHOLE.value, **theirs}
     if isinstance(theirs.get("sampler"), Mapping):
@@ -157,6 +169,9 @@ def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_changes(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    if "device" in theirs and "device" not in ours:  # shared by machines, whose devices and meters may differ
+        theirs = {key: value for key, value in theirs.items() if key != "device"}
+        theirs |= {"meter": known_part(theirs.get("meter", {}), ours["meter"])}
     if ours != theirs:
         changes = [change[:CHANGE_LENGTH] for change in differences(ours, theirs)]
         if len(changes) > CHANGES_SHOWN:

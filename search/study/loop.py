@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from model.data.held_out import HeldOut
 from model.data.ngram import NgramLoss
 from model.runnable import absent
 from search.config.checks import check_study
 from search.config.cores import allowed_cores
-from search.config.schema import REFUSE, StudyConfig
+from search.config.schema import StudyConfig
 from search.confirm.state import ConfirmationState
 from search.confirm.verdict import VerdictKind
 from search.errors import COSTS, INTERRUPTED, NO_RESULT, TIE, UNPROVEN, Stopped, UserError
 from search.files.own_folder import OwnFolder
-from search.files.paths import cache_dir, reports_dir, study_dir
+from search.files.paths import cache_dir, study_dir
 from search.files.prior import check_kind, keep_prior, kept_prior, read_prior
-from search.files.provenance import uncommitted
 from search.files.whole_file import FileError, check_folder, naming
 from search.record.outcome import Role
 from search.record.prospect import prospect
 from search.record.record import Record
+from search.record.stratum import stratum_of
 from search.record.target import target_of
 from search.report import study_view, write_report
 from search.sampling.proposal import nothing_runs
@@ -39,11 +37,10 @@ from search.space.offer import offered
 from search.space.reach import check_reach, most_processes
 from search.study import storage
 from search.study.budget import search_limit_j, spent_j, spent_s
-from search.study.changed_code import check_code
+from search.study.exchange import TooLate, is_shared
 from search.study.first import first_recipes
 from search.study.folder import StudyFolder
-from search.study.identity import check_records, check_storage, held_out_of, identity
-from search.study.mirror import Mirror
+from search.study.identity import held_out_of
 from search.study.next_run import (
     NextRun,
     NoMoreTrials,
@@ -52,11 +49,12 @@ from search.study.next_run import (
     next_run,
     why_it_ends,
 )
+from search.study.opening import open_study, shown_config
 from search.study.problem import Problem, load_problem
 from search.study.progress import Watcher
 from search.study.runner import TrialRunner
 from search.study.search_settings import SearchSettings
-from search.study.seats import Seat, seated
+from search.study.seats import seated
 from search.study.signals import StopRequest
 from search.study.teaching import teaching_trials
 from search.worker.handle import Worker, check_device
@@ -115,7 +113,8 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
                 database = storage.sqlite_file(config.storage, folder.path)
                 with seated(folder.path, config.study.name, database) as seat:
                     with seat.deciding(lambda what: watcher.waiting(None, what)):
-                        runner = _open(folder, seat, settings, problem, info, workers, watcher)
+                        shared = open_study(folder, seat, settings, problem, info, watcher)
+                    runner = TrialRunner(shared, workers, info.meter, watcher)
                     lessons = teaching_trials(
                         folder.path, prior, settings, info.meter.kind.value, watcher.note
                     )
@@ -178,76 +177,30 @@ def _search_settings(
         why_not=lambda values: problem.why_not(values, device_type),
         provenance=problem.provenance(info.hardware, info.software),
         only_confirm=only_confirm,
+        stratum=stratum_of({"hardware": info.hardware}, info.meter) if is_shared(config.storage) else None,
     )
-
-
-def _open(
-    folder: StudyFolder,
-    seat: Seat,
-    settings: SearchSettings,
-    problem: Problem,
-    info: WorkerInfo,
-    workers: Sequence[Worker],
-    watcher: Watcher,
-) -> TrialRunner:
-    """The study's records and storage, checked to be of this study. Raises UserError where they are not."""
-    config, space = settings.config, settings.space
-    records = folder.read_records()
-    ours = identity(config, space, problem.corpus, problem.validation_tokens, info)
-    check_records(ours, folder.read_identity(), records, folder.records_file, settings.target_loss(records))
-    note = check_code(settings.provenance, records, config.study.name, config.study.on_change)
-    if note is not None:
-        watcher.note(note)
-    mirror = Mirror.open(
-        config.storage, folder.path, config.study.name, config.objective.names, ours, space, watcher.note
-    )
-    check_storage(mirror, records, folder.records_file)
-    folder.write_settings(_shown_config(config), ours)
-    _keep_uncommitted(folder, settings, watcher)
-    if problem.corpus.held_out is HeldOut.WHOLE:
-        watcher.note(
-            "begun before the held-out part was halved: it goes on with all of it for validation, and has no "
-            "test part"
-        )
-    if records and records[-1].study != config.study.name:
-        watcher.note(f"begun as study {records[-1].study!r}; it continues as {config.study.name!r}")
-    runner = TrialRunner(folder, records, mirror, workers, info.meter, watcher, seat)
-    mirror.others, mirror.read_records = lambda: bool(seat.others()), runner.read_records
-    return runner
-
-
-def _keep_uncommitted(folder: StudyFolder, settings: SearchSettings, watcher: Watcher) -> None:
-    sha256 = settings.provenance["code"]["git_diff_sha256"]
-    if sha256 is not None and (note := folder.keep_diff(uncommitted(), sha256)):
-        watcher.note(note)
-
-
-def _shown_config(config: StudyConfig) -> Mapping[str, Any]:
-    """The configuration as it may be written down: no password, the folder of reports in full, and what was
-    allowed this once not allowed for good."""
-    reports = None if config.reports is None else str(reports_dir(config.reports))
-    shown = asdict(config)
-    shown["study"]["on_change"] = REFUSE
-    return shown | {"storage": storage.without_secret(config.storage), "reports": reports}
 
 
 def _run_and_report(
     runner: TrialRunner, settings: SearchSettings, ngram: NgramLoss, stop: StopRequest
 ) -> int:
     """Recover, run what is left, report. The exit status: 0, 1 without a result, or what stopped it."""
-    folder, records, watcher = runner.folder, runner.records, runner.watcher
-    found_before = len(records)
+    shared, watcher = runner.shared, runner.watcher
+    folder, records = shared.folder, shared.records
     try:
-        with runner.deciding():
-            runner.recover()
-        with watcher.watching(records), runner.ending_all():
-            _run_all(runner, settings, found_before, ngram, stop)
+        shared.exchange.start_renewing()
+        with shared.deciding():
+            shared.give_records()
+            runner.mirror.reconcile(records)
+        ours = settings.own(records)
+        with watcher.watching(ours), runner.ending_all():
+            _run_all(runner, settings, len(ours), ngram, stop)
         with naming(folder.path, "written into"):
-            config = _shown_config(settings.config)
-            view = study_view(records, config, tuple(kept_prior(folder.path).values()))
+            config = shown_config(settings.config)
+            view = study_view(settings.own(records), config, tuple(kept_prior(folder.path).values()))
             page = write_report(folder.path, view, config)
         watcher.report(folder.path, page, view)
-        with runner.deciding():
+        with shared.deciding():
             runner.mirror.reconcile(records)
     except Stopped as stopped:
         watcher.stopped_now(folder.path)
@@ -256,12 +209,13 @@ def _run_and_report(
         raise UserError(f"{error}; {folder.what_is_safe(len(records))}") from error
     finally:
         runner.close()
+        shared.exchange.close()
         runner.mirror.close()
     if stop.requested:
         return INTERRUPTED
     if settings.only_confirm:
         return verdict_status(view.confirmation)
-    return 0 if any(record.feasible for record in records) else NO_RESULT
+    return 0 if any(record.feasible for record in settings.own(records)) else NO_RESULT
 
 
 def verdict_status(state: ConfirmationState | None) -> int:
@@ -277,7 +231,7 @@ def _run_all(
 ) -> None:
     """Decide and run, until nothing is left to do, nothing may follow, or a stop was requested. While other
     processes run what has to end first, wait for them: one of them may die, and leave its trial to this."""
-    records, watcher = runner.records, runner.watcher
+    watcher = runner.watcher
     said = _Said()
     while True:
         waits = _begin_what_may_run(runner, settings, stop, said)
@@ -287,9 +241,10 @@ def _run_all(
             watcher.waiting(None, "runs of the study's other processes")
             time.sleep(LOOK_EVERY_S)
             continue
-        record = runner.next_finished(LOOK_EVERY_S if waits and runner.elsewhere else None)
+        record = runner.next_finished(LOOK_EVERY_S if waits and runner.shared.elsewhere else None)
         if record is None:
             continue
+        records = settings.own(runner.records)
         if end := why_it_ends(record, records, found_before, settings):
             _say_no_result(end, record, watcher)
             return
@@ -311,13 +266,10 @@ def _begin_what_may_run(
 ) -> bool:
     """Fill the slots that are free. True where one stays free only until a run has ended."""
     while runner.has_room and not stop.requested:
-        with runner.deciding():
-            records = runner.records
-            running: list[Running] = [*runner.running, *runner.elsewhere]
-            decided = next_run(records, runner.mirror.waiting(records), settings, running)
-            _refuse(decided, runner)
-            if decided.request is not None:
-                runner.begin(decided.request)
+        try:
+            decided = _begin_next(runner, settings)
+        except TooLate:
+            continue
         for warning in set(decided.warnings) - said.warnings:
             runner.watcher.note(f"the sampler warns: {warning}")
         said.warnings |= set(decided.warnings)
@@ -329,6 +281,19 @@ def _begin_what_may_run(
     return False
 
 
+def _begin_next(runner: TrialRunner, settings: SearchSettings) -> NextRun:
+    """Decide, and begin what was decided on. Raises TooLate where another process decided meanwhile."""
+    shared = runner.shared
+    with shared.deciding():
+        waiting = shared.mirror.waiting(shared.records)
+        running: list[Running] = [*runner.running, *filter(settings.is_own, shared.elsewhere)]
+        decided = next_run(settings.own(shared.records), waiting, settings, running)
+        _refuse(decided, runner)
+        if decided.request is not None:
+            runner.begin(decided.request)
+    return decided
+
+
 def _refuse(decided: NextRun, runner: TrialRunner) -> None:
     for refusal in decided.refusals:
         runner.mirror.refuse(refusal.enqueued, refusal.reason, runner.records)
@@ -336,13 +301,14 @@ def _refuse(decided: NextRun, runner: TrialRunner) -> None:
 
 
 def _say_no_more_trials(why: NoMoreTrials | None, runner: TrialRunner, settings: SearchSettings) -> None:
-    limit_j = search_limit_j(runner.records, settings.config)
+    records = settings.own(runner.records)
+    limit_j = search_limit_j(records, settings.config)
     if why is NoMoreTrials.BUDGET_SPENT and limit_j is not None:
-        runner.watcher.budget_spent(spent_j(runner.records), limit_j, runner.meter.kind)
+        runner.watcher.budget_spent(spent_j(records), limit_j, runner.meter.kind)
     elif why is NoMoreTrials.TIME_SPENT:
-        runner.watcher.time_spent(spent_s(runner.records), settings.config.budget.study_time_s or 0.0)
+        runner.watcher.time_spent(spent_s(records), settings.config.budget.study_time_s or 0.0)
     elif why is NoMoreTrials.NOT_WORTH:
-        runner.watcher.not_worth(prospect(runner.records), runner.meter.kind)
+        runner.watcher.not_worth(prospect(records), runner.meter.kind)
     elif why is NoMoreTrials.SPACE_EXHAUSTED:
         runner.watcher.exhausted()
 

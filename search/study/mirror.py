@@ -147,7 +147,9 @@ class Mirror:
 
         self._guarded(records, write)
 
-    def begin(self, run: RunRequest, records: Sequence[Record], elsewhere: Collection[int] = ()) -> int:
+    def begin(
+        self, run: RunRequest | Record, records: Sequence[Record], elsewhere: Collection[int] = ()
+    ) -> int:
         """A RUNNING trial with the run's parameters; returns its number. `run.trial` is the number of a trial
         that waits for it, if any; `elsewhere` are those that other processes run."""
 
@@ -186,6 +188,10 @@ class Mirror:
             tell(self.study, running.trial, record)
         except _SURPRISES:
             self.reconcile(records)
+
+    def drop(self, run_id: str) -> None:
+        """Somebody else has told how this run ended."""
+        self._running.pop(run_id, None)
 
     # ---- putting it right
 
@@ -231,8 +237,9 @@ class Mirror:
     def _abandoned_numbers(self) -> set[int]:
         """The numbers of RUNNING trials whose process has ended, or whose run in this process has."""
         local = storage.is_local(self.backend)
-        gone = {trial.number for trial in storage.abandoned(self.study, local, own=True)}
-        return gone - self._running_numbers()
+        gone = storage.abandoned(self.study, local and not self.others(), own=True, by_heartbeat=not local)
+        numbers = {trial.number for trial in gone}
+        return numbers - self._running_numbers()
 
     def _running_numbers(self) -> set[int]:
         return {one.number for one in self._running.values()}

@@ -44,6 +44,8 @@ def recovery_plan(
     cut_off = _cut_off(running, records, [trial for trial in trials if trial.number in abandoned])
     records = records if cut_off is None else (*records, cut_off)
     by_number = {record.trial: record for record in records}
+    lost = {number for number in elsewhere if number in by_number and by_number[number].interrupted}
+    abandoned = {*abandoned, *lost}  # those whose leases ran out
     tell = tuple(by_number[number] for number in sorted(abandoned) if number in by_number)
     fail = tuple(number for number in sorted(abandoned) if number not in by_number)
     return RecoveryPlan(cut_off, tell, fail, disagreement(records, trials, {*abandoned, *elsewhere}))

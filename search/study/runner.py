@@ -1,9 +1,6 @@
 """Running a study's trials, such that nothing is lost: the latest state of each is on the disk while it goes,
 and its result is fsynced to `records.jsonl` before Optuna is told.
 
-Other processes may run trials of the same study. Before anything is decided, what they have recorded is read,
-and what they run now; what one of them had spent that died is recorded in its place.
-
 A slot trains one run at a time. Its thread only carries what the worker says into one queue; whatever is
 written, told or shown is so by the thread that asks for the next event, so that signals and errors come
 there alone.
@@ -16,9 +13,8 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from search.errors import Stopped, UserError
 from search.files.whole_file import FileError
@@ -26,12 +22,9 @@ from search.record.meter_info import MeterInfo
 from search.record.record import Record
 from search.run.record_builder import unmetered_record
 from search.run.request import RunRequest
-from search.study.changed_code import marked
-from search.study.folder import StudyFolder
 from search.study.mirror import Mirror
 from search.study.progress import Watcher
-from search.study.recovery import NO_NUMBER
-from search.study.seats import Seat, remove
+from search.study.shared import SharedStudy
 from search.worker.handle import Worker
 
 KILLED = "the study's process was killed during this run"
@@ -62,82 +55,41 @@ class _Said:
 
 @dataclass(frozen=True)
 class TrialRunner:
-    """`records` are those of the folder's file, and grow with it. A worker is a slot. `elsewhere`: runs of
-    other processes that have not ended, as far as they have come."""
+    """A worker is a slot."""
 
-    folder: StudyFolder
-    records: list[Record]
-    mirror: Mirror
+    shared: SharedStudy
     workers: Sequence[Worker]
     meter: MeterInfo
     watcher: Watcher
-    seat: Seat
-    elsewhere: list[Record] = field(default_factory=list)
-    _read_to: list[int] = field(default_factory=lambda: [0])
     _going: dict[int, _Going] = field(default_factory=dict)
     _said: queue.Queue[_Said] = field(default_factory=queue.Queue)
     _inboxes: dict[int, queue.Queue[RunRequest | None]] = field(default_factory=dict)
 
     @property
+    def records(self) -> list[Record]:
+        return self.shared.records
+
+    @property
+    def mirror(self) -> Mirror:
+        return self.shared.mirror
+
+    @property
     def running(self) -> list[RunRequest]:
-        """The runs that have not ended, in the order of their slots."""
+        """The runs of this process that have not ended, in the order of their slots."""
         return [self._going[slot].request for slot in sorted(self._going)]
 
     @property
     def has_room(self) -> bool:
         return len(self._going) < len(self.workers)
 
-    @contextmanager
-    def deciding(self) -> Iterator[None]:
-        """No other process of the study decides meanwhile, and what they have done is known."""
-        with self.seat.deciding(lambda what: self.watcher.waiting(None, what)):
-            files = [(file, lives) for file, lives in self.seat.running_files() if file not in self._ours()]
-            going = [self.folder.read_running(file, lambda line: None) for file, lives in files if lives]
-            self.read_records()
-            cut_off = [file for file, lives in files if not lives]
-            if cut_off:
-                self._recover(cut_off)
-            ended = {record.run_id for record in self.records}
-            self.elsewhere[:] = [one for one in going if one is not None and one.run_id not in ended]
-            yield
-
-    def read_records(self) -> None:
-        """Those that other processes have added."""
-        found, self._read_to[0] = self.folder.read_new_records(self.records, self._read_to[0])
-        self.records.extend(found)
-        for record in found:
-            self.watcher.ran_elsewhere(record)
-
-    def recover(self) -> None:
-        """After a kill: record what the killed runs had spent, then let the storage agree with the records.
-        Needs `deciding`, which has done so where runs were cut off."""
-        self.mirror.reconcile(self.records)
-
-    def _recover(self, cut_off: Sequence[Path]) -> None:
-        for file in cut_off:
-            running = self.folder.read_running(file, self.watcher.note)
-            record = self.mirror.recovery_plan(self.records, running).cut_off
-            if record is not None:
-                self._append(marked(record, self.records))
-                self.watcher.finished(record)
-        self.mirror.reconcile(self.records)
-        for file in cut_off:
-            remove(file)
-
-    def _ours(self) -> list[Path]:
-        """The files of the runs that go on here."""
-        return [self.seat.running_file(slot) for slot in self._going]
-
     def begin(self, request: RunRequest) -> None:
-        """Start a run in a slot that is free. Needs `deciding`."""
+        """Start a run in a slot that is free, while this process decides. Raises TooLate where another one
+        has decided meanwhile."""
         slot = next(slot for slot in range(len(self.workers)) if slot not in self._going)
         request = replace(request, run_id=uuid.uuid4().hex)
-        self.seat.write_running(self._just_begun(replace(request, trial=NO_NUMBER)), slot)
-        theirs = {record.trial for record in self.elsewhere}
-        request = replace(request, trial=self.mirror.begin(request, self.records, theirs))
-        last = self._just_begun(request)
-        self.seat.write_running(last, slot)
-        self._going[slot] = going = _Going(request, last, ExitStack())
+        number = self.shared.begin(request, self._just_begun(request), slot)
+        request = replace(request, trial=number)
+        self._going[slot] = going = _Going(request, self._just_begun(request), ExitStack())
         going.beating.enter_context(self.mirror.beating(request.run_id))
         self.watcher.begin(request)
         self._inbox(slot).put(request)
@@ -165,7 +117,7 @@ class TrialRunner:
     def _keep(self, partial: Record, going: _Going, slot: int) -> None:
         going.last = replace(partial, reason=KILLED)
         try:
-            self.seat.write_running(going.last, slot)
+            self.shared.keep(going.last, slot)
         except FileError as error:  # what it insures against may never happen, and the run cost joules
             if not going.warned:
                 self.watcher.note(f"{error}; the run goes on")
@@ -198,18 +150,9 @@ class TrialRunner:
         """Record and tell. Raises FileError."""
         going = self._going.pop(slot)
         going.beating.close()
-        record = marked(record, self.records)
-        self._append(record)
-        with suppress(OSError):
-            self.seat.remove_running(slot)
-        self.mirror.tell(record, self.records)
+        record = self.shared.end(record, slot)
         self.watcher.finished(record)
         return record
-
-    def _append(self, record: Record) -> None:
-        """Raises FileError."""
-        self.folder.append(record)
-        self.records.append(record)
 
     def close(self) -> None:
         """Nothing runs any more: let the slots' threads end."""

@@ -9,8 +9,10 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from search.config.schema import StudyConfig
+from search.record.late import each_run_once
 from search.record.outcome import Role
 from search.record.record import Record
+from search.record.stratum import Stratum, stratum_of
 from search.record.target import TO_THE_END, target_of
 from search.run.request import RunRequest
 from search.sampling.ask import Proposal
@@ -37,7 +39,8 @@ class SearchSettings:
     """`why_not` says why a configuration cannot be trained here, on this text, or None; `provenance` goes
     into every record. `only_confirm`: no trial is begun any more, and of the budgets of joules only that of
     the confirmation counts. `first`: recipes to try before anything else; `prior`: records of other studies
-    that teach the sampler."""
+    that teach the sampler. `stratum`: of this process's device and meter, whose joules alone compare; None
+    where all do."""
 
     config: StudyConfig
     space: Space
@@ -47,10 +50,24 @@ class SearchSettings:
     only_confirm: bool = False
     first: tuple[FirstRecipe, ...] = ()
     prior: tuple[Record, ...] = ()
+    stratum: Stratum | None = None
     # Keys and trials that were worked out already, by run, with what they are of: at a thousand trials they
     # take longer than the sampler.
     _keys: dict[str, tuple[Mapping[str, Any], str]] = field(default_factory=dict, compare=False, repr=False)
     _trials: dict[str, tuple[Record, FrozenTrial]] = field(default_factory=dict, compare=False, repr=False)
+    _own: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
+
+    def own(self, records: Sequence[Record]) -> list[Record]:
+        """Those that decide what this process does: of its own stratum, each run once."""
+        return each_run_once([record for record in records if self.is_own(record)])
+
+    def is_own(self, record: Record) -> bool:
+        """Whether its joules compare with those of this process."""
+        if self.stratum is None:
+            return True
+        if record.run_id not in self._own:
+            self._own[record.run_id] = stratum_of(record.provenance, record.meter) == self.stratum
+        return self._own[record.run_id]
 
     def key_of(self, config: Mapping[str, Any]) -> str:
         return config_key(config, self.vocab_size)

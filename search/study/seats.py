@@ -23,6 +23,8 @@ from search.files.whole_file import naming, write_atomically
 from search.record.record import Record
 
 _RUNNING = re.compile(r"running(?:\.(\d+))?(?:-\d+)?\.json")
+# What a run's file says once the run has come to its end.
+ENDED = "ended"
 TELL_AFTER_S = 2.0
 TRY_EVERY_S = 0.02
 
@@ -40,8 +42,12 @@ class Seat:
         return self.folder / f"running{seat}{f'-{slot}' if slot else ''}.json"
 
     def write_running(self, partial: Record, slot: int = 0) -> None:
-        """Raises FileError."""
+        """What is known of the run, should it be cut off now. Raises FileError."""
         write_atomically(self.running_file(slot), json.dumps(partial.to_dict()))
+
+    def write_ended(self, record: Record, slot: int = 0) -> None:
+        """The run has ended so, and is still to be recorded. Raises FileError."""
+        write_atomically(self.running_file(slot), json.dumps(record.to_dict() | {ENDED: True}))
 
     def remove_running(self, slot: int = 0) -> None:
         """Raises FileError."""
@@ -70,6 +76,17 @@ class Seat:
             except Timeout:
                 on_wait("another process of this study, which is deciding what it runs next")
                 lock.acquire(poll_interval=TRY_EVERY_S)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep the other processes of this folder from adding to its records what they hear of others."""
+        lock = FileLock(self.folder / ".reading")
+        with naming(self.folder / ".reading", "written"):
+            lock.acquire(poll_interval=TRY_EVERY_S)
         try:
             yield
         finally:

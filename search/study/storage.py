@@ -271,15 +271,26 @@ def owner() -> dict[str, Any]:
     """User attributes that say which process runs a trial, so that a later one can tell whether it still
     does."""
     me = psutil.Process()
-    return {_OWNER: {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time()}}
+    return {_OWNER: {"host": this_host(), "pid": me.pid, "started": me.create_time()}}
 
 
-def abandoned(study: optuna.Study, local: bool, own: bool = False) -> list[FrozenTrial]:
+def this_host() -> str:
+    """Where process numbers mean what they mean here: two machines, or containers, may have one name."""
+    boot, numbers = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts += [boot.read_text().strip()[:8], str(numbers.stat().st_ino)]
+    return " ".join(parts)
+
+
+def abandoned(
+    study: optuna.Study, local: bool, own: bool = False, by_heartbeat: bool = True
+) -> list[FrozenTrial]:
     """RUNNING trials whose process is gone, of this machine. `own`: those of this process are over too.
 
     `local`: no other machine can use the storage, so that a trial without an owner belongs to a process that
     died before it could claim it, and one of another host to a container that had another name.
-    Trials of other machines are failed once their heartbeat is stale.
+    `by_heartbeat`: those of other machines are failed once their heartbeat is stale.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     mine = owner()[_OWNER] if own else None
@@ -288,7 +299,7 @@ def abandoned(study: optuna.Study, local: bool, own: bool = False) -> list[Froze
         for trial in running
         if _is_gone(held := trial.user_attrs.get(_OWNER), local) or (own and held == mine)
     ]
-    if len(gone) < len(running) and not local:
+    if len(gone) < len(running) and by_heartbeat:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             fail_stale_trials(study)
@@ -297,7 +308,7 @@ def abandoned(study: optuna.Study, local: bool, own: bool = False) -> list[Froze
 
 def _is_gone(held: Any, local: bool) -> bool:
     try:
-        if held is None or held["host"] != socket.gethostname():
+        if held is None or held["host"] != this_host():
             return local
         return abs(psutil.Process(held["pid"]).create_time() - float(held["started"])) > 1.0
     except psutil.NoSuchProcess:

@@ -40,7 +40,7 @@ def fail_waiting(study: optuna.Study, waiting: FrozenTrial, reason: str) -> None
     trial.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
-def new_trial(study: optuna.Study, run: RunRequest, space: Space) -> Trial:
+def new_trial(study: optuna.Study, run: RunRequest | Record, space: Space) -> Trial:
     """A RUNNING trial of this process with the run's parameters."""
     params = dict(run.params)
     template = create_trial(
@@ -54,7 +54,7 @@ def new_trial(study: optuna.Study, run: RunRequest, space: Space) -> Trial:
     return Trial(study, trial_id)
 
 
-def take_waiting(study: optuna.Study, run: RunRequest, space: Space) -> Trial | None:
+def take_waiting(study: optuna.Study, run: RunRequest | Record, space: Space) -> Trial | None:
     """The enqueued trial that waits for this run, now RUNNING; None where somebody withdrew it."""
     asked = [trial for trial in waiting_trials(study) if _asks_for(trial, run.params)]
     waiting = next((trial for trial in asked if trial.number == run.trial), None)

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import optuna
 import pytest
@@ -18,6 +19,7 @@ from optuna.trial import TrialState
 from running_study import records_of
 
 from search.files.paths import root, study_dir
+from search.files.whole_file import read_json
 from search.record.outcome import Role
 from search.record.record import Record
 
@@ -85,6 +87,12 @@ def until(happens: Callable[[], object], limit_s: float = 120) -> None:
         time.sleep(0.02)
 
 
+def both_run(folder: Path) -> bool:
+    """Either of two processes has begun a trial."""
+    found = [read_json(folder / name) for name in ("running.json", "running.1.json")]
+    return all(one is not None and one["trial"] >= 0 for one in found)
+
+
 def test_two_processes_share_the_trials_of_one_study(tiny: Tiny, study_name: str) -> None:
     with together(tiny("budget.n_trials=6", "train.max_steps=400", "target_loss=2.6"), 2) as both:
         ended(both)
@@ -103,7 +111,7 @@ def test_what_a_killed_process_ran_is_recorded_and_tried_again_by_the_other(
     )
     folder = study_dir(study_name)
     with together(command, 2) as both:
-        until(lambda: (folder / "running.json").exists() and (folder / "running.1.json").exists())
+        until(lambda: both_run(folder))
         kill(both[0])
         ended(both[1:])
     records = check_whole(study_name, 5)
@@ -117,7 +125,7 @@ def test_a_process_that_was_stopped_for_long_goes_on_with_its_trial(tiny: Tiny, 
     command = tiny("budget.n_trials=5", "noise.runs=1", "train.max_steps=800", "target_loss=2.6")
     folder = study_dir(study_name)
     with together(command, 2) as both:
-        until(lambda: (folder / "running.json").exists() and (folder / "running.1.json").exists())
+        until(lambda: both_run(folder))
         os.killpg(both[0].pid, signal.SIGSTOP)
         time.sleep(8)
         os.killpg(both[0].pid, signal.SIGCONT)

@@ -18,12 +18,14 @@ from search.files.records import read_records
 from search.record.outcome import Role
 from search.record.record import Record
 from search.run.request import RunRequest
+from search.study.exchange.alone import Alone
 from search.study.folder import StudyFolder
 from search.study.mirror import Mirror
 from search.study.progress import Watcher
 from search.study.recovery import RecoveryPlan
 from search.study.runner import TrialRunner
 from search.study.seats import Seat
+from search.study.shared import SharedStudy
 from search.worker.handle import Worker
 
 
@@ -120,7 +122,8 @@ def ended(request: RunRequest, **changed: Any) -> Record:
 def runner_of(folder: Path, workers: Sequence[PlayedWorker]) -> TrialRunner:
     played = [cast("Worker", worker) for worker in workers]
     mirror, watcher = cast("Mirror", NoMirror()), cast("Watcher", Quiet())
-    return TrialRunner(StudyFolder(folder), [], mirror, played, METER, watcher, Seat(folder))
+    shared = SharedStudy(StudyFolder(folder), Seat(folder), Alone(), [], mirror, watcher)
+    return TrialRunner(shared, played, METER, watcher)
 
 
 def kept(folder: Path) -> list[Record]:
@@ -198,7 +201,7 @@ def test_after_a_kill_every_run_that_went_on_is_recorded(tmp_path: Path) -> None
     runner.begin(request(0))
     runner.begin(request(1))
     again = runner_of(tmp_path, [PlayedWorker(), PlayedWorker()])
-    with again.deciding():
-        again.recover()
+    with again.shared.deciding():
+        pass
     assert sorted(record.trial for record in kept(tmp_path)) == [0, 1]
     assert not list(tmp_path.glob("running*.json"))

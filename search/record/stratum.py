@@ -1,0 +1,51 @@
+"""What makes joules compare: runs of one stratum were trained by the same kind of device under the same power
+limit and driver, and read by the same meter. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from search.record.meter_info import MeterInfo
+from search.record.record import Record, part_of
+
+# What tells one device of a kind from another, and says nothing of its joules.
+_OF_ONE_DEVICE = ("uuid", "pci_bus_id")
+
+
+class Stratum(NamedTuple):
+    """`device` as its driver or system names it; `meter` by name and kind; `settings` of the meter as JSON,
+    which hold a GPU's power limit and driver, without what tells one device of a kind from another."""
+
+    device: str
+    meter: str
+    settings: str
+
+    @property
+    def name(self) -> str:
+        """For a person. Two strata of one name differ in the settings of their meter."""
+        return f"{self.device}, {self.meter}"
+
+
+def stratum_of(provenance: Mapping[str, Any], meter: MeterInfo) -> Stratum:
+    settings = json.dumps(of_the_kind(meter.settings), sort_keys=True, default=str)
+    device = str(part_of(provenance, "hardware").get("device", "unknown device"))
+    return Stratum(device, f"{meter.name} ({meter.kind.value})", settings)
+
+
+def strata_of(records: Sequence[Record]) -> dict[Stratum, list[Record]]:
+    """The records by stratum, the one with the most runs first."""
+    found: dict[Stratum, list[Record]] = {}
+    for record in records:
+        found.setdefault(stratum_of(record.provenance, record.meter), []).append(record)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def of_the_kind(value: Any) -> Any:
+    """What a meter says of its settings, without what tells one device of a kind from another."""
+    if isinstance(value, Mapping):
+        return {key: of_the_kind(item) for key, item in value.items() if key not in _OF_ONE_DEVICE}
+    if isinstance(value, list | tuple):
+        return [of_the_kind(item) for item in value]
+    return value
