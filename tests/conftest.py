@@ -28,6 +28,7 @@ from search.files.paths import root, study_dir
 from search.worker.locks import VARIABLE
 
 if TYPE_CHECKING:
+    from postgres_server import PostgresServer
     from report_page import Page
 
 settings.register_profile("joulesearch", deadline=None, print_blob=True)
@@ -107,6 +108,21 @@ def lookup_page(lookup_folder: Path) -> Page:
     from report_page import Page
 
     return Page((lookup_folder / "report.html").read_text())
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server on loopback; skipped where none is installed."""
+    from postgres_server import running_server
+
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The storage of an empty database there. Its password is `postgres_server.PASSWORD`."""
+    return postgres_server.new_database()
 
 
 def tiny_study(text_file: Path, name: str, *overrides: str) -> list[str]:
