@@ -50,6 +50,7 @@ def check_run(config: StudyConfig) -> None:
     if band is not None and not (len(band) == 2 and math.isfinite(band[0]) and band[0] < band[1]):
         raise ConfigError(f"device.temperature_band_c must be [low, high] in degrees Celsius, got {band}")
     _number("budget.hang_s", config.budget.hang_s, above=0)
+    _number("budget.lease_s", config.budget.lease_s, above=5)
     _check_margin(config.budget.rival_margin)
     if config.budget.forecast is not None and not 0 < config.budget.forecast < 1:
         raise ConfigError(

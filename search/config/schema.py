@@ -61,7 +61,8 @@ class BudgetSection:
     `study_time_s` are the seconds of all its runs together. `uses`: how often the recipe will be trained; the
     search ends where one more trial is expected to cost more than it saves over so many runs.
 
-    `hang_s`: a worker that says nothing for so long is replaced, and its trial is CRASHED. `rival_margin`: a
+    `hang_s`: a worker that says nothing for so long is replaced, and its trial is CRASHED. `lease_s`: where
+    nothing is heard for so long of a process on another machine, its trial is tried again. `rival_margin`: a
     run is ended as dominated only once it has spent this share more than a trial that was measured once (0.1:
     a tenth); auto: what the luck of a seed moves, by the noise that the study has seen. `forecast`: a run is
     ended too where the forecast of its loss leaves it less than this chance to matter (0.05: one in 20);
@@ -76,6 +77,7 @@ class BudgetSection:
     run_time_s: float | None = None
     run_tokens: int | None = None
     hang_s: float = 600.0
+    lease_s: float = 60.0
     rival_margin: float | int | str = "auto"
     forecast: float | None = 0.05
     audit: float = 0.1

@@ -34,7 +34,7 @@ def open_study(
 ) -> SharedStudy:
     """The study's records and storage, checked to be of this study. Raises UserError where they are not."""
     config, space = settings.config, settings.space
-    exchange = exchange_of(config.storage, config.study.name, watcher.note)
+    exchange = exchange_of(config.storage, config.study.name, watcher.note, config.budget.lease_s)
     here = folder.read_records()
     records = [*here, *exchange.lacking({record.run_id for record in here})]
     ours = identity(config, space, problem.corpus, problem.validation_tokens, info, exchange.is_shared)

@@ -23,6 +23,8 @@ def is_shared(storage: str) -> bool:
         return False
 
 
-def exchange_of(storage: str, study: str, say: Callable[[str], None]) -> Exchange:
+def exchange_of(storage: str, study: str, say: Callable[[str], None], lease_s: float = 60.0) -> Exchange:
     """This process's part in the exchange. Raises UserError where the database does not answer for long."""
-    return PostgresExchange.open(storage, study, uuid.uuid4().hex, say) if is_shared(storage) else Alone()
+    if not is_shared(storage):
+        return Alone()
+    return PostgresExchange.open(storage, study, uuid.uuid4().hex, say, lease_s)

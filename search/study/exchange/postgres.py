@@ -30,7 +30,8 @@ from search.record.record import Record
 from search.study.exchange.base import TooLate
 
 LEASE_S = 60.0
-RENEW_EVERY_S = 10.0
+# A lease is renewed so often while it lasts.
+RENEWALS = 6
 # A decision is waited for so long at most; then the counter decides who was too late.
 DECISION_S = 60.0
 # A database that does not answer is waited for: a server that restarts, a network that is gone for minutes.
@@ -90,14 +91,16 @@ class PostgresExchange:
     _done: threading.Event = field(default_factory=threading.Event)
 
     @staticmethod
-    def open(url: str, study: str, holder: str, say: Callable[[str], None]) -> PostgresExchange:
+    def open(
+        url: str, study: str, holder: str, say: Callable[[str], None], lease_s: float = LEASE_S
+    ) -> PostgresExchange:
         """The tables are made where they are not there. Raises UserError where the database does not answer
         for long."""
         keep_alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         engine = sa.create_engine(
             url, pool_size=1, max_overflow=2, pool_pre_ping=True, connect_args=keep_alive
         )
-        exchange = PostgresExchange(engine, study, holder, say)
+        exchange = PostgresExchange(engine, study, holder, say, lease_s)
         exchange._patiently(exchange._make_tables)
         return exchange
 
@@ -221,7 +224,7 @@ class PostgresExchange:
         return self._patiently(move)
 
     def _renew_on(self) -> None:
-        while not self._done.wait(RENEW_EVERY_S * self.lease_s / LEASE_S):
+        while not self._done.wait(self.lease_s / RENEWALS):
             with suppress(sa.exc.SQLAlchemyError):  # the next one may get through
                 self.renew()
 
