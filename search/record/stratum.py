@@ -34,6 +34,16 @@ def stratum_of(provenance: Mapping[str, Any], meter: MeterInfo) -> Stratum:
     return Stratum(device, f"{meter.name} ({meter.kind.value})", settings)
 
 
+def place_of(provenance: Mapping[str, Any], shared: bool) -> str | None:
+    """Which single device trained a run; None where it is not known. A GPU is known everywhere by its UUID, a
+    CPU by its machine, which counts where machines share the study: containers change their names."""
+    hardware = part_of(provenance, "hardware")
+    gpu, host = str(hardware.get("device_uuid", "")), hardware.get("host")
+    if gpu.startswith("GPU-"):
+        return gpu
+    return f"{gpu} of machine {host}" if shared and host else None
+
+
 def strata_of(records: Sequence[Record]) -> dict[Stratum, list[Record]]:
     """The records by stratum, the one with the most runs first."""
     found: dict[Stratum, list[Record]] = {}

@@ -19,7 +19,7 @@ from search.report.findings.verdict import verdict_lines
 from search.report.summary_json import summary
 from search.report.view.data import StudyView, study_view
 from search.report.view.mixed import ReportError
-from search.report.write import write_report
+from search.report.write import write_report, write_reports
 
 __all__ = [
     "ReportError",
@@ -32,4 +32,5 @@ __all__ = [
     "verdict_lines",
     "what_next",
     "write_report",
+    "write_reports",
 ]

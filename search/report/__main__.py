@@ -17,17 +17,21 @@ from search.report import (
     ReportError,
     cost_line,
     front_table,
-    study_view,
     verdict_lines,
     what_next,
-    write_report,
+    write_reports,
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, or 2 with one line on stderr where there is nothing that can be drawn."""
-    folder: Path = _parser().parse_args(arguments).folder
+    asked = _parser().parse_args(arguments)
+    folder: Path = asked.folder
     try:
+        if asked.storage is not None:
+            from search.study.fetch import fetch  # which needs a database's driver
+
+            fetch(asked.storage, folder, lambda line: print(line, file=sys.stderr))
         if not folder.is_dir():
             raise FileNotFoundError(f"no folder {folder}: expected the report folder of a study")
         records_path = folder / "records.jsonl"
@@ -35,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise FileNotFoundError(f"no records.jsonl in {folder}: expected the report folder of a study")
         records, _ = read_records(records_path)
         config = read_config(folder / "config.yaml")
-        view = study_view(records, config, tuple(kept_prior(folder).values()))
-        page = write_report(folder, view, config)
+        page, view = write_reports(folder, records, config, tuple(kept_prior(folder).values()))
     except (UserError, ReportError, OSError) as error:
         print(f"python -m search.report: {error}", file=sys.stderr)
         return 2
@@ -60,6 +63,11 @@ def _parser() -> OneLineParser:
         "else is touched.",
     )
     parser.add_argument("folder", type=Path, help="a study's report folder, the one with records.jsonl in it")
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="the database of a study that several machines share: what the folder lacks is brought first",
+    )
     return parser
 
 

@@ -27,6 +27,7 @@ from search.report.summary_verdict import (
 from search.report.view.cost import SearchCost
 from search.report.view.data import Saving, StudyView
 from search.report.view.foreseen import ForecastStops
+from search.report.view.strata import OtherStratum
 from search.report.view.values import plain_value
 
 Values = Annotated[Mapping[str, float], "By objective, in its unit."]
@@ -168,6 +169,12 @@ class Summary(TypedDict):
     best_without_lookup: Annotated[int | None, "The best among the runs that are not lookup-like."]
     search_cost: SearchCost
     prior: Annotated[list[PriorStudy], "The studies by which this one's space was narrowed."]
+    other_strata: NotRequired[
+        Annotated[
+            list[OtherStratum],
+            "Its runs on other kinds of device, whose joules do not compare; only where there are any.",
+        ]
+    ]
     prospect: Annotated[
         Prospect | None,
         "What one more trial was expected to bring when the search ended; null where too few ran to say.",
@@ -225,6 +232,8 @@ def summary(view: StudyView) -> dict[str, Any]:
     }
     if any(record.second_meters for record in view.records):
         content["meters_side_by_side"] = side_by_side_summary(view.meters)
+    if view.other_strata:
+        content["other_strata"] = list(view.other_strata)
     if view.ablation is not None:
         content["ablation"] = ablation_summary(view.ablation)
     plain: dict[str, Any] = plain_value(content)

@@ -30,7 +30,7 @@ from search.record.prospect import prospect
 from search.record.record import Record
 from search.record.stratum import stratum_of
 from search.record.target import target_of
-from search.report import study_view, write_report
+from search.report import write_reports
 from search.sampling.proposal import nothing_runs
 from search.space.model import Space
 from search.space.offer import offered
@@ -197,8 +197,8 @@ def _run_and_report(
             _run_all(runner, settings, len(ours), ngram, stop)
         with naming(folder.path, "written into"):
             config = shown_config(settings.config)
-            view = study_view(settings.own(records), config, tuple(kept_prior(folder.path).values()))
-            page = write_report(folder.path, view, config)
+            prior = tuple(kept_prior(folder.path).values())
+            page, view = write_reports(folder.path, records, config, prior, settings.stratum)
         watcher.report(folder.path, page, view)
         with shared.deciding():
             runner.mirror.reconcile(records)
@@ -276,6 +276,8 @@ def _begin_what_may_run(
         if decided.no_more_trials is not said.no_more_trials:
             said.no_more_trials = decided.no_more_trials
             _say_no_more_trials(decided.no_more_trials, runner, settings)
+        if decided.confirms_on is not None:
+            runner.watcher.confirms_elsewhere(decided.confirms_on)
         if decided.request is None:
             return decided.waits
     return False

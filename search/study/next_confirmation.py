@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
+from search.config.schema import ALLOW
 from search.confirm.ablated_arms import AblationState, ablation_state
 from search.confirm.length import at_length
 from search.confirm.state import ConfirmationState, NextRecipe, confirmation_state
 from search.record.confirmation import Purpose
 from search.record.outcome import Role
 from search.record.record import Record
+from search.record.stratum import place_of
 from search.run.request import RunRequest
 from search.sampling.ask import Proposal
 from search.sampling.proposal import derived_seed
@@ -53,6 +55,17 @@ def next_confirmation(records: Sequence[Record], settings: SearchSettings) -> Ru
     if upcoming is None:
         return None
     return _request(upcoming, fresh_seed(state, upcoming, records, settings), records, settings)
+
+
+def confirms_elsewhere(records: Sequence[Record], settings: SearchSettings) -> str | None:
+    """The device that the confirmation was begun on, where that is another one than this process's: its runs
+    are compared closely, so one device makes all of them. None where it may go on here."""
+    shared = settings.stratum is not None
+    here = place_of(settings.provenance, shared)
+    places = (place_of(record.provenance, shared) for record in reversed(records) if record.role.confirms)
+    last = next((place for place in places if place is not None), None)
+    allowed = settings.config.study.on_change == ALLOW
+    return None if allowed or here is None or last == here else last
 
 
 def state_of(records: Sequence[Record], settings: SearchSettings) -> ConfirmationState | None:

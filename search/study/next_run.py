@@ -34,7 +34,7 @@ from search.sampling.forecast import learnt_forecast
 from search.sampling.history import pending_trial, sampler_history
 from search.sampling.proposal import derived_seed, propose
 from search.study.budget import counted_trials, search_limit_j, spent_j, spent_s
-from search.study.next_confirmation import next_confirmation
+from search.study.next_confirmation import confirms_elsewhere, next_confirmation
 from search.study.search_settings import MAX_ATTEMPTS, FirstRecipe, SearchSettings
 
 # The part of a seed that sets runs apart from proposals.
@@ -74,13 +74,15 @@ class Refusal:
 @dataclass(frozen=True)
 class NextRun:
     """`request` is None where nothing is left to do, or, if it `waits`, until a run has ended. It has no
-    `run_id` yet, and no trial number unless an enqueued trial waits for it. `warnings` are the sampler's."""
+    `run_id` yet, and no trial number unless an enqueued trial waits for it. `warnings` are the sampler's.
+    `confirms_on`: another device, which alone may go on with the confirmation."""
 
     request: RunRequest | None
     refusals: tuple[Refusal, ...] = ()
     no_more_trials: NoMoreTrials | None = None
     warnings: tuple[str, ...] = ()
     waits: bool = False
+    confirms_on: str | None = None
 
 
 class Running(Protocol):
@@ -115,7 +117,9 @@ def next_run(
         return replace(found, request=None, waits=True)
     if found.request is not None:
         return replace(found, request=_with_rivals(found.request, records, settings))
-    return replace(found, request=next_confirmation(records, settings))
+    request = next_confirmation(records, settings)
+    elsewhere = None if request is None else confirms_elsewhere(records, settings)
+    return replace(found, request=None if elsewhere else request, confirms_on=elsewhere)
 
 
 def _next_of_search(

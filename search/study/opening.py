@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,9 @@ from model.data.held_out import HeldOut
 from search.config.schema import REFUSE, StudyConfig
 from search.files.paths import reports_dir
 from search.files.provenance import uncommitted
+from search.record.outcome import Role
+from search.record.record import Record
+from search.record.stratum import place_of
 from search.study import storage
 from search.study.changed_code import check_code
 from search.study.exchange import exchange_of
@@ -48,7 +51,10 @@ def open_study(
     )
     check_storage(mirror, records, folder.records_file)
     folder.write_settings(shown_config(config), ours)
+    exchange.keep_config(shown_config(config))
     _keep_uncommitted(folder, settings, watcher)
+    if other := baseline_elsewhere(own, settings):
+        watcher.note(other)
     if problem.corpus.held_out is HeldOut.WHOLE:
         watcher.note(
             "begun before the held-out part was halved: it goes on with all of it for validation, and has no "
@@ -75,3 +81,18 @@ def shown_config(config: StudyConfig) -> Mapping[str, Any]:
     shown = asdict(config)
     shown["study"]["on_change"] = REFUSE
     return shown | {"storage": storage.without_secret(config.storage), "reports": reports}
+
+
+def baseline_elsewhere(records: Sequence[Record], settings: SearchSettings) -> str | None:
+    """A line where the baseline was trained by another device of this kind."""
+    baseline = next((record for record in records if record.role is Role.BASELINE), None)
+    if baseline is None:
+        return None
+    shared = settings.stratum is not None
+    here, there = place_of(settings.provenance, shared), place_of(baseline.provenance, shared)
+    if here is None or there is None or here == there:
+        return None
+    return (
+        f"the baseline was trained on {there}, and this is {here}: two devices of one kind can differ by a "
+        "few per cent, so ratios of the search are less certain; the confirmation runs on one of them"
+    )

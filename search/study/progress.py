@@ -219,6 +219,12 @@ class Watcher:
     def exhausted(self) -> None:
         self.say("every configuration of the space that could be found was tried: the study ends here")
 
+    def confirms_elsewhere(self, device: str) -> None:
+        self.note(
+            f"the confirmation was begun on {device}, and its runs only compare on one device: type the same "
+            "command there to go on with it, or study.on_change=allow to go on with it here"
+        )
+
     def found_target(self, target_loss: float, ended_at: float, ngram: NgramLoss) -> None:
         self.say(f"the baseline ends at {ended_at:.4f}: the target is {target_loss:g} nats per token")
         self.target(target_loss, ngram)

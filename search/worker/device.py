@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -117,6 +118,8 @@ class Device:
         described: dict[str, Any] = {
             "device": self.name,
             "device_uuid": self.uuid,
+            # Not its name: reports are sent to others.
+            "host": hashlib.sha256(platform.node().encode()).hexdigest()[:12],
             "cpu": cpu_name(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),

@@ -81,6 +81,9 @@ def _facts(view: StudyView) -> str:
 
 def _alerts(view: StudyView) -> tuple[Alert, ...]:
     alerts = []
+    if view.other_strata:
+        lead = f"This study ran on {len(view.other_strata) + 1} kinds of device, whose joules do not compare."
+        alerts.append(Alert("strata", lead, " ".join(strata_sentences(view))))
     if text := meter_warning(view):
         lead = "The meter that ranked these trials does not order them as a better one does."
         alerts.append(Alert("meter-warning", lead, text))
@@ -88,6 +91,16 @@ def _alerts(view: StudyView) -> tuple[Alert, ...]:
         lead = "The target does not need a language model."
         alerts.append(Alert("ngram-warning", lead, _ngram_warning(view.problem)))
     return tuple(alerts)
+
+
+def strata_sentences(view: StudyView) -> list[str]:
+    """What this report shows, and where the rest is. Each kind of device has a baseline of its own."""
+    device = view.origin.hardware.get("device", "one kind of device")
+    found = [f"This report shows the {counted(view.cost.runs, 'run')} on {device} with their own baseline."]
+    for other in view.other_strata:
+        where = f"{other.folder.rstrip('/')}/report.html"
+        found.append(f"{counted(other.runs, 'run')} on {other.device}, read by {other.meter}: {where}.")
+    return found
 
 
 def _ngram_warning(problem: Problem) -> str:

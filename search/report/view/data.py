@@ -29,6 +29,7 @@ from search.report.view.foreseen import ForecastStops, forecast_stops
 from search.report.view.mixed import data_of, refuse_mixed, to_the_target
 from search.report.view.origin import Origin, origin
 from search.report.view.side_by_side import SideBySide, side_by_side
+from search.report.view.strata import OtherStratum
 from search.report.view.values import flat
 
 DEFAULT_OBJECTIVES = ("energy_to_target_j", "time_to_target_s")
@@ -81,7 +82,8 @@ class StudyView:
     `records` are the runs of the search, `confirming` those that fitted and confirmed its best: they rank
     nowhere, or the luckiest of several seeds would win. `confirmation` is what they say, None where there is
     nothing to confirm; `confirmation_off`: it was turned off. `prior` are the studies by which this one's
-    space was narrowed. `ablation` says where the saving comes from, None where nobody asked.
+    space was narrowed. `ablation` says where the saving comes from, None where nobody asked. `other_strata`:
+    the study's runs on other kinds of device, which are not among `records`.
     """
 
     study: str
@@ -106,6 +108,7 @@ class StudyView:
     confirmation: ConfirmationState | None = None
     prior: tuple[PriorStudy, ...] = ()
     confirmation_off: bool = False
+    other_strata: tuple[OtherStratum, ...] = ()
 
     @property
     def claim(self) -> Verdict | None:
@@ -225,7 +228,10 @@ class StudyView:
 
 
 def study_view(
-    records: Sequence[Record], config: Mapping[str, Any], prior: Sequence[PriorStudy] = ()
+    records: Sequence[Record],
+    config: Mapping[str, Any],
+    prior: Sequence[PriorStudy] = (),
+    other_strata: Sequence[OtherStratum] = (),
 ) -> StudyView:
     """Raises ReportError where records cannot share a front: see `refuse_mixed`."""
     refuse_mixed(records)
@@ -267,6 +273,7 @@ def study_view(
         confirmation=confirmation,
         prior=tuple(prior),
         confirmation_off=_turned_off(config),
+        other_strata=tuple(other_strata),
         ablation=study_ablation(every, confirmation, config),
     )
 

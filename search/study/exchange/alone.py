@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from search.record.record import Record
 
@@ -44,6 +45,9 @@ class Alone:
         return True
 
     def give(self, records: Sequence[Record]) -> None:
+        pass
+
+    def keep_config(self, config: Mapping[str, Any]) -> None:
         pass
 
     def lacking(self, known: Collection[str]) -> list[Record]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from search.record.record import Record
 
@@ -63,6 +63,10 @@ class Exchange(Protocol):
 
     def give(self, records: Sequence[Record]) -> None:
         """Records that others may lack; those that are there stay as they are."""
+        ...
+
+    def keep_config(self, config: Mapping[str, Any]) -> None:
+        """As it may be written down: what a report says of the study."""
         ...
 
     def lacking(self, known: Collection[str]) -> list[Record]:

@@ -11,9 +11,10 @@ claims before it.
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from search.files.records import as_line, from_line
 from search.record.late import cut_off_by_expiry
 from search.record.record import Record
 from search.study.exchange.base import TooLate
+from search.study.exchange.tables import CLAIMS, DECISIONS, METADATA, PROCESSES, RECORDS, STUDIES
 
 LEASE_S = 60.0
 # A lease is renewed so often while it lasts.
@@ -38,39 +40,6 @@ DECISION_S = 60.0
 PATIENCE_S = 600.0
 RETRY_EVERY_S = 1.0
 _AWAY = (OperationalError, InterfaceError, PoolTimeout)
-
-_metadata = sa.MetaData()
-_records = sa.Table(
-    "joulesearch_records",
-    _metadata,
-    sa.Column("sequence", sa.BigInteger, sa.Identity(), primary_key=True),
-    sa.Column("study", sa.Text, nullable=False),
-    sa.Column("run_id", sa.Text, nullable=False),
-    sa.Column("line", sa.Text, nullable=False),
-    sa.UniqueConstraint("study", "run_id"),
-)
-_claims = sa.Table(
-    "joulesearch_claims",
-    _metadata,
-    sa.Column("study", sa.Text, primary_key=True),
-    sa.Column("run_id", sa.Text, primary_key=True),
-    sa.Column("holder", sa.Text, nullable=False),
-    sa.Column("partial", sa.Text, nullable=False),
-    sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=False),
-)
-_decisions = sa.Table(
-    "joulesearch_decisions",
-    _metadata,
-    sa.Column("study", sa.Text, primary_key=True),
-    sa.Column("count", sa.BigInteger, nullable=False),
-)
-_processes = sa.Table(
-    "joulesearch_processes",
-    _metadata,
-    sa.Column("study", sa.Text, primary_key=True),
-    sa.Column("holder", sa.Text, primary_key=True),
-    sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=False),
-)
 T = TypeVar("T")
 
 
@@ -92,7 +61,12 @@ class PostgresExchange:
 
     @staticmethod
     def open(
-        url: str, study: str, holder: str, say: Callable[[str], None], lease_s: float = LEASE_S
+        url: str,
+        study: str,
+        holder: str,
+        say: Callable[[str], None],
+        lease_s: float = LEASE_S,
+        patience_s: float = PATIENCE_S,
     ) -> PostgresExchange:
         """The tables are made where they are not there. Raises UserError where the database does not answer
         for long."""
@@ -100,7 +74,7 @@ class PostgresExchange:
         engine = sa.create_engine(
             url, pool_size=1, max_overflow=2, pool_pre_ping=True, connect_args=keep_alive
         )
-        exchange = PostgresExchange(engine, study, holder, say, lease_s)
+        exchange = PostgresExchange(engine, study, holder, say, lease_s, patience_s)
         exchange._patiently(exchange._make_tables)
         return exchange
 
@@ -111,19 +85,17 @@ class PostgresExchange:
 
     def close(self) -> None:
         self._done.set()
-        mine = sa.delete(_processes).where(
-            _processes.c.study == self.study, _processes.c.holder == self.holder
-        )
+        mine = sa.delete(PROCESSES).where(PROCESSES.c.study == self.study, PROCESSES.c.holder == self.holder)
         with suppress(sa.exc.SQLAlchemyError), self.engine.begin() as connection:
             connection.execute(mine)
         self.engine.dispose()
 
     def others(self) -> bool:
         """Whether any other process works on the study."""
-        theirs = sa.select(_processes.c.holder).where(
-            _processes.c.study == self.study,
-            _processes.c.holder != self.holder,
-            _processes.c.renewed_at >= self._stale(),
+        theirs = sa.select(PROCESSES.c.holder).where(
+            PROCESSES.c.study == self.study,
+            PROCESSES.c.holder != self.holder,
+            PROCESSES.c.renewed_at >= self._stale(),
         )
 
         def read() -> bool:
@@ -166,10 +138,10 @@ class PostgresExchange:
 
         def read() -> list[Record]:
             with self.engine.begin() as connection:
-                count = sa.select(_decisions.c.count).where(_decisions.c.study == self.study)
+                count = sa.select(DECISIONS.c.count).where(DECISIONS.c.study == self.study)
                 self._decided = connection.execute(count).scalar_one_or_none() or 0
-                theirs = sa.select(_claims.c.partial).where(
-                    _claims.c.study == self.study, _claims.c.holder != self.holder
+                theirs = sa.select(CLAIMS.c.partial).where(
+                    CLAIMS.c.study == self.study, CLAIMS.c.holder != self.holder
                 )
                 return [from_line(line) for line in connection.execute(theirs).scalars()]
 
@@ -177,16 +149,16 @@ class PostgresExchange:
 
     def claim(self, partial: Record) -> None:
         """Take a run that was decided on. Raises TooLate."""
-        counted = sa.update(_decisions).where(
-            _decisions.c.study == self.study, _decisions.c.count == self._decided
+        counted = sa.update(DECISIONS).where(
+            DECISIONS.c.study == self.study, DECISIONS.c.count == self._decided
         )
         with self.engine.begin() as connection:
-            first = insert(_decisions).values(study=self.study, count=0).on_conflict_do_nothing()
+            first = insert(DECISIONS).values(study=self.study, count=0).on_conflict_do_nothing()
             connection.execute(first)
             if connection.execute(counted.values(count=self._decided + 1)).rowcount != 1:
                 raise TooLate
             connection.execute(
-                sa.insert(_claims).values(
+                sa.insert(CLAIMS).values(
                     study=self.study,
                     run_id=partial.run_id,
                     holder=self.holder,
@@ -211,10 +183,10 @@ class PostgresExchange:
 
         def move() -> int:
             ended = (
-                sa.delete(_claims)
-                .where(_claims.c.study == self.study, _claims.c.renewed_at < self._stale())
-                .where(_claims.c.holder != self.holder)
-                .returning(_claims.c.partial)
+                sa.delete(CLAIMS)
+                .where(CLAIMS.c.study == self.study, CLAIMS.c.renewed_at < self._stale())
+                .where(CLAIMS.c.holder != self.holder)
+                .returning(CLAIMS.c.partial)
             )
             with self.engine.begin() as connection:
                 lost = [from_line(line) for line in connection.execute(ended).scalars()]
@@ -231,12 +203,12 @@ class PostgresExchange:
     def renew(self) -> None:
         """This process lives, and so do its runs, as far as they have come."""
         now = {"renewed_at": sa.func.now()}
-        here = insert(_processes).values(study=self.study, holder=self.holder, **now)
+        here = insert(PROCESSES).values(study=self.study, holder=self.holder, **now)
         with self.engine.begin() as connection:
-            connection.execute(here.on_conflict_do_update(constraint=_processes.primary_key, set_=now))
+            connection.execute(here.on_conflict_do_update(constraint=PROCESSES.primary_key, set_=now))
             for run_id, partial in list(self._partials.items()):
                 connection.execute(
-                    sa.update(_claims).where(*self._is_claim(run_id)).values(partial=as_line(partial), **now)
+                    sa.update(CLAIMS).where(*self._is_claim(run_id)).values(partial=as_line(partial), **now)
                 )
 
     def _stale(self) -> sa.ColumnElement[Any]:
@@ -249,7 +221,7 @@ class PostgresExchange:
         """End the claim of a run and give its record to all. False where its lease had run out, and what it
         had spent until then is recorded already: nothing is given then."""
 
-        claim = sa.delete(_claims).where(_claims.c.study == self.study, _claims.c.run_id == record.run_id)
+        claim = sa.delete(CLAIMS).where(CLAIMS.c.study == self.study, CLAIMS.c.run_id == record.run_id)
 
         def write() -> bool:
             with self.engine.begin() as connection:
@@ -282,34 +254,58 @@ class PostgresExchange:
                 if not missing:
                     return []
                 lines = (
-                    sa.select(_records.c.line)
-                    .where(_records.c.study == self.study, _records.c.run_id.in_(missing))
-                    .order_by(_records.c.sequence)
+                    sa.select(RECORDS.c.line)
+                    .where(RECORDS.c.study == self.study, RECORDS.c.run_id.in_(missing))
+                    .order_by(RECORDS.c.sequence)
                 )
                 return [from_line(line) for line in connection.execute(lines).scalars()]
 
         return self._patiently(read)
 
+    # ---- the configuration
+
+    def keep_config(self, config: Mapping[str, Any]) -> None:
+        """As it may be written down: what a report says of the study."""
+        now = {"config": json.dumps(config)}
+        kept = insert(STUDIES).values(study=self.study, **now)
+
+        def write() -> None:
+            with self.engine.begin() as connection:
+                connection.execute(kept.on_conflict_do_update(constraint=STUDIES.primary_key, set_=now))
+
+        self._patiently(write)
+
+    def config(self) -> dict[str, Any] | None:
+        """What was kept last, None where the database holds no such study."""
+
+        def read() -> str | None:
+            with self.engine.begin() as connection:
+                kept = sa.select(STUDIES.c.config).where(STUDIES.c.study == self.study)
+                return connection.execute(kept).scalar_one_or_none()
+
+        text = self._patiently(read)
+        return None if text is None else dict(json.loads(text))
+
     def _insert(self, connection: sa.Connection, records: Sequence[Record]) -> None:
         rows = [{"study": self.study, "run_id": one.run_id, "line": as_line(one)} for one in records]
         if rows:
-            connection.execute(insert(_records).on_conflict_do_nothing(), rows)
+            connection.execute(insert(RECORDS).on_conflict_do_nothing(), rows)
 
     def _run_ids(self) -> sa.Select[str]:
-        return sa.select(_records.c.run_id).where(_records.c.study == self.study)
+        return sa.select(RECORDS.c.run_id).where(RECORDS.c.study == self.study)
 
     def _is_known(self, connection: sa.Connection, run_id: str) -> bool:
-        return connection.execute(self._run_ids().where(_records.c.run_id == run_id)).first() is not None
+        return connection.execute(self._run_ids().where(RECORDS.c.run_id == run_id)).first() is not None
 
     def _is_claim(self, run_id: str) -> tuple[sa.ColumnElement[bool], ...]:
-        return _claims.c.study == self.study, _claims.c.run_id == run_id, _claims.c.holder == self.holder
+        return CLAIMS.c.study == self.study, CLAIMS.c.run_id == run_id, CLAIMS.c.holder == self.holder
 
     # ---- a database that is away
 
     def _make_tables(self) -> None:
         with self.engine.begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_lock_number("tables"),))
-            _metadata.create_all(connection)
+            METADATA.create_all(connection)
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         """Try again until the database answers. Raises UserError where that takes too long."""

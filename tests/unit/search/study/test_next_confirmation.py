@@ -230,3 +230,21 @@ def test_a_baseline_whose_fitted_length_is_the_documented_one_runs_once_a_round(
         assert FITTED not in found.steps
     arms = {record.confirmation.arm for record in of_role(records, Role.CONFIRM) if record.confirmation}
     assert (FITTED in arms) == (FITTED in found.steps)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "on_change", "goes_on"),
+    [("GPU-1", "refuse", True), ("GPU-2", "refuse", False), ("GPU-2", "allow", True)],
+)
+def test_a_confirmation_goes_on_where_it_was_begun(
+    whole: list[Record], gpu: str, on_change: str, goes_on: bool
+) -> None:
+    """Its runs are compared closely, so that one device makes all of them."""
+    place = {"hardware": {"device_uuid": "GPU-1"}}
+    records = [replace(record, provenance=place) if record.role.confirms else record for record in whole]
+    begun = records[: len(records) - 3]
+    config = replace(CHOSEN.config, study=replace(CHOSEN.config.study, on_change=on_change))
+    here = replace(CHOSEN, config=config, provenance={"hardware": {"device_uuid": gpu}})
+    decided = next_run(begun, (), here)
+    assert (decided.request is not None) is goes_on
+    assert decided.confirms_on == (None if goes_on else "GPU-1")
