@@ -64,10 +64,11 @@ def together(command: Sequence[str], count: int) -> Iterator[list[subprocess.Pop
             kill(process)
 
 
-def begun(command: Sequence[str]) -> subprocess.Popen[str]:
+def begun(command: Sequence[str], **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         cwd=root(),
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -120,6 +120,7 @@ class Mirror:
         as they are. Raises UserError where it cannot."""
         for last in (False, False, True):  # somebody may change it, or take it away, in between
             try:
+                storage.wait_for_server(self.backend, self.say)
                 self._reopen()
                 self._carry_out(self._plan(records), records)
             except _SURPRISES as error:

@@ -12,8 +12,9 @@ import re
 import socket
 import sqlite3
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from search.errors import UserError
 from search.files.paths import shown
 from search.files.whole_file import naming
 
+# A database server that does not answer is waited for.
+PATIENCE_S = 600.0
 HEARTBEAT_S = 10
 GRACE_S = 60
 # User attributes: of a study, what it was begun with; of a trial, which process runs it.
@@ -117,6 +120,23 @@ def file_of(backend: RDBStorage) -> tuple[int, int] | None:
     except OSError:
         return None
     return None if found is None else (found.st_dev, found.st_ino)
+
+
+def wait_for_server(backend: RDBStorage, say: Callable[[str], None], patience_s: float = PATIENCE_S) -> None:
+    """Wait until a database server answers, or for so long: it may restart, or its network be gone."""
+    until_s, told = time.monotonic() + patience_s, False
+    while not is_local(backend) and time.monotonic() < until_s:
+        try:
+            with backend.engine.connect() as connection:
+                connection.execute(sqlalchemy.text("SELECT 1"))
+            return
+        except SQLAlchemyError as error:
+            if not told:
+                url = backend.engine.url.render_as_string(hide_password=False)
+                say(f"the storage does not answer ({what_is_wrong(error, url)}): waiting for it")
+                told = True
+        backend.engine.dispose()
+        time.sleep(1.0)
 
 
 def sqlite_file(url: str, folder: Path) -> Path | None:

@@ -22,6 +22,7 @@ from search.files.whole_file import read_json
 from search.record.flags import Flag
 from search.record.late import EXPIRED
 from search.record.outcome import Role
+from search.worker.locks import VARIABLE
 
 Tiny = Callable[..., list[str]]
 pytestmark = pytest.mark.slow
@@ -45,7 +46,8 @@ class Machines:
 
     def runs(self, machine: int, *overrides: str) -> subprocess.Popen[str]:
         reports = self.folder(machine).parent
-        return begun([*self.command, f"storage={self.url}", f"reports={reports}", *overrides])
+        command = [*self.command, f"storage={self.url}", f"reports={reports}", *overrides]
+        return begun(command, **{VARIABLE: str(self._folder / f"locks-{machine}")})
 
     @contextmanager
     def together(self, count: int, *overrides: str) -> Iterator[list[subprocess.Popen[str]]]:

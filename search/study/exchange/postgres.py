@@ -30,14 +30,13 @@ from search.record.late import cut_off_by_expiry
 from search.record.record import Record
 from search.study.exchange.base import TooLate
 from search.study.exchange.tables import CLAIMS, DECISIONS, METADATA, PROCESSES, RECORDS, STUDIES
+from search.study.storage import PATIENCE_S
 
 LEASE_S = 60.0
 # A lease is renewed so often while it lasts.
 RENEWALS = 6
 # A decision is waited for so long at most; then the counter decides who was too late.
 DECISION_S = 60.0
-# A database that does not answer is waited for: a server that restarts, a network that is gone for minutes.
-PATIENCE_S = 600.0
 RETRY_EVERY_S = 1.0
 _AWAY = (OperationalError, InterfaceError, PoolTimeout)
 T = TypeVar("T")
@@ -116,7 +115,8 @@ class PostgresExchange:
             with suppress(DBAPIError):  # a connection that broke has let go of it
                 connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
                 connection.commit()
-            connection.close()
+            with suppress(DBAPIError):
+                connection.close()
 
     def _locked(self) -> sa.Connection:
         connection = self.engine.connect()
@@ -148,7 +148,16 @@ class PostgresExchange:
         return self._patiently(read)
 
     def claim(self, partial: Record) -> None:
-        """Take a run that was decided on. Raises TooLate."""
+        """Take a run that was decided on. Raises TooLate, also where the database did not answer: whether the
+        claim is there is not known then, and nobody renews it."""
+        try:
+            self._claim(partial)
+        except _AWAY as error:
+            raise TooLate from error
+        self._decided += 1
+        self._partials[partial.run_id] = partial
+
+    def _claim(self, partial: Record) -> None:
         counted = sa.update(DECISIONS).where(
             DECISIONS.c.study == self.study, DECISIONS.c.count == self._decided
         )
@@ -166,8 +175,6 @@ class PostgresExchange:
                     renewed_at=sa.func.now(),
                 )
             )
-        self._decided += 1
-        self._partials[partial.run_id] = partial
 
     def keep(self, partial: Record) -> None:
         """What the run has spent so far: the next renewal says so."""
