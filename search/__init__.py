@@ -15,6 +15,7 @@ A trial's way through the rooms:
     files      records.jsonl, and every other file of ours
     confirm    fitting lengths, racing on fresh seeds, the verdict                   pure
     report     what the study found: values, sentences, figures, the page
+    launch     the same study in jobs of a cluster
     train      one configuration alone
     sample     what a trained model writes
     console    how every program prints, is interrupted and ends

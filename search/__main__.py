@@ -16,7 +16,7 @@ def task(composed: DictConfig) -> int:
 
     from search.config.complaints import unnamed
     from search.config.composition import to_config
-    from search.config.schema import ONE_RUN
+    from search.config.schema import ONE_RUN, SLURM
     from search.errors import UserError
 
     if OmegaConf.is_missing(composed.study, "name"):
@@ -33,7 +33,21 @@ def task(composed: DictConfig) -> int:
         from search.study.progress import Watcher
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     watcher = Watcher(console(), config.study.name, config.budget.n_trials)
+    if config.launcher.name == SLURM:
+        from search.launch.slurm import submit_study
+
+        return submit_study(config, _typed(), watcher)
     return run_study(config, watcher)
+
+
+def _typed() -> list[str]:
+    """The options and overrides that composed the study of this task: of one among several with -m."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from search.config.command_line import config_dirs
+
+    folders = [f"--config-dir={folder}" for folder in config_dirs(sys.argv[1:])]
+    return [*folders, *HydraConfig.get().overrides.task]
 
 
 def program() -> int:

@@ -12,7 +12,7 @@ from model.data import DATASETS
 from model.runnable import not_together
 from model.tables import MATMUL_FORMATS
 from search.config.cores import Cores, usable_cores
-from search.config.schema import ALLOW, REFUSE, StudyConfig
+from search.config.schema import ALLOW, LAUNCHERS, REFUSE, StudyConfig
 from search.files.paths import folder_name
 from search.meter.choose import METERS
 from search.meter.gpu.source import GPU_ENERGY
@@ -34,15 +34,16 @@ TELL_RUNS_APART = ("cpu_time", "roofline", "simulated")
 NAME_LENGTH = 120
 
 
-def check_run(config: StudyConfig) -> None:
-    """Raises ConfigError where a setting that every run needs is invalid."""
+def check_run(config: StudyConfig, cores: Cores | None = None) -> None:
+    """Raises ConfigError where a setting that every run needs is invalid. `cores`: those that it will have,
+    None for this process's."""
     _check_target(config.target_loss)
     _number("target_margin", config.target_margin, at_least=0)
     _choice("data", config.data.name, DATASETS)
     check_meter(config.meter)
     _choice("device.name", config.device.name, DEVICES)
     _number("device.threads", config.device.threads, at_least=1)
-    cores = usable_cores()
+    cores = cores or usable_cores()
     _check_threads(config.device.threads, cores)
     check_processes(config, config.train.processes, cores)
     _number("device.band_limit_s", config.device.band_limit_s, at_least=0)
@@ -172,10 +173,11 @@ def check_meter(meter: MeterSection) -> None:
         Program.from_mapping(meter.simulated)
 
 
-def check_study(config: StudyConfig) -> Space:
+def check_study(config: StudyConfig, cores: Cores | None = None) -> Space:
     """`check_run`, and everything that a study adds; returns its space. Raises ConfigError."""
-    check_run(config)
+    check_run(config, cores)
     check_name(config.study.name)
+    _choice("launcher.name", config.launcher.name, LAUNCHERS)
     check_seed("study.seed", config.study.seed)
     _choice("study.on_change", config.study.on_change, (REFUSE, ALLOW))
     for folder in config.study.prior:
@@ -205,7 +207,7 @@ def check_study(config: StudyConfig) -> Space:
     if not config.space:
         raise ConfigError("the study has no space: nothing varies; see conf/space/demo.yaml for one")
     space = config.parsed_space()
-    check_processes(config, most_processes(space))
+    check_processes(config, most_processes(space), cores)
     if SAMPLERS[config.sampler.name].lists and space.points(MOST_POINTS) is None:
         raise ConfigError(
             f"sampler={config.sampler.name} lists the space, and this one has a float without a step, or "

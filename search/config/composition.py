@@ -27,7 +27,9 @@ from search.space.paths import ABSENT, side_by_side
 
 def register() -> None:
     """Tell Hydra the schema that `conf/config.yaml` starts from."""
-    ConfigStore.instance().store(name="_schema", node=StudyConfig)
+    schema = OmegaConf.structured(StudyConfig)
+    OmegaConf.set_struct(schema.launcher.slurm_parameters, False)  # any name, without a plus
+    ConfigStore.instance().store(name="_schema", node=schema)
     OmegaConf.register_new_resolver("reports_folder", lambda named: str(reports_dir(named)), replace=True)
 
 

@@ -42,6 +42,7 @@ Keys that people set most:
   meter.also=[roofline]         further meters, read beside the one that ranks
   reports=FOLDER                where studies are written, instead of reports/
   storage=URL                   an Optuna storage; auto is SQLite in the report folder
+  launcher=slurm launcher.jobs=4     jobs of a SLURM cluster run the study (docs/scaling.md)
 
 Options: --config-dir FOLDER for studies of your own; --cfg job [--resolve] shows the configuration and runs
 nothing; -m takes several values for a key, one study a value:

@@ -121,6 +121,42 @@ class NoiseSection:
     enough: float = 0.1
 
 
+# How a study is started.
+LAUNCHERS = NO_LAUNCHER, SLURM = "none", "slurm"
+
+
+@dataclass
+class LauncherSection:
+    """`name`: `none` runs the study in this process; `slurm` submits `jobs` jobs to a SLURM cluster, each of
+    which joins the study by its storage, as this command does on its node with `launcher=none`.
+
+    Of each job: `slurm_partition` and `slurm_account`, null for the cluster's own; `slurm_gpus`, null for as
+    many as a run trains on (none with `device=cpu`), or `slurm_gres` in its place, such as `gpu:a100:1`;
+    `slurm_cpus`, null for one a thread that trains and one more; `slurm_memory_gb`, null for the cluster's
+    default; `slurm_minutes`, its time limit. `slurm_grace_s`: so many seconds before that limit, or when it
+    is preempted, the job is told; it records what its run has spent and is requeued, after a time limit at
+    most `slurm_requeues` times. `slurm_setup`: lines of shell before it starts. `slurm_parameters`: anything
+    else of submitit's, such as `{qos: high}`.
+
+    `slurm_cluster`: `slurm`, or `local` for processes of this machine in place of jobs, to try it out.
+    """
+
+    name: str = NO_LAUNCHER
+    jobs: int = 1
+    slurm_cluster: str = "slurm"
+    slurm_partition: str | None = None
+    slurm_account: str | None = None
+    slurm_gpus: int | None = None
+    slurm_gres: str | None = None
+    slurm_cpus: int | None = None
+    slurm_memory_gb: float | None = None
+    slurm_minutes: int = 240
+    slurm_grace_s: int = 120
+    slurm_requeues: int = 10
+    slurm_setup: list[str] = field(default_factory=list)
+    slurm_parameters: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class StudyConfig:
     """Everything that a person can set. `model`, `optimizer`, `schedule` and `train` are the baseline;
@@ -150,6 +186,7 @@ class StudyConfig:
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     meter: MeterSection = field(default_factory=MeterSection)
     device: DeviceSection = field(default_factory=DeviceSection)
+    launcher: LauncherSection = field(default_factory=LauncherSection)
     reports: str | None = None
     storage: str = "auto"
     recipe: str | None = None

@@ -205,6 +205,14 @@ def is_local(backend: RDBStorage) -> bool:
     return backend.engine.dialect.name == "sqlite"
 
 
+def is_sqlite(url: str) -> bool:
+    """Whether the URL names a SQLite file; False where it cannot be read as a URL."""
+    try:
+        return make_url(url).get_backend_name() == "sqlite"
+    except (ArgumentError, ValueError):
+        return False
+
+
 def without_secret(url: str) -> str:
     """The URL as it may be shown: no password, whichever way it was typed.
 

@@ -11,10 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from search.config.checks import check_run
 from search.config.composition import run, to_config
+from search.config.schema import NO_LAUNCHER
 from search.console import terminal
 from search.console.leaving import leaving_at_once
 from search.console.signals import Interruption, ends_like_ctrl_c
-from search.errors import NO_RESULT
+from search.errors import NO_RESULT, UserError
 from search.record.outcome import Outcome
 from search.record.record import Record
 from search.record.target import TO_THE_END
@@ -36,6 +37,8 @@ def _train(composed: DictConfig, interruption: Interruption) -> int:
         composed.study.name = "train"
     config = to_config(with_recipe(composed, list(HydraConfig.get().overrides.task)))
     check_run(config)
+    if config.launcher.name != NO_LAUNCHER:
+        raise UserError("launcher= belongs to python -m search, which starts studies; drop it")
     console = terminal.console()
     with console.status("opening the device and its meter"), fresh_caches_here():
         with leaving_at_once():  # imports torch, which must find the caches in place
