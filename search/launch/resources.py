@@ -53,7 +53,7 @@ def submitit_parameters(config: StudyConfig, processes: int) -> dict[str, Any]:
     run is trained at most. What a person passes on by `slurm_parameters` comes last, and wins."""
     launcher = config.launcher
     named = {
-        "name": f"joulesearch {config.study.name}",
+        "name": f"joulesearch-{config.study.name}",
         "nodes": 1,
         "tasks_per_node": 1,
         "timeout_min": launcher.slurm_minutes,

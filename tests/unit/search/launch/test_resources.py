@@ -28,7 +28,7 @@ def asked(made: StudyConfig, processes: int = 1) -> dict[str, Any]:
 
 def test_a_job_asks_for_one_gpu_and_a_core_beside_the_one_that_trains() -> None:
     assert asked(config()) == {
-        "name": "joulesearch mine",
+        "name": "joulesearch-mine",
         "nodes": 1,
         "tasks_per_node": 1,
         "timeout_min": 240,
