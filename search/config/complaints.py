@@ -189,6 +189,12 @@ def _no_reference(found: re.Match[str], arguments: Sequence[str]) -> str:
     )
 
 
+def _unset_variable(found: re.Match[str], arguments: Sequence[str]) -> str:
+    return (
+        f"{found[2]} takes the environment variable {found[1]}, which is not set; type export {found[1]}=..."
+    )
+
+
 def _study_without_plus(found: re.Match[str], arguments: Sequence[str]) -> str:
     name = next((a.partition("=")[2] for a in arguments if a.startswith("study=")), studies()[0])
     names = ", ".join(studies())
@@ -206,6 +212,7 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str]], str]], 
     (r"item is already at '([^']+)'", _plus_too_many),
     (r"does not support deletion.*?full_key: (\S+)", _not_to_be_taken),
     (r"Interpolation key '([^']+)' not found.*?full_key: (\S+)", _no_reference),
+    (r"Environment variable '([^']+)' not found.*?full_key: (\S+)", _unset_variable),
     (r"Cannot merge.*?full_key: (?P<space>space\.\S+)", _space_entry),
     (r"Cannot convert '\w+' to string.*?full_key: (\S+)", _no_text),
     (

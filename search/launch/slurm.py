@@ -10,7 +10,8 @@ import itertools
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +56,12 @@ def submit_study(config: StudyConfig, typed: Sequence[str], watcher: Watcher) ->
     check_folder(base)
     read_prior(config.study.prior, study_dir(config.study.name, config.reports))
     first_recipes(config)
+    # Optuna's tables are made here: several jobs that made them at once would be in each other's way.
+    storage.open_storage(config.storage, base).engine.dispose()
     problem = load_problem(config, watcher.loading)  # jobs find it in the cache; their nodes may be offline
     check_reach(space, problem.corpus)
     target_loss = target_of(config.target_loss, config.target_margin, ())
     watcher.problem(problem.corpus, problem.ngram, target_loss, problem.validation_tokens)
-    # Optuna's tables are made here: several jobs that made them at once would be in each other's way.
-    storage.open_storage(config.storage, base).engine.dispose()
     folder = _make_folder(base)
     job = StudyJob(without_storage(typed), Path.cwd(), folder, launcher.slurm_grace_s, config.storage)
     try:
@@ -146,11 +147,23 @@ def submit_jobs(
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"launcher.slurm_parameters cannot be used: {said[:400]}") from error
     try:
-        with executor.batch():  # one array of jobs
+        with _out_of_environment(config.storage), executor.batch():  # one array of jobs
             return [executor.submit(job) for _ in range(config.launcher.jobs)]
     except (FailedJobError, FailedSubmissionError) as error:
         said = storage.scrub(" ".join(str(error).split()), config.storage)
         raise UserError(f"SLURM refused the jobs: {said[:400] or 'sbatch said nothing'}") from error
+
+
+@contextmanager
+def _out_of_environment(url: str) -> Iterator[None]:
+    """While it lasts no variable holds the storage: sbatch hands its environment to SLURM, which keeps it."""
+    held = {name: value for name, value in os.environ.items() if value == url}
+    for name in held:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(held)
 
 
 def _say(config: StudyConfig, jobs: Sequence[Job[int]], folder: Path, note: Callable[[str], None]) -> None:

@@ -59,6 +59,14 @@ MISTAKES = {
         ["+study=demo", "study.name=<b>(1)"],
         """quote it twice: 'study.name="..."'""",
     ),
+    "a variable that is not set": (
+        ["+study=demo", "storage=${oc.env:JOULESEARCH_NO_SUCH}"],
+        "storage takes the environment variable JOULESEARCH_NO_SUCH, which is not set",
+    ),
+    "jobs that cannot share a storage": (
+        ["+study=demo", "launcher=slurm", "launcher.slurm_parameters.qos=high"],
+        "launcher=slurm needs a storage that every node reaches",
+    ),
 }
 
 
@@ -89,6 +97,7 @@ def test_a_mistake_costs_one_line_and_creates_nothing(name: str, study_name: str
         (["recipe=/no/such.yaml"], "is not there; expected a study's folder, a file, or"),
         (["model.n_layer=-1"], "model.n_layer"),
         (["output=/no/such/folder/x.jsonl"], "output="),
+        (["launcher=slurm"], "launcher= belongs to python -m search"),
     ],
 )
 def test_train_says_mistakes_in_one_line_too(arguments: list[str], said: str) -> None:
