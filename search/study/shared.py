@@ -122,9 +122,13 @@ class SharedStudy:
             theirs = {one.trial for one in self.elsewhere}
             record = replace(record, trial=self.mirror.begin(record, self.records, theirs))
             self.exchange.give([record])
+        self._add(record)
+        return record
+
+    def _add(self, record: Record) -> None:
+        """Raises FileError."""
         self.folder.append(record)
         self.records.append(record)
-        return record
 
     def _free(self, slot: int) -> None:
         self._slots.discard(slot)
@@ -141,10 +145,13 @@ class SharedStudy:
             left = self.folder.read_running(file, self.watcher.note)
             running = None if left is None else left.record
             record = self.mirror.recovery_plan(self.records, running).cut_off
-            if left is not None and left.has_ended and record is not None:
-                record = left.record
-            if record is not None:
-                self.watcher.finished(self._recorded(marked(record, self.records)))
+            if left is None or record is None:
+                continue
+            if left.has_ended:
+                self.watcher.finished(self._recorded(marked(left.record, self.records)))
+            elif self.exchange.finish(record := marked(record, self.records)):
+                self._add(record)
+                self.watcher.finished(record)
         self.mirror.reconcile(self.records)
         for file in cut_off:
             remove(file)
