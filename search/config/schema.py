@@ -122,13 +122,17 @@ class NoiseSection:
 
 
 # How a study is started.
-LAUNCHERS = NO_LAUNCHER, SLURM = "none", "slurm"
+LAUNCHERS = NO_LAUNCHER, RAY, SLURM = "none", "ray", "slurm"
 
 
 @dataclass
 class LauncherSection:
-    """`name`: `none` runs the study in this process; `slurm` submits `jobs` jobs to a SLURM cluster, each of
-    which joins the study by its storage, as this command does on its node with `launcher=none`.
+    """`name`: `none` runs the study here, with workers on this machine; `ray` has one worker on each GPU of
+    a Ray cluster; `slurm` submits `jobs` jobs to a SLURM cluster, each of which joins the study by its
+    storage, as this command does on its node with `launcher=none`.
+
+    `ray_address`: HOST:PORT of the Ray cluster's head, auto for the cluster that this machine is part of.
+    `ray_slots`: how many trials it trains at once, null for one on each GPU.
 
     Of each job: `slurm_partition` and `slurm_account`, null for the cluster's own; `slurm_gpus`, null for as
     many as a run trains on (none with `device=cpu`), or `slurm_gres` in its place, such as `gpu:a100:1`;
@@ -142,6 +146,8 @@ class LauncherSection:
     """
 
     name: str = NO_LAUNCHER
+    ray_address: str = "auto"
+    ray_slots: int | None = None
     jobs: int = 1
     slurm_cluster: str = "slurm"
     slurm_partition: str | None = None
@@ -162,6 +168,8 @@ class StudyConfig:
     """Everything that a person can set. `model`, `optimizer`, `schedule` and `train` are the baseline;
     `space` says what may vary; `reports` is the folder that studies are written to, null for the repository's
     own. `target_loss` is in nats per token, or `auto`: what the baseline ends at, plus `target_margin`.
+    `devices`: `auto` for the one that `device` says, `cpu`, `all` for every visible GPU, or a list such as
+    [cuda:0, cuda:1] (indices or UUIDs): so many trials at once, one on each.
 
     Those of `ONE_RUN`: `recipe` is a recipe's file or a study's folder, `trial` a trial of that study,
     `output` a file that the record is added to, `save` a folder for the trained model; `to_the_end` trains to
@@ -186,6 +194,7 @@ class StudyConfig:
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     meter: MeterSection = field(default_factory=MeterSection)
     device: DeviceSection = field(default_factory=DeviceSection)
+    devices: Any = "auto"
     launcher: LauncherSection = field(default_factory=LauncherSection)
     reports: str | None = None
     storage: str = "auto"

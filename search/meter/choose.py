@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -38,13 +37,11 @@ def _nvml(section: MeterSection, device: MeteredDevice) -> Meter:
 def charged_gpus(section: MeterSection, device: MeteredDevice) -> tuple[str, ...]:
     """UUIDs of the GPUs that a run may be charged for: those that the section names, else those that train,
     in the order of their ranks; where the CPU trains, the first that is visible."""
-    from search.meter.gpu.nvml_devices import inventory, resolve_devices
+    from search.meter.gpu.nvml_devices import visible_uuids
 
     trains = device.gpus or ("0",)
-    visible, order = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
-    wanted = trains if section.gpus is None else tuple(section.gpus)
     try:
-        return tuple(gpu.uuid for gpu in resolve_devices(inventory(), visible, order, wanted))
+        return visible_uuids(trains if section.gpus is None else tuple(section.gpus))
     except ValueError as error:
         raise MeterUnavailable(f"meter.gpus: {error}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -26,6 +26,19 @@ class MeterInfo:
     kind: Kind
     chosen_because: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+# What tells one GPU from another of its model.
+_OF_A_BOARD = ("uuid", "pci_bus_id")
+
+
+def settings_of_model(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A meter's settings without what tells one device from another of its model: runs of one study may be
+    read on several."""
+    left = {key: value for key, value in settings.items() if key != "devices"}
+    if isinstance(gpus := settings.get("gpus"), Sequence):
+        left["gpus"] = [{key: gpu[key] for key in gpu if key not in _OF_A_BOARD} for gpu in gpus]
+    return left
 
 
 @dataclass(frozen=True)

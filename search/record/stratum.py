@@ -7,11 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from search.record.meter_info import MeterInfo
+from search.record.meter_info import MeterInfo, settings_of_model
 from search.record.record import Record, part_of
-
-# What tells one device of a kind from another, and says nothing of its joules.
-_OF_ONE_DEVICE = ("uuid", "pci_bus_id")
 
 
 class Stratum(NamedTuple):
@@ -29,7 +26,7 @@ class Stratum(NamedTuple):
 
 
 def stratum_of(provenance: Mapping[str, Any], meter: MeterInfo) -> Stratum:
-    settings = json.dumps(of_the_kind(meter.settings), sort_keys=True, default=str)
+    settings = json.dumps(settings_of_model(meter.settings), sort_keys=True, default=str)
     device = str(part_of(provenance, "hardware").get("device", "unknown device"))
     return Stratum(device, f"{meter.name} ({meter.kind.value})", settings)
 
@@ -50,12 +47,3 @@ def strata_of(records: Sequence[Record]) -> dict[Stratum, list[Record]]:
     for record in records:
         found.setdefault(stratum_of(record.provenance, record.meter), []).append(record)
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
-
-
-def of_the_kind(value: Any) -> Any:
-    """What a meter says of its settings, without what tells one device of a kind from another."""
-    if isinstance(value, Mapping):
-        return {key: of_the_kind(item) for key, item in value.items() if key not in _OF_ONE_DEVICE}
-    if isinstance(value, list | tuple):
-        return [of_the_kind(item) for item in value]
-    return value

@@ -13,9 +13,9 @@ from model.data import Corpus, HeldOut
 from search.config.schema import StudyConfig
 from search.errors import UserError
 from search.files.paths import shown
+from search.record.meter_info import settings_of_model
 from search.record.outcome import Role
 from search.record.record import Record
-from search.record.stratum import of_the_kind
 from search.sampling.samplers import SamplerSection, with_current_name
 from search.space.model import Space
 from search.space.paths import differences
@@ -39,7 +39,7 @@ def identity(
     of each kind are then kept apart."""
     meter: dict[str, Any] = {"counted_phases": config.counted_phases.value}
     if not shared:
-        meter |= {"name": info.meter.name, "settings": of_the_kind(info.meter.settings)}
+        meter |= {"name": info.meter.name, "settings": settings_of_model(info.meter.settings)}
     facts = {
         "target_loss": f"auto + {config.target_margin:g}" if is_auto(config) else config.target_loss,
         "space": space.describe(),
@@ -116,7 +116,7 @@ def begun_with(record: Record) -> dict[str, Any]:
         "meter": {
             "name": meter.name,
             "counted_phases": record.counted_phases.value,
-            "settings": of_the_kind(meter.settings),
+            "settings": settings_of_model(meter.settings),
         },
     }
     if record.role is not Role.TARGET:
@@ -153,7 +153,8 @@ def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(theirs.get("device"), Mapping):
         theirs["device"] = {"name": theirs["device"].get("name")}
     if isinstance(theirs.get("meter"), Mapping):
-        theirs["meter"] = of_the_kind(theirs["meter"])
+        settings = theirs["meter"].get("settings", {})
+        theirs["meter"] = {**theirs["meter"], "settings": settings_of_model(settings)}
     if "data_sha256" in theirs:
         theirs = {"held_out": HeldOut.WHOLE.value, **theirs}
     if isinstance(theirs.get("sampler"), Mapping):

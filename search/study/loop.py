@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from model.data.ngram import NgramLoss
 from model.runnable import absent
 from search.config.checks import check_study
-from search.config.cores import allowed_cores
+from search.config.devices import with_devices
 from search.config.schema import StudyConfig
 from search.confirm.state import ConfirmationState
 from search.confirm.verdict import VerdictKind
@@ -57,10 +57,10 @@ from search.study.search_settings import SearchSettings
 from search.study.seats import seated
 from search.study.signals import StopRequest
 from search.study.teaching import teaching_trials
-from search.worker.handle import Worker, check_device
-from search.worker.locks import CPU, exclusive, holder_of
+from search.worker.crew import Crew, crew_of
+from search.worker.handle import check_device
+from search.worker.locks import exclusive, holder_of
 from search.worker.protocol import WorkerInfo, WorkerSetup
-from search.worker.slots import only_one_because, slots_of
 
 # How often a process that has nothing to do looks at what the others do.
 LOOK_EVERY_S = 0.5
@@ -72,6 +72,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     Raises what `errors.ONE_LINE` lists, before anything is created where the settings are at fault.
     """
     space = check_study(config)
+    config = with_devices(config)
     folder = StudyFolder(study_dir(config.study.name, config.reports))
     check_folder(folder.path)
     records = folder.read_records()  # a file that holds something else is found before a worker starts
@@ -87,16 +88,10 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     if config.storage != "auto":  # a wrong URL is found before anything is created
         _try_storage(config.storage, folder.path)
     with _temporary_folder() as temporary:
-        processes = most_processes(space)
-        workers = _workers(config, problem, Path(temporary), config.device.slots, processes)
-        try:
-            info = workers[0].start()
-            only_one = only_one_because(info.meter, info.capabilities.device_type)
-            if only_one is not None and len(workers) > 1:
-                watcher.note(only_one)
-                workers[0].stop()
-                workers = _workers(config, problem, Path(temporary), 1, processes)
-                info = workers[0].start()
+        setup = WorkerSetup.of(config, problem.corpus.sha256, problem.corpus.held_out)
+        setup = replace(setup, processes=most_processes(space))
+        with crew_of(config, setup, Path(temporary), watcher.note, only_confirm) as crew:
+            info = crew.info
             check_kind(prior, info.meter.kind)
             if missing := absent(config.run_config(), info.capabilities):
                 raise UserError(missing)
@@ -108,13 +103,13 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
                     watcher.note(f"study.first: {recipe.name} cannot be trained here: {reason}")
             if reason := nothing_runs(space, settings.why_not, settings.key_of):
                 raise UserError(reason)
-            with _holding_cpu(workers, config, watcher):
+            with _holding(crew, config, watcher):
                 folder.make()
                 database = storage.sqlite_file(config.storage, folder.path)
                 with seated(folder.path, config.study.name, database) as seat:
                     with seat.deciding(lambda what: watcher.waiting(None, what)):
                         shared = open_study(folder, seat, settings, problem, info, watcher)
-                    runner = TrialRunner(shared, workers, info.meter, watcher)
+                    runner = TrialRunner(shared, crew.workers, info.meter, watcher)
                     lessons = teaching_trials(
                         folder.path, prior, settings, info.meter.kind.value, watcher.note
                     )
@@ -122,33 +117,13 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
                     keep_prior(folder.path, prior)
                     stop.listen()
                     return _run_and_report(runner, settings, problem.ngram, stop)
-        finally:
-            for worker in workers:
-                worker.kill()
 
 
-def _workers(
-    config: StudyConfig, problem: Problem, temporary: Path, slots: int, processes: int
-) -> list[Worker]:
-    """One a slot, for runs of up to `processes` processes; none is started."""
-    setup = WorkerSetup.of(config, problem.corpus.sha256, problem.corpus.held_out)
-    setup = replace(setup, processes=processes)
-    slots_of_cpu = slots_of(slots, config.device.threads * processes, allowed_cores())
-    return [
-        Worker(replace(setup, slot=slot), temporary / f"worker-{number}.log", config.budget.hang_s)
-        for number, slot in enumerate(slots_of_cpu)
-    ]
-
-
-def _holding_cpu(
-    workers: Sequence[Worker], config: StudyConfig, watcher: Watcher
-) -> AbstractContextManager[None]:
+def _holding(crew: Crew, config: StudyConfig, watcher: Watcher) -> AbstractContextManager[None]:
     """Where several slots share the CPU, keep other studies from it as long as this one runs. A single slot
-    holds it for each run."""
-    names = (CPU,) if len(workers) > 1 else ()
-    return exclusive(
-        names, holder_of(config.study.name), config.device.wait, lambda what: watcher.waiting(None, what)
-    )
+    holds its device for each run."""
+    holder = holder_of(config.study.name)
+    return exclusive(crew.holds, holder, config.device.wait, lambda what: watcher.waiting(None, what))
 
 
 def _try_storage(url: str, folder: Path) -> None:

@@ -25,7 +25,8 @@ from search.run.request import RunRequest
 from search.study.mirror import Mirror
 from search.study.progress import Watcher
 from search.study.shared import SharedStudy
-from search.worker.handle import Worker
+from search.worker.crew import TrialWorker
+from search.worker.protocol import trained_by
 
 KILLED = "the study's process was killed during this run"
 OUTPUT_LOST = "nobody read the study's output any more"
@@ -58,7 +59,7 @@ class TrialRunner:
     """A worker is a slot."""
 
     shared: SharedStudy
-    workers: Sequence[Worker]
+    workers: Sequence[TrialWorker]
     meter: MeterInfo
     watcher: Watcher
     _going: dict[int, _Going] = field(default_factory=dict)
@@ -86,10 +87,11 @@ class TrialRunner:
         """Start a run in a slot that is free, while this process decides. Raises TooLate where another one
         has decided meanwhile."""
         slot = next(slot for slot in range(len(self.workers)) if slot not in self._going)
-        request = replace(request, run_id=uuid.uuid4().hex)
-        number = self.shared.begin(request, self._just_begun(request), slot)
+        request = trained_by(replace(request, run_id=uuid.uuid4().hex), self.workers[slot].info)
+        number = self.shared.begin(request, self._just_begun(request, slot), slot)
         request = replace(request, trial=number)
-        self._going[slot] = going = _Going(request, self._just_begun(request), ExitStack())
+        last = self._just_begun(request, slot)
+        self._going[slot] = going = _Going(request, last, ExitStack())
         going.beating.enter_context(self.mirror.beating(request.run_id))
         self.watcher.begin(request)
         self._inbox(slot).put(request)
@@ -142,9 +144,11 @@ class TrialRunner:
             for slot, going in sorted(self._going.items(), reverse=True):
                 each.callback(self._end, slot, replace(going.last, reason=reason))
 
-    def _just_begun(self, request: RunRequest) -> Record:
+    def _just_begun(self, request: RunRequest, slot: int) -> Record:
         """What is known of a run of which nothing was heard yet, should its process be killed."""
-        return unmetered_record(request, self.meter, KILLED, interrupted=True)
+        info = self.workers[slot].info
+        meter = self.meter if info is None else info.meter
+        return unmetered_record(request, meter, KILLED, interrupted=True)
 
     def _end(self, slot: int, record: Record) -> Record:
         """Record and tell. Raises FileError."""

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from model.data import kept_tokenizer
 from model.runnable import absent
+from search.config.devices import check_one_run
 from search.config.schema import StudyConfig
 from search.console.signals import Interruption
 from search.errors import Stopped, UserError
@@ -35,6 +36,7 @@ def train_one(
 ) -> tuple[Record, Saving | None]:
     """The record of the configuration's run, interrupted or not; and what saved its model, where one was to
     be saved."""
+    check_one_run(config)
     resolve(config.device)  # reports a missing GPU before anything is downloaded
     if config.output is not None:
         check_output(config.output)

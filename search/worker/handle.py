@@ -40,6 +40,7 @@ from search.worker.protocol import (
     WorkerInfo,
     WorkerSetup,
     event_from_dict,
+    trained_by,
 )
 
 START_LIMIT_S = 300.0
@@ -69,8 +70,7 @@ class Worker:
         """Start the process where none runs; returns what it has opened. Raises UserError if it refuses."""
         if self._process is not None and self._info is not None:
             return self._info
-        self._spawn()
-        self._send(self._setup.to_line())
+        self.begin_start()
         event = self._next_event(START_LIMIT_S)
         if event is None:
             raise UserError(self._why_it_did_not_start())
@@ -83,6 +83,18 @@ class Worker:
         self._cached_at_start = self._caches.contents()
         return event.info
 
+    def begin_start(self) -> None:
+        """Start the process where none runs, without waiting for what it opens: several can open theirs at
+        once. Linux ends it with the thread that calls this."""
+        if self._process is None:
+            self._spawn()
+            self._send(self._setup.to_line())
+
+    @property
+    def info(self) -> WorkerInfo | None:
+        """What it has opened, None while no process runs."""
+        return self._info
+
     def run(
         self,
         request: RunRequest,
@@ -92,6 +104,7 @@ class Worker:
         """One run to its end. Never raises for the run: a lost worker gives a CRASHED record with what is
         known."""
         info = self.start()
+        request = trained_by(request, info)
         last: Record | None = None
         with suppress(OSError):  # it died between runs: the missing event will say so
             self._send(json.dumps(asdict(request)))
@@ -156,6 +169,7 @@ class Worker:
                 env=os.environ
                 | path
                 | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+                | ({"CUDA_VISIBLE_DEVICES": gpu} if (gpu := self._setup.slot.gpu) else {})
                 | dict(self._caches.environment),
             )
         threading.Thread(target=_read_events, args=(self._process, self._events), daemon=True).start()

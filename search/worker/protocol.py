@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from search.files.paths import cache_dir
 from search.meter.settings import MeterSection, RooflineSection
 from search.record.meter_info import Kind, MeterInfo
 from search.record.record import Record
+from search.run.request import RunRequest
 from search.worker.slots import Slot
 
 
@@ -70,7 +71,9 @@ class WorkerSetup:
                 "data": DataConfig(**body["data"]),
                 "held_out": HeldOut(body["held_out"]),
                 "device": DeviceSection(**body["device"]),
-                "slot": Slot(*map(tuple, (body["slot"]["cores"], body["slot"]["siblings"]))),
+                "slot": Slot(
+                    tuple(body["slot"]["cores"]), tuple(body["slot"]["siblings"]), body["slot"]["gpu"]
+                ),
                 "meter": MeterSection(**{**meter, "roofline": RooflineSection(**meter["roofline"])}),
             }
         )
@@ -96,6 +99,15 @@ class WorkerInfo:
             software=data["software"],
             idle_power_w=data["idle_power_w"],
         )
+
+
+def trained_by(request: RunRequest, info: WorkerInfo | None) -> RunRequest:
+    """The request, whose provenance names the device and the software of the worker that gets it; None: of a
+    worker that has not started yet."""
+    if info is None or "hardware" not in request.provenance:
+        return request
+    here = {"hardware": dict(info.hardware), "software": dict(info.software)}
+    return replace(request, provenance={**request.provenance, **here})
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""The slots of a CPU: so many runs at once, each on cores of its own. Pure.
+"""The slots of a study: so many runs at once, each on a GPU or on cores of its own. Pure.
 
-What a meter can tell apart decides whether runs may go side by side. Core-seconds are counted by process; a
-package's counter sees all of them.
+What a meter can tell apart decides whether runs may go side by side. Each GPU has a counter; core-seconds are
+counted by process; a package's counter sees all of them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from search.record.meter_info import Kind, MeterInfo
 
 @dataclass(frozen=True)
 class Slot:
-    """`cores` are those that its worker is kept to, none for all; `siblings` those of the other slots."""
+    """`cores` are those that its worker is kept to, none for all; `siblings` those of the other slots. `gpu`:
+    the UUID of the only GPU that its worker sees, None for all."""
 
     cores: tuple[int, ...] = ()
     siblings: tuple[int, ...] = ()
+    gpu: str | None = None
 
     @property
     def alone(self) -> bool:
@@ -35,6 +37,12 @@ def slots_of(count: int, threads: int, allowed: Sequence[int]) -> tuple[Slot, ..
         Slot(cores, tuple(core for other in shares if other is not cores for core in other))
         for cores in shares
     )
+
+
+def slots_on_gpus(gpus: Sequence[str]) -> tuple[Slot, ...]:
+    """One on each of these GPUs. They share the cores: what a GPU needs of them is little, and not the same
+    all the time."""
+    return tuple(Slot(gpu=gpu) for gpu in gpus)
 
 
 def only_one_because(meter: MeterInfo, device_type: str) -> str | None:

@@ -8,6 +8,7 @@ function; `inventory` reads the machine, and `ask` is the one place where an NVM
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -90,6 +91,13 @@ def inventory() -> tuple[GpuInfo, ...]:
             "NVML works but lists no GPU: give this machine or container one, or use meter=auto"
         )
     return gpus
+
+
+def visible_uuids(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Of the GPUs behind `wanted` (see `resolve_devices`) in this process' environment; of every visible one
+    where it is empty. Raises MeterUnavailable and ValueError as that does."""
+    visible, order = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER")
+    return tuple(gpu.uuid for gpu in resolve_devices(inventory(), visible, order, wanted))
 
 
 def _gpu_info(index: int) -> GpuInfo:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.record.meter_info import settings_of_model
 from search.record.outcome import Role
 from search.record.record import Record
 
@@ -15,8 +16,8 @@ class ReportError(ValueError):
 
 
 def refuse_mixed(records: Sequence[Record]) -> None:
-    """Raise ReportError unless the records share a meter, a counting policy, a target, a data set and the
-    part of it that they validate on."""
+    """Raise ReportError unless the records share a meter (on devices of one model), a counting policy, a
+    target, a data set and the part of it that they validate on."""
     _one_of("meters", [_meter_words(record) for record in records])
     _one_of("target losses", [f"{record.target_loss:g}" for record in to_the_target(records)])
     _one_of("data sets", [str(data_of(r)["sha256"]) for r in records if data_of(r).get("sha256")])
@@ -35,7 +36,7 @@ def _one_of(what: str, values: Sequence[str]) -> None:
 
 def _meter_words(record: Record) -> str:
     meter = record.meter
-    settings = json.dumps(meter.settings, sort_keys=True, default=str)
+    settings = json.dumps(settings_of_model(meter.settings), sort_keys=True, default=str)
     return f"{meter.name}, {meter.kind.value}, counted {record.counted_phases.value}, settings {settings}"
 
 

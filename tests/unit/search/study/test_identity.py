@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from records_factory import make_record
@@ -13,7 +14,13 @@ from model.data import HeldOut
 from search.errors import UserError
 from search.record.outcome import Role
 from search.record.record import Record
-from search.study.identity import begun_with, check_records, held_out_of, known_part, of_this_version
+from search.study.identity import (
+    begun_with,
+    check_records,
+    held_out_of,
+    known_part,
+    of_this_version,
+)
 
 PATH = Path("records.jsonl")
 RECORD = make_record(0)
@@ -114,3 +121,44 @@ def test_a_study_of_before_goes_on_with_what_it_wrote_down() -> None:
     check_records(theirs, written, [OF_BEFORE, WHOLE], PATH, OF_BEFORE.target_loss)
     with pytest.raises(UserError, match="held_out: 'whole' -> 'halves'"):
         check_records(theirs | {"held_out": "halves"}, written, [HALVES], PATH, HALVES.target_loss)
+
+
+def of_board(uuid: str, trial: int = 0, **changed: Any) -> Record:
+    """A record of a GPU of a model of which there are several."""
+    gpu = {"uuid": uuid, "pci_bus_id": uuid, "name": "H100", "power_limit_w": 700.0} | changed
+    meter = replace(RECORD.meter, settings={"gpus": [gpu], "devices": [uuid]})
+    hardware = {"device": gpu["name"], "device_uuid": uuid}
+    provenance = {**RECORD.provenance, "hardware": hardware}
+    return replace(make_record(trial), meter=meter, provenance=provenance)
+
+
+def test_a_study_goes_on_with_any_device_of_its_kind() -> None:
+    records = [of_board("GPU-a"), of_board("GPU-b", 1)]
+    ours = of_this_version(begun_with(records[0]))
+    assert ours["device"] == {"name": "H100"}
+    assert ours["meter"]["settings"] == {"gpus": [{"name": "H100", "power_limit_w": 700.0}]}
+    check_records(ours, dict(ours), records, PATH, RECORD.target_loss)
+    other = of_board("GPU-c", 2, power_limit_w=350.0)
+    with pytest.raises(UserError, match=r"trial 2 .*power_limit_w"):
+        check_records(ours, dict(ours), [*records, other], PATH, RECORD.target_loss)
+
+
+def test_what_a_version_before_knew_by_its_uuid_goes_on() -> None:
+    record = of_board("GPU-a")
+    ours = of_this_version(begun_with(record))
+    gpu = {"uuid": "GPU-a", "pci_bus_id": "0", "name": "H100", "power_limit_w": 700.0}
+    meter = ours["meter"] | {"settings": {"gpus": [gpu], "devices": ["GPU-a"]}}
+    written = ours | {"device": {"name": "H100", "uuid": "GPU-a"}, "meter": meter}
+    check_records(ours, written, [record], PATH, RECORD.target_loss)
+    with pytest.raises(UserError, match="device"):
+        check_records(ours, written | {"device": {"name": "A100"}}, [record], PATH, RECORD.target_loss)
+
+
+def test_machines_that_share_a_study_may_have_other_devices_and_meters() -> None:
+    """Their joules are kept apart. What else they disagree about is refused."""
+    ours = {key: value for key, value in of_this_version(begun_with(RECORD)).items() if key != "device"}
+    ours["meter"] = {"counted_phases": ours["meter"]["counted_phases"]}
+    check_records(ours, dict(ours), [RECORD, of_board("GPU-a", 1)], PATH, RECORD.target_loss)
+    longer = replace(RECORD, target_loss=RECORD.target_loss + 1)
+    with pytest.raises(UserError, match="target_loss"):
+        check_records(ours, dict(ours), [longer], PATH, RECORD.target_loss)

@@ -26,7 +26,7 @@ from search.study.recovery import RecoveryPlan
 from search.study.runner import TrialRunner
 from search.study.seats import Seat
 from search.study.shared import SharedStudy
-from search.worker.handle import Worker
+from search.worker.protocol import WorkerInfo
 
 
 @dataclass
@@ -37,6 +37,10 @@ class PlayedWorker:
     began: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
     killed: bool = False
+    info: WorkerInfo | None = None
+
+    def start(self) -> WorkerInfo:
+        raise AssertionError("nobody asks")
 
     def run(
         self,
@@ -120,10 +124,9 @@ def ended(request: RunRequest, **changed: Any) -> Record:
 
 
 def runner_of(folder: Path, workers: Sequence[PlayedWorker]) -> TrialRunner:
-    played = [cast("Worker", worker) for worker in workers]
     mirror, watcher = cast("Mirror", NoMirror()), cast("Watcher", Quiet())
     shared = SharedStudy(StudyFolder(folder), Seat(folder), Alone(), [], mirror, watcher)
-    return TrialRunner(shared, played, METER, watcher)
+    return TrialRunner(shared, workers, METER, watcher)
 
 
 def kept(folder: Path) -> list[Record]:

@@ -13,6 +13,8 @@ from model.data.config import DataConfig
 from model.data.held_out import HeldOut
 from search.config.schema import DeviceSection, StudyConfig
 from search.meter.settings import MeterSection, RooflineSection
+from search.record.outcome import Role
+from search.run.request import RunRequest
 from search.worker.protocol import (
     Event,
     Failed,
@@ -25,7 +27,9 @@ from search.worker.protocol import (
     WorkerSetup,
     event_from_dict,
     event_to_line,
+    trained_by,
 )
+from search.worker.slots import Slot
 
 INFO = WorkerInfo(
     capabilities=Capabilities("cpu", "a CPU", "2.13.0", bf16=True, compiler=None, modules=["triton"]),
@@ -33,6 +37,19 @@ INFO = WorkerInfo(
     hardware={"device": "a CPU", "device_uuid": "cpu"},
     software={"torch": "2.13.0"},
     idle_power_w=None,
+)
+CONFIG = StudyConfig()
+REQUEST = RunRequest(
+    study="a study",
+    trial=3,
+    run_id="a run",
+    role=Role.SEARCH,
+    params={},
+    config=CONFIG.run_values(),
+    target_loss=2.0,
+    objectives=("energy_to_target_j",),
+    counted_phases=CONFIG.counted_phases,
+    vocab_size=65,
 )
 EVENTS: list[Event] = [
     Ready(INFO),
@@ -60,6 +77,7 @@ def test_a_setup_arrives_as_it_was_sent() -> None:
         meter=MeterSection(name="roofline", also=["cpu_time"], roofline=RooflineSection({"fp32": 1.0}, 2.0)),
         cache_dir="/cache",
         held_out=HeldOut.WHOLE,
+        slot=Slot((1, 2), (3,), "GPU-8932f937"),
     )
     assert WorkerSetup.from_line(setup.to_line()) == setup
 
@@ -71,3 +89,12 @@ def test_the_path_of_a_text_is_absolute_since_the_worker_runs_elsewhere() -> Non
     assert path is not None
     assert path.startswith("/")
     assert path.endswith("/mine.txt")
+
+
+def test_a_request_names_what_trains_it_once_that_is_known() -> None:
+    provenance = {"hardware": {"device_uuid": "GPU-0"}, "software": {"torch": "1"}, "data": {"sha256": "0"}}
+    asked = replace(REQUEST, provenance=provenance)
+    assert trained_by(asked, None) is asked
+    assert trained_by(REQUEST, INFO) is REQUEST, "nothing is made up where nothing is noted"
+    named = trained_by(asked, INFO).provenance
+    assert named == {"hardware": INFO.hardware, "software": INFO.software, "data": {"sha256": "0"}}

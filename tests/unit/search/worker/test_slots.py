@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.record.meter_info import Kind, MeterInfo
-from search.worker.slots import Slot, only_one_because, slots_of
+from search.worker.slots import Slot, only_one_because, slots_of, slots_on_gpus
 
 
 @given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 5))
@@ -35,3 +35,8 @@ def test_only_what_a_meter_can_tell_apart_runs_at_once() -> None:
     assert only_one_because(estimated, "cpu") is None
     assert "rapl reads the whole CPU" in (only_one_because(MeterInfo("rapl", Kind.MEASURED), "cpu") or "")
     assert "GPU" in (only_one_because(estimated, "cuda") or "")
+
+
+def test_a_slot_on_a_gpu_sees_that_one_alone_and_shares_the_cores() -> None:
+    assert slots_on_gpus(["GPU-a", "GPU-b"]) == (Slot(gpu="GPU-a"), Slot(gpu="GPU-b"))
+    assert all(slot.alone for slot in slots_on_gpus(["GPU-a", "GPU-b"])), "each holds what its meter reads"
