@@ -47,6 +47,7 @@ bench-search: $(STAMP)  ## ways to search, compared on replayed studies
 	PYTHONPATH=tests/bench $(BIN)/python -m replay.compare --errors
 
 slow: $(STAMP)  ## the tests that `make test` leaves out; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
 	$(PYTEST) -m slow -n auto --maxprocesses 4 --dist worksteal
 
 kernels: $(STAMP)  ## tests of Liger's kernels without a GPU: installs them and triton (200 MB), half a minute

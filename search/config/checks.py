@@ -12,7 +12,7 @@ from model.data import DATASETS
 from model.runnable import not_together
 from model.tables import MATMUL_FORMATS
 from search.config.cores import Cores, usable_cores
-from search.config.devices import check_devices
+from search.config.devices import check_devices, check_launcher
 from search.config.schema import ALLOW, LAUNCHERS, REFUSE, StudyConfig
 from search.files.paths import folder_name
 from search.meter.choose import METERS
@@ -210,6 +210,7 @@ def check_study(config: StudyConfig, cores: Cores | None = None) -> Space:
     space = config.parsed_space()
     check_processes(config, most_processes(space), cores)
     check_devices(config, most_processes(space))
+    check_launcher(config, most_processes(space))
     if SAMPLERS[config.sampler.name].lists and space.points(MOST_POINTS) is None:
         raise ConfigError(
             f"sampler={config.sampler.name} lists the space, and this one has a float without a step, or "

@@ -1,4 +1,4 @@
-"""Which devices a study trains on at once, as `devices` says it. Pure.
+"""Which devices a study trains on at once, as `devices` and `launcher` say it. Pure.
 
 Each GPU is a slot of the study: a worker process that sees no other one, with its own lock and its own meter.
 """
@@ -14,6 +14,8 @@ from search.config.schema import StudyConfig
 from search.meter.settings import MeterSection
 
 AUTO, ALL, CPU = "auto", "all", "cpu"
+NONE, RAY = "none", "ray"
+LAUNCHERS = (NONE, RAY)
 # The meters that read one GPU's run, whatever the other GPUs do.
 OF_ONE_GPU = ("auto", "nvml", "roofline", "simulated")
 _FORMS = "auto, all, cpu, or a list such as [cuda:0, cuda:1]"
@@ -94,7 +96,9 @@ def check_devices(config: StudyConfig, most_processes: int) -> None:
     check_one_gpu_a_run(config, most_processes, f"devices={typed} trains each run on one GPU")
 
 
-def check_one_gpu_a_run(config: StudyConfig, most_processes: int, because: str) -> None:
+def check_one_gpu_a_run(
+    config: StudyConfig, most_processes: int, because: str, meters: Sequence[str] = OF_ONE_GPU
+) -> None:
     """Raises ConfigError where a run needs more than one GPU, or a meter cannot read that one alone."""
     if most_processes > 1:
         raise ConfigError(
@@ -105,10 +109,37 @@ def check_one_gpu_a_run(config: StudyConfig, most_processes: int, because: str) 
     if meter.gpus is not None:
         raise ConfigError(f"{because}, which is the one that is charged; type meter.gpus=null")
     for name in (meter.name, *meter.also):
-        if name not in OF_ONE_GPU:
+        if name not in meters:
             raise ConfigError(
-                f"{because}, and meter {name} cannot tell them apart; type a meter of {', '.join(OF_ONE_GPU)}"
+                f"{because}, and meter {name} cannot tell them apart; type a meter of {', '.join(meters)}"
             )
+
+
+def check_launcher(config: StudyConfig, most_processes: int) -> None:
+    """Raises ConfigError where the launcher does not go with the rest. `most_processes`: of a run of the
+    study."""
+    launcher, device = config.launcher, config.device
+    if launcher.name not in LAUNCHERS:
+        raise ConfigError(f"launcher must be one of {', '.join(LAUNCHERS)}, got {launcher.name!r}")
+    if launcher.name != RAY:
+        return
+    if launcher.ray_slots is not None and launcher.ray_slots < 1:
+        raise ConfigError(f"launcher.ray_slots must be 1 or more, or null, got {launcher.ray_slots}")
+    if not launcher.ray_address.strip():
+        raise ConfigError("launcher.ray_address must be HOST:PORT, or auto for this machine's cluster")
+    for key, value, default in (
+        ("devices", config.devices, AUTO),
+        ("device.id", device.id, None),
+        ("device.slots", device.slots, 1),
+    ):
+        if value != default:
+            raise ConfigError(
+                f"{key}={value} chooses devices of this machine, and with launcher=ray the cluster does; "
+                f"type {key}={'null' if default is None else default}, and launcher.ray_slots=N for so many "
+                "trials at once"
+            )
+    meters = (*OF_ONE_GPU, "cpu_time") if device.name == "cpu" else OF_ONE_GPU
+    check_one_gpu_a_run(config, most_processes, "launcher=ray trains each run on one GPU", meters)
 
 
 def check_one_run(config: StudyConfig) -> None:
@@ -118,7 +149,7 @@ def check_one_run(config: StudyConfig) -> None:
             f"devices={config.devices} is for studies, and this is one run; type device=cpu, or device=cuda "
             "device.id=0"
         )
-    if config.launcher.name != "none":
+    if config.launcher.name != NONE:
         raise ConfigError(
             f"launcher={config.launcher.name} is for studies, and this is one run; type launcher=none"
         )

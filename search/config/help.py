@@ -37,6 +37,8 @@ Keys that people set most:
   budget.study_energy_j         joules after which the study ends; budget.study_time_s: seconds
   budget.uses                   how often the recipe will be trained: the search ends where more does not pay
   device.slots=2                trials at once on a CPU, each on cores of its own (meter=cpu_time)
+  devices=[cuda:0,cuda:1]       trials at once, one on each GPU; all: on every visible one
+  launcher=ray                  trials at once, one on each GPU of a Ray cluster
   data=text data.path=FILE      learn any UTF-8 text
   meter=cpu_time                estimated instead of auto; python -m search --cfg job shows every key
   meter.also=[roofline]         further meters, read beside the one that ranks

@@ -3,6 +3,8 @@ Pure."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +33,13 @@ def unlike(infos: Mapping[str, WorkerInfo]) -> dict[str, str]:
     reference = what_compares(infos[first])
     found = {name: _differences(reference, what_compares(infos[name]), first) for name in others}
     return {name: said for name, said in found.items() if said}
+
+
+def of_the_commonest(infos: Mapping[str, WorkerInfo]) -> dict[str, WorkerInfo]:
+    """The devices of the kind that most are of, in their order; of two as common, that of the earlier one."""
+    kinds = {name: json.dumps(what_compares(info), sort_keys=True) for name, info in infos.items()}
+    (commonest, _), *_ = Counter(kinds.values()).most_common(1)
+    return {name: info for name, info in infos.items() if kinds[name] == commonest}
 
 
 def _differences(reference: Mapping[str, Any], other: Mapping[str, Any], first: str) -> str:

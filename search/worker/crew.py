@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from search.config.cores import allowed_cores, usable_cores
-from search.config.devices import parse_devices
+from search.config.devices import RAY, parse_devices
 from search.config.schema import StudyConfig
 from search.errors import MeterUnavailable, UserError
 from search.record.record import Record
@@ -69,6 +69,10 @@ def crew_of(
 ) -> Iterator[Crew]:
     """The workers of a study, as long as it runs; their logs go into `folder`. A confirmation alone needs the
     first only. Raises UserError where they cannot be had."""
+    if config.launcher.name == RAY:
+        with _crew_on_ray(config, setup, note, only_confirm) as crew:
+            yield crew
+        return
     gpus = visible_gpus(config)[: 1 if only_confirm else None]
     with ExitStack() as running:
 
@@ -85,6 +89,21 @@ def crew_of(
             yield _on_gpus(config, gpus, local)
         else:
             yield _on_cores(config, setup, local, note)
+
+
+@contextmanager
+def _crew_on_ray(
+    config: StudyConfig, setup: WorkerSetup, note: Callable[[str], None], only_confirm: bool
+) -> Iterator[Crew]:
+    try:
+        from search.worker.ray_workers import ray_workers  # a large package that few need
+    except ImportError as error:
+        raise UserError(
+            f"launcher=ray needs the package ray ({error}); type pip install 'joulesearch[ray]'"
+        ) from error
+    slots = 1 if only_confirm else config.launcher.ray_slots
+    with ray_workers(config.launcher.ray_address, slots, setup, config.budget.hang_s, note) as workers:
+        yield Crew(workers, workers[0].start())
 
 
 def visible_gpus(config: StudyConfig) -> tuple[str, ...]:

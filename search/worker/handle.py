@@ -252,22 +252,22 @@ class Worker:
             return self._ended_by(-status, request, info, last)
         else:
             reason = f"the worker ended with status {status}: {self._last_words()}"
-        return _partial(request, info, last, reason, interrupted=False)
+        return record_of_lost(request, info, last, reason, interrupted=False)
 
     def _ended_by(self, number: int, request: RunRequest, info: WorkerInfo, last: Record | None) -> Record:
         if signals.from_outside(number):
             time.sleep(OURS_MAY_FOLLOW_S)
             reason = f"the worker was ended from outside by {signals.name(number)}"
-            return _partial(request, info, last, reason, interrupted=True)
+            return record_of_lost(request, info, last, reason, interrupted=True)
         memory = " (out of memory?)" if signals.name(number) == "SIGKILL" else ""
         reason = f"the worker was killed by {signals.name(number)}{memory}"
-        return _partial(request, info, last, reason, interrupted=False)
+        return record_of_lost(request, info, last, reason, interrupted=False)
 
 
-def _partial(
+def record_of_lost(
     request: RunRequest, info: WorkerInfo, last: Record | None, reason: str, interrupted: bool
 ) -> Record:
-    """What is known of a run whose worker was lost."""
+    """What is known of a run whose worker was lost, by the last that it reported."""
     if last is None:
         return unmetered_record(request, info.meter, reason, interrupted)
     flags = (*last.flags, Flag.ENERGY_UNTIL_LAST_REPORT)

@@ -37,13 +37,18 @@ class DeviceBusy(UserError):
 
 @contextmanager
 def exclusive(
-    lock_names: Collection[str], holder: str, wait: bool, on_wait: Callable[[str], None] = lambda what: None
+    lock_names: Collection[str],
+    holder: str,
+    wait: bool,
+    on_wait: Callable[[str], None] = lambda what: None,
+    shared: Collection[str] = (),
 ) -> Iterator[None]:
     """Hold every one of these devices for one run, taken in an order that is the same for all, so that two
-    studies cannot wait for each other. Raises DeviceBusy if told not to wait."""
+    studies cannot wait for each other; the `shared` ones together with other runs that share them. Raises
+    DeviceBusy if told not to wait."""
     with ExitStack() as stack:
-        for name in sorted(set(lock_names)):
-            stack.enter_context(_held(name, holder, wait, on_wait))
+        for name in sorted({*lock_names, *shared}):
+            stack.enter_context(_held(name, holder, wait, on_wait, name not in lock_names))
         yield
 
 
@@ -95,7 +100,7 @@ def _is_writable_by_all(place: Path) -> bool:
 
 
 @contextmanager
-def _held(name: str, holder: str, wait: bool, on_wait: Callable[[str], None]) -> Iterator[None]:
+def _held(name: str, holder: str, wait: bool, on_wait: Callable[[str], None], shared: bool) -> Iterator[None]:
     """Hold one device. While another holds it, `on_wait` is told so every few seconds."""
     folder = lock_folder()
     path = folder / f"{name}.lock"
@@ -104,7 +109,7 @@ def _held(name: str, holder: str, wait: bool, on_wait: Callable[[str], None]) ->
     mine = folder / f"{name}.{os.getuid()}.holder"
     try:
         told_s = float("-inf")
-        while not _lock_now(lock):
+        while not _lock_now(lock, shared):
             if not wait:
                 raise DeviceBusy(
                     f"{name} is held by {_holder_of(folder, name)}; end that first, or type device.wait=true"
@@ -138,9 +143,9 @@ def _open(path: Path) -> int:
         os.umask(before)
 
 
-def _lock_now(lock: int) -> bool:
+def _lock_now(lock: int, shared: bool) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -114,7 +114,7 @@ class DeviceWorker:
         return WorkerInfo(
             capabilities=self.device.capabilities(),
             meter=self.meter,
-            hardware=self.device.describe(),
+            hardware=self.device.describe() | ({} if self.setup.node is None else {"node": self.setup.node}),
             software=software() | {"torch": torch.__version__},
             idle_power_w=self.idle_power_w,
         )
@@ -136,7 +136,8 @@ class DeviceWorker:
         wait = self.setup.device.wait
         held = _locks(self.setup.slot, self.device, self.meters)
         self.device.siblings.busy = request.role is Role.SEARCH  # the baseline and the confirmation run alone
-        with exclusive(held, holder_of(request.study), wait, on_wait):
+        shared = (CPU,) if self.setup.slot.shares_cpu else ()
+        with exclusive(held, holder_of(request.study), wait, on_wait, shared):
             if len(self.device.gpus) > 1:  # the temperature is to be that of the GPUs of this run
                 self.meters[0].meter.start(WorkDone(config, request.vocab_size))
             flags = self._into_band(on_wait)
@@ -220,7 +221,8 @@ def _keep_to(cores: Collection[int]) -> None:
 
 
 def _locks(slot: Slot, device: Device, meters: Iterable[ChosenMeter]) -> frozenset[str]:
-    """What a run must hold. Where a CPU has several slots, their study holds it for all of them."""
+    """What a run must hold for itself. Where a CPU has several slots, their study holds it for all of them,
+    or they share it."""
     names = lock_names(device, [one.meter.spec for one in meters])
     return names if slot.alone else names - {CPU}
 

@@ -27,8 +27,8 @@ from search.worker.slots import Slot
 @dataclass(frozen=True)
 class WorkerSetup:
     """What a worker opens: a device, a meter, and a text that must be the one with this hash, whose held-out
-    part is divided in this way; which of the device's slots it is; and by how many `processes` its runs are
-    trained at most."""
+    part is divided in this way; which of the device's slots it is; by how many `processes` its runs are
+    trained at most; and the name of the `node` that it runs on, where that is not the study's machine."""
 
     study: str
     data: DataConfig
@@ -39,6 +39,7 @@ class WorkerSetup:
     held_out: HeldOut = HeldOut.HALVES
     slot: Slot = field(default_factory=Slot)
     processes: int = 1
+    node: str | None = None
 
     @staticmethod
     def of(config: StudyConfig, data_sha256: str, held_out: HeldOut = HeldOut.HALVES) -> WorkerSetup:
@@ -72,7 +73,11 @@ class WorkerSetup:
                 "held_out": HeldOut(body["held_out"]),
                 "device": DeviceSection(**body["device"]),
                 "slot": Slot(
-                    tuple(body["slot"]["cores"]), tuple(body["slot"]["siblings"]), body["slot"]["gpu"]
+                    **{
+                        **body["slot"],
+                        "cores": tuple(body["slot"]["cores"]),
+                        "siblings": tuple(body["slot"]["siblings"]),
+                    }
                 ),
                 "meter": MeterSection(**{**meter, "roofline": RooflineSection(**meter["roofline"])}),
             }

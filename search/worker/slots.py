@@ -7,7 +7,7 @@ counted by process; a package's counter sees all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from search.record.meter_info import Kind, MeterInfo
 
@@ -15,11 +15,13 @@ from search.record.meter_info import Kind, MeterInfo
 @dataclass(frozen=True)
 class Slot:
     """`cores` are those that its worker is kept to, none for all; `siblings` those of the other slots. `gpu`:
-    the UUID of the only GPU that its worker sees, None for all."""
+    the UUID of the only GPU that its worker sees, None for all. `shares_cpu`: its runs hold the CPU together
+    with those of the other slots, since no process holds it for all of them."""
 
     cores: tuple[int, ...] = ()
     siblings: tuple[int, ...] = ()
     gpu: str | None = None
+    shares_cpu: bool = False
 
     @property
     def alone(self) -> bool:
@@ -43,6 +45,12 @@ def slots_on_gpus(gpus: Sequence[str]) -> tuple[Slot, ...]:
     """One on each of these GPUs. They share the cores: what a GPU needs of them is little, and not the same
     all the time."""
     return tuple(Slot(gpu=gpu) for gpu in gpus)
+
+
+def slot_on_node(number: int, count: int, threads: int, allowed: Sequence[int]) -> Slot:
+    """One of `count` slots of a machine's CPU, whose worker does not know which others are at work; there
+    must be enough cores for all."""
+    return replace(slots_of(count, threads, allowed)[number], shares_cpu=count > 1)
 
 
 def only_one_because(meter: MeterInfo, device_type: str) -> str | None:

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from model.config import ConfigError
-from search.config.devices import Devices, check_devices, check_one_run, parse_devices, with_devices
+from search.config.devices import (
+    Devices,
+    check_devices,
+    check_launcher,
+    check_one_run,
+    parse_devices,
+    with_devices,
+)
 from search.config.schema import StudyConfig
 
 BOTH = ["cuda:0", "cuda:1"]
@@ -114,3 +121,39 @@ def test_a_single_run_is_told_to_use_device() -> None:
     check_one_run(StudyConfig())
     with pytest.raises(ConfigError, match=r"type device=cpu, or device=cuda device\.id=0"):
         check_one_run(config_of(BOTH))
+    with pytest.raises(ConfigError, match="type launcher=none"):
+        check_one_run(on_ray())
+
+
+def on_ray(devices: object = "auto", **keys: Any) -> StudyConfig:
+    return config_of(devices, launcher__name="ray", **keys)
+
+
+@pytest.mark.parametrize(
+    ("config", "processes", "said"),
+    [
+        (config_of("auto", launcher__name="rya"), 1, "launcher must be one of none, ray, got 'rya'"),
+        (on_ray(launcher__ray_slots=0), 1, "launcher.ray_slots must be 1 or more"),
+        (on_ray(launcher__ray_address=" "), 1, "HOST:PORT"),
+        (on_ray(BOTH), 1, "type devices=auto"),
+        (on_ray(device__id="1"), 1, "type device.id=null"),
+        (on_ray(device__slots=2), 1, "type device.slots=1"),
+        (on_ray(), 2, "train.processes is up to 2"),
+        (on_ray(meter__name="cpu_time"), 1, "meter cpu_time cannot tell them apart"),
+        (on_ray(meter__name="rapl", device__name="cpu"), 1, "meter rapl cannot tell them apart"),
+        (on_ray(meter__gpus=["0"]), 1, "type meter.gpus=null"),
+    ],
+)
+def test_what_a_launcher_does_not_go_with_is_refused_in_a_line(
+    config: StudyConfig, processes: int, said: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_launcher(config, processes)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_cluster_takes_gpus_and_cpus() -> None:
+    check_launcher(config_of(BOTH), 1)
+    check_launcher(on_ray(launcher__ray_slots=8), 1)
+    check_launcher(on_ray(device__name="cpu", meter__name="cpu_time"), 1)

@@ -9,7 +9,7 @@ import pytest
 
 from model.capabilities import Capabilities
 from search.record.meter_info import Kind, MeterInfo
-from search.worker.alike import unlike
+from search.worker.alike import of_the_commonest, unlike
 from search.worker.protocol import WorkerInfo
 
 GPU = {"name": "H100", "power_limit_w": 700.0, "driver_version": "580.1", "read_by": "total_energy_counter"}
@@ -48,3 +48,11 @@ def test_what_does_not_compare_is_named_with_both_values(other: WorkerInfo, said
     found = unlike({"first": on("GPU-0"), "second": on("GPU-2"), "third": other})
     assert list(found) == ["third"]
     assert said in found["third"]
+
+
+def test_of_a_mixed_cluster_the_commonest_kind_trains() -> None:
+    small = {"name": "A100", "hardware": {"device": "A100"}}
+    infos = {"0": on("GPU-0", **small), "1": on("GPU-1"), "2": on("GPU-2"), "3": on("GPU-3", **small)}
+    assert list(of_the_commonest({"0": infos["0"]})) == ["0"]
+    assert list(of_the_commonest(infos)) == ["0", "3"], "of two as common the first"
+    assert list(of_the_commonest({**infos, "4": on("GPU-4")})) == ["1", "2", "4"]

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,13 @@ def test_looking_whether_a_lock_can_be_taken_takes_none(
     check_usable(["cpu"])
     with exclusive(["cpu"], "a run", wait=False):
         check_usable(["cpu"])
+
+
+def test_a_device_is_shared_by_those_who_share_it_and_by_nobody_else(name: str) -> None:
+    def share() -> AbstractContextManager[None]:
+        return exclusive([], "slots", wait=False, shared=[name])
+
+    with share(), share(), pytest.raises(DeviceBusy):
+        exclusive([name], "alone", wait=False).__enter__()
+    with exclusive([name], "alone", wait=False), pytest.raises(DeviceBusy):
+        share().__enter__()

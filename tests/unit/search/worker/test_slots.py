@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.record.meter_info import Kind, MeterInfo
-from search.worker.slots import Slot, only_one_because, slots_of, slots_on_gpus
+from search.worker.slots import Slot, only_one_because, slot_on_node, slots_of, slots_on_gpus
 
 
 @given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 5))
@@ -40,3 +40,9 @@ def test_only_what_a_meter_can_tell_apart_runs_at_once() -> None:
 def test_a_slot_on_a_gpu_sees_that_one_alone_and_shares_the_cores() -> None:
     assert slots_on_gpus(["GPU-a", "GPU-b"]) == (Slot(gpu="GPU-a"), Slot(gpu="GPU-b"))
     assert all(slot.alone for slot in slots_on_gpus(["GPU-a", "GPU-b"])), "each holds what its meter reads"
+
+
+def test_the_slots_of_a_node_have_their_own_cores_and_share_its_lock() -> None:
+    slots = [slot_on_node(number, 2, 1, [4, 7]) for number in range(2)]
+    assert slots == [Slot((4,), (7,), shares_cpu=True), Slot((7,), (4,), shares_cpu=True)]
+    assert slot_on_node(0, 1, 1, [4, 7]) == Slot(), "the only one holds the machine for itself"
