@@ -15,7 +15,7 @@ from search.record.ledger import Phase
 from search.record.lookup import is_lookup_like
 from search.record.objective import OBJECTIVES
 from search.record.outcome import Outcome, Role
-from search.record.record import Record
+from search.record.record import Record, part_of
 from search.report.view.data import StudyView
 from search.report.view.values import flat, plain_value, redacted
 from search.report.view.warming import warming
@@ -119,6 +119,16 @@ def _observed(key: str, unit: str, meaning: str) -> CsvColumn:
     return CsvColumn(key, unit, meaning, lambda record: plain_value(record.observed.get(key)), optional=True)
 
 
+def _gpu_uuid(record: Record) -> str | None:
+    uuid = part_of(record.provenance, "hardware").get("device_uuid")
+    return str(uuid) if str(uuid).startswith("GPU-") else None
+
+
+def _node(record: Record) -> str | None:
+    node = part_of(record.provenance, "hardware").get("node")
+    return None if node is None else str(node)
+
+
 def _rise_k(record: Record) -> float | None:
     warmed = warming(record)
     return None if warmed is None else warmed.rise_k
@@ -204,6 +214,8 @@ _WORK = (
     ),
     CsvColumn("started_at", "ISO 8601, UTC", "when the run started", lambda r: r.started_at),
     CsvColumn("ended_at", "ISO 8601, UTC", "when the run ended", lambda r: r.ended_at),
+    CsvColumn("gpu_uuid", "text", "the GPU that trained it", _gpu_uuid, optional=True),
+    CsvColumn("node", "text", "the node of the cluster that trained it", _node, optional=True),
 )
 
 _ALSO = (

@@ -123,9 +123,11 @@ def test_an_actor_and_a_worker_that_are_killed_cost_their_trials_and_are_replace
     study = started_with_both(command, study_name, environment)
     try:
         first, second = sorted(cluster.named("ray::NodeWorker"), key=lambda actor: actor.pid)
-        (worker,) = children_that_train(second)
+        (worker,), (orphan,) = children_that_train(second), children_that_train(first)
         first.kill()
         worker.kill()
+        _, alive = psutil.wait_procs([orphan], timeout=20)
+        assert not alive, "what an actor that died had started trains on"
         output, errors = study.communicate(timeout=400)
     finally:
         end(study)
@@ -152,16 +154,17 @@ def end(study: subprocess.Popen[str]) -> None:
         study.communicate()
 
 
-def test_the_death_of_the_head_ends_a_study_that_goes_on_without_ray(
-    tiny: Tiny, study_name: str, short_folder: Path, environment: dict[str, str]
+def test_the_death_of_the_head_ends_a_study_that_goes_on_on_another_cluster_and_without_ray(
+    tiny: Tiny, study_name: str, cluster: RayCluster, short_folder: Path, environment: dict[str, str]
 ) -> None:
-    keys = ("budget.n_trials=6", "budget.forecast=null", "train.max_steps=1500")
+    keys = ("budget.forecast=null", "train.max_steps=1500")
     (folder := short_folder / "b").mkdir()
-    with ray_cluster(folder, 2, environment) as cluster:
-        study = started_with_both(tiny(*on(cluster), *keys), study_name, environment)
+    with ray_cluster(folder, 2, environment) as lost:
+        command = tiny(*on(lost), *keys, "budget.n_trials=6")
+        study = started_with_both(command, study_name, environment)
         try:
             time.sleep(2.0)
-            for process in cluster.family():
+            for process in lost.family():
                 process.kill()
             output, errors = study.communicate(timeout=100)
         finally:
@@ -172,12 +175,26 @@ def test_the_death_of_the_head_ends_a_study_that_goes_on_without_ray(
     interrupted = [record for record in records_of(study_name) if record.interrupted]
     assert len(interrupted) == 2
     assert not list(study_dir(study_name).glob("running*.json"))
-    done = run(tiny(*TRIALS, *keys), **environment)
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    for command in (
+        tiny(*on(cluster), *keys, "budget.n_trials=5"),
+        tiny(*TRIALS, *keys, "budget.n_trials=6"),
+    ):
+        done = run(command, **environment)
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
     records = records_of(study_name)
     whole = [record for record in records if not record.interrupted]
     assert len(whole) == 4
     assert len({str(record.config) for record in whole}) == 4, "a trial ran twice"
     assert {record.retry_of for record in whole} >= {record.trial for record in interrupted}
     assert [record.role for record in whole].count(Role.BASELINE) == 1
+
+
+def test_a_cluster_that_is_not_there_costs_one_line(
+    tiny: Tiny, study_name: str, environment: dict[str, str]
+) -> None:
+    done = run(tiny("launcher=ray", "launcher.ray_address=127.0.0.1:9", *TRIALS), **environment)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "finds no Ray cluster at 127.0.0.1:9 (nothing answers there)" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not study_dir(study_name).exists()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from pathlib import Path
+from importlib.util import find_spec
 
 import nvml_standin
 import pytest
@@ -118,4 +118,13 @@ def test_a_mistake_in_devices_costs_one_line(tiny: Tiny, study_name: str) -> Non
     assert done.returncode == 2
     assert "devices names cuda:0 twice" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not Path(study_dir(study_name)).exists()
+    assert not study_dir(study_name).exists()
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="ray is installed")
+def test_a_launcher_whose_package_is_missing_costs_one_line(tiny: Tiny, study_name: str) -> None:
+    done = run_here(tiny("launcher=ray", "device=cpu"))
+    assert done.returncode == 2
+    assert "type pip install 'joulesearch[ray]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not study_dir(study_name).exists()

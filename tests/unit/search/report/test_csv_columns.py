@@ -135,3 +135,13 @@ def test_the_least_of_a_count_is_not_that_of_a_run_that_missed() -> None:
     assert ranked.loc[ranked["parameters"].idxmin(), "trial"] == 2
     assert ranked["run_parameters"].tolist() == [100, 200]
     assert trials_frame(view_of(missed, reached))["parameters"].tolist() == [100, 200]
+
+
+def test_a_row_names_the_gpu_and_the_node_that_trained_it() -> None:
+    hardware = {"device_uuid": "GPU-8932f937", "node": "rack-7"}
+    on_a_node = dataclasses.replace(make_record(1), provenance={"hardware": hardware})
+    on_a_cpu = dataclasses.replace(make_record(2), provenance={"hardware": {"device_uuid": "cpu"}})
+    frame = trials_frame(view_of(make_record(0), on_a_node, on_a_cpu))
+    assert list(frame.gpu_uuid.dropna()) == ["GPU-8932f937"]
+    assert list(frame.node.dropna()) == ["rack-7"]
+    assert "node" not in trials_frame(view_of(make_record(0), on_a_cpu)).columns
