@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from model.config import ConfigError
-from search.config.schema import StudyConfig
+from search.config.schema import NO_LAUNCHER, RAY, StudyConfig
 from search.meter.settings import MeterSection
 
 AUTO, ALL, CPU = "auto", "all", "cpu"
-NONE, RAY = "none", "ray"
-LAUNCHERS = (NONE, RAY)
 # The meters that read one GPU's run, whatever the other GPUs do.
 OF_ONE_GPU = ("auto", "nvml", "roofline", "simulated")
 _FORMS = "auto, all, cpu, or a list such as [cuda:0, cuda:1]"
@@ -119,8 +117,6 @@ def check_launcher(config: StudyConfig, most_processes: int) -> None:
     """Raises ConfigError where the launcher does not go with the rest. `most_processes`: of a run of the
     study."""
     launcher, device = config.launcher, config.device
-    if launcher.name not in LAUNCHERS:
-        raise ConfigError(f"launcher must be one of {', '.join(LAUNCHERS)}, got {launcher.name!r}")
     if launcher.name != RAY:
         return
     if launcher.ray_slots is not None and launcher.ray_slots < 1:
@@ -149,7 +145,7 @@ def check_one_run(config: StudyConfig) -> None:
             f"devices={config.devices} is for studies, and this is one run; type device=cpu, or device=cuda "
             "device.id=0"
         )
-    if config.launcher.name != NONE:
+    if config.launcher.name != NO_LAUNCHER:
         raise ConfigError(
             f"launcher={config.launcher.name} is for studies, and this is one run; type launcher=none"
         )

@@ -16,8 +16,8 @@ from pathlib import Path
 from model.data.ngram import NgramLoss
 from model.runnable import absent
 from search.config.checks import check_study
-from search.config.devices import NONE, with_devices
-from search.config.schema import StudyConfig
+from search.config.devices import with_devices
+from search.config.schema import NO_LAUNCHER, StudyConfig
 from search.confirm.state import ConfirmationState
 from search.confirm.verdict import VerdictKind
 from search.errors import COSTS, INTERRUPTED, NO_RESULT, TIE, UNPROVEN, Stopped, UserError
@@ -78,7 +78,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     records = folder.read_records()  # a file that holds something else is found before a worker starts
     prior = read_prior(config.study.prior, folder.path)
     first = () if only_confirm else first_recipes(config)
-    if config.launcher.name == NONE:
+    if config.launcher.name == NO_LAUNCHER:
         check_device(config.device)
     with naming(cache_dir(), "used"):
         problem = load_problem(config, watcher.loading, held_out_of(records, folder.read_identity()))

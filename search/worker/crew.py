@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from search.config.cores import allowed_cores, usable_cores
-from search.config.devices import RAY, parse_devices
-from search.config.schema import StudyConfig
+from search.config.devices import parse_devices
+from search.config.schema import RAY, StudyConfig
 from search.errors import MeterUnavailable, UserError
 from search.record.record import Record
 from search.run.request import RunRequest
