@@ -132,7 +132,6 @@ def on_ray(devices: object = "auto", **keys: Any) -> StudyConfig:
 @pytest.mark.parametrize(
     ("config", "processes", "said"),
     [
-        (config_of("auto", launcher__name="rya"), 1, "launcher must be one of none, ray, got 'rya'"),
         (on_ray(launcher__ray_slots=0), 1, "launcher.ray_slots must be 1 or more"),
         (on_ray(launcher__ray_address=" "), 1, "HOST:PORT"),
         (on_ray(BOTH), 1, "type devices=auto"),
