@@ -152,9 +152,9 @@ def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
     theirs = {**theirs}
     if isinstance(theirs.get("device"), Mapping):
         theirs["device"] = {"name": theirs["device"].get("name")}
-    if isinstance(theirs.get("meter"), Mapping):
-        settings = theirs["meter"].get("settings", {})
-        theirs["meter"] = {**theirs["meter"], "settings": settings_of_model(settings)}
+    meter = theirs.get("meter")
+    if isinstance(meter, Mapping) and isinstance(meter.get("settings"), Mapping):
+        theirs["meter"] = {**meter, "settings": settings_of_model(meter["settings"])}
     if "data_sha256" in theirs:
         theirs = {"held_out": HeldOut.WHOLE.value, **theirs}
     if isinstance(theirs.get("sampler"), Mapping):
@@ -170,9 +170,12 @@ def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_changes(what: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-    if "device" in theirs and "device" not in ours:  # shared by machines, whose devices and meters may differ
+    meter = ours.get("meter")
+    if (
+        isinstance(meter, Mapping) and "name" not in meter
+    ):  # machines share it, whose devices and meters differ
         theirs = {key: value for key, value in theirs.items() if key != "device"}
-        theirs |= {"meter": known_part(theirs.get("meter", {}), ours["meter"])}
+        theirs["meter"] = known_part(theirs.get("meter", {}), meter)
     if ours != theirs:
         changes = [change[:CHANGE_LENGTH] for change in differences(ours, theirs)]
         if len(changes) > CHANGES_SHOWN:

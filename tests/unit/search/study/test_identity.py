@@ -158,6 +158,7 @@ def test_machines_that_share_a_study_may_have_other_devices_and_meters() -> None
     """Their joules are kept apart. What else they disagree about is refused."""
     ours = {key: value for key, value in of_this_version(begun_with(RECORD)).items() if key != "device"}
     ours["meter"] = {"counted_phases": ours["meter"]["counted_phases"]}
+    assert of_this_version(ours) == ours
     check_records(ours, dict(ours), [RECORD, of_board("GPU-a", 1)], PATH, RECORD.target_loss)
     longer = replace(RECORD, target_loss=RECORD.target_loss + 1)
     with pytest.raises(UserError, match="target_loss"):
