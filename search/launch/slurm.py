@@ -32,6 +32,7 @@ from search.study import storage
 from search.study.first import first_recipes
 from search.study.problem import load_problem
 from search.study.progress import Watcher
+from search.study.secrets import scrub, without_secret
 
 if TYPE_CHECKING:
     from submitit import AutoExecutor, Job
@@ -82,7 +83,7 @@ def check_server(url: str) -> None:
         )
     if storage.is_sqlite(url):
         raise UserError(
-            f"launcher=slurm needs a database server, and storage={storage.without_secret(url)} is a file, "
+            f"launcher=slurm needs a database server, and storage={without_secret(url)} is a file, "
             f"which machines cannot share; {_TYPE_STORAGE}"
         )
 
@@ -150,7 +151,7 @@ def submit_jobs(
         with _out_of_environment(config.storage), executor.batch():  # one array of jobs
             return [executor.submit(job) for _ in range(config.launcher.jobs)]
     except (FailedJobError, FailedSubmissionError) as error:
-        said = storage.scrub(" ".join(str(error).split()), config.storage)
+        said = scrub(" ".join(str(error).split()), config.storage)
         raise UserError(f"SLURM refused the jobs: {said[:400] or 'sbatch said nothing'}") from error
 
 

@@ -9,11 +9,11 @@ import yaml
 
 from search.errors import UserError
 from search.files.whole_file import write_atomically
-from search.study import storage
 from search.study.exchange import is_shared
 from search.study.exchange.postgres import PostgresExchange
 from search.study.folder import StudyFolder
 from search.study.seats import Seat
+from search.study.secrets import without_secret
 
 PATIENCE_S = 10.0
 
@@ -23,7 +23,7 @@ def fetch(url: str, path: Path, say: Callable[[str], None]) -> None:
     folder is made. Raises UserError where the database does not answer or holds no such study."""
     if not is_shared(url):
         raise UserError(
-            f"--storage={storage.without_secret(url)}: expected a database that machines share, such as "
+            f"--storage={without_secret(url)}: expected a database that machines share, such as "
             "postgresql+psycopg://USER@HOST/DATABASE"
         )
     exchange = PostgresExchange.open(url, path.name, "report", say, patience_s=PATIENCE_S)
@@ -31,7 +31,7 @@ def fetch(url: str, path: Path, say: Callable[[str], None]) -> None:
         config = exchange.config()
         if config is None:
             raise UserError(
-                f"{storage.without_secret(url)} holds no study {path.name!r}: name the folder as the study"
+                f"{without_secret(url)} holds no study {path.name!r}: name the folder as the study"
             )
         folder, seat = StudyFolder(path), Seat(path)
         folder.make()

@@ -63,7 +63,7 @@ from search.worker.locks import exclusive, holder_of
 from search.worker.protocol import WorkerInfo, WorkerSetup
 
 # How often a process that has nothing to do looks at what the others do.
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 1.0
 
 
 def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False) -> int:

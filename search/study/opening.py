@@ -13,7 +13,6 @@ from search.files.provenance import uncommitted
 from search.record.outcome import Role
 from search.record.record import Record
 from search.record.stratum import place_of
-from search.study import storage
 from search.study.changed_code import check_code
 from search.study.exchange import exchange_of
 from search.study.folder import StudyFolder
@@ -23,6 +22,7 @@ from search.study.problem import Problem
 from search.study.progress import Watcher
 from search.study.search_settings import SearchSettings
 from search.study.seats import Seat
+from search.study.secrets import without_secret
 from search.study.shared import SharedStudy
 from search.worker.protocol import WorkerInfo
 
@@ -80,7 +80,7 @@ def shown_config(config: StudyConfig) -> Mapping[str, Any]:
     reports = None if config.reports is None else str(reports_dir(config.reports))
     shown = asdict(config)
     shown["study"]["on_change"] = REFUSE
-    return shown | {"storage": storage.without_secret(config.storage), "reports": reports}
+    return shown | {"storage": without_secret(config.storage), "reports": reports}
 
 
 def baseline_elsewhere(records: Sequence[Record], settings: SearchSettings) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import socket
 import sqlite3
 import threading
@@ -18,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import optuna
 import psutil
@@ -32,6 +30,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from search.errors import UserError
 from search.files.paths import shown
 from search.files.whole_file import naming
+from search.study.secrets import scrub, without_secret
 
 # A database server that does not answer is waited for.
 PATIENCE_S = 600.0
@@ -211,39 +210,6 @@ def is_sqlite(url: str) -> bool:
         return make_url(url).get_backend_name() == "sqlite"
     except (ArgumentError, ValueError):
         return False
-
-
-def without_secret(url: str) -> str:
-    """The URL as it may be shown: no password, whichever way it was typed.
-
-    Where it does not parse, or more than one reading is possible, only its scheme is left.
-    """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        return f"{url.split('://')[0]}://***" if "://" in url else "***" if set("@:") & set(url) else url
-    if url.count("@") > 1:
-        return f"{parsed.drivername}://***"
-    shown = parsed.set(query=dict.fromkeys(parsed.query, "***"))
-    return shown.render_as_string(hide_password=True)
-
-
-def scrub(text: str, url: str) -> str:
-    """`text` without the password that `url` holds, in any of its spellings."""
-    for secret in sorted(_secrets(url), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
-
-
-def _secrets(url: str) -> set[str]:
-    found = set(re.findall(r"://[^:/@]*:(.*)@", url)) | set(re.findall(r"[?&][^=&]*=([^&]*)", url))
-    try:
-        parsed = make_url(url)
-        found |= {str(parsed.password)} if parsed.password else set()
-        found |= {str(value) for value in parsed.query.values()}
-    except (ArgumentError, ValueError):
-        found |= set(re.findall(r":([^:@/]+)[@/]", url)) | {url}
-    return {form for secret in found if secret for form in (secret, unquote(secret), quote(secret, safe=""))}
 
 
 def open_study(storage: RDBStorage, name: str, n_objectives: int) -> optuna.Study:

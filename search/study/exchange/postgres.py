@@ -30,7 +30,7 @@ from search.record.late import cut_off_by_expiry
 from search.record.record import Record
 from search.study.exchange.base import TooLate
 from search.study.exchange.tables import CLAIMS, DECISIONS, METADATA, PROCESSES, RECORDS, STUDIES
-from search.study.storage import PATIENCE_S
+from search.study.storage import PATIENCE_S, what_is_wrong
 
 LEASE_S = 60.0
 # A lease is renewed so often while it lasts.
@@ -325,19 +325,17 @@ class PostgresExchange:
                 if time.monotonic() >= until_s:
                     raise UserError(
                         f"the study's database did not answer for {self.patience_s:g} s "
-                        f"({_first_line(error)}); what has run is safe here, and the same command continues"
+                        f"({self._wrong(error)}); what has run is safe here, and the same command continues"
                     ) from error
                 if not told:
-                    self.say(f"the study's database does not answer ({_first_line(error)}): waiting for it")
+                    self.say(f"the study's database does not answer ({self._wrong(error)}): waiting for it")
                     told = True
             time.sleep(RETRY_EVERY_S)
+
+    def _wrong(self, error: BaseException) -> str:
+        return what_is_wrong(error, self.engine.url.render_as_string(hide_password=False))
 
 
 def _lock_number(name: str) -> int:
     """What PostgreSQL knows the lock by: 63 bits."""
     return int.from_bytes(hashlib.sha256(f"joulesearch {name}".encode()).digest()[:8], "big") >> 1
-
-
-def _first_line(error: BaseException) -> str:
-    inner: Any = getattr(error, "orig", None) or error
-    return (str(inner).strip().splitlines() or [type(inner).__name__])[0][:120]

@@ -23,6 +23,7 @@ from sqlalchemy.engine import URL
 
 from search.errors import UserError
 from search.sampling.history import constraint_attrs
+from search.study.secrets import without_secret
 from search.study.storage import (
     GRACE_S,
     HEARTBEAT_S,
@@ -38,7 +39,6 @@ from search.study.storage import (
     reopen,
     scrub,
     set_aside,
-    without_secret,
 )
 
 # Optuna warns on every ask that heartbeats are for `optimize`; ours are recorded by hand.
