@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, RayActorError, RayError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from search.errors import UserError
 from search.files.provenance import training_sha256
@@ -80,8 +80,9 @@ class Cluster:
 
 
 def answers(address: str) -> bool:
+    """Whether somebody listens at HOST:PORT."""
     host, _, port = address.rpartition(":")
-    with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=2.0):
+    with suppress(OSError, ValueError), socket.create_connection((host.strip("[]"), int(port)), timeout=2.0):
         return True
     return False
 
@@ -124,7 +125,9 @@ class RayWorker:
             try:
                 if self._cluster.wait_for(self._starting):
                     return self._opened(event_from_dict(json.loads(ray.get(self._starting))))
-            except RayActorError as error:
+            except RayTaskError:  # a fault of ours
+                raise
+            except RayError as error:
                 self._starting = None
                 self._cluster.check()
                 if isinstance(error, ActorDiedError):
@@ -170,7 +173,9 @@ class RayWorker:
                     case Finished(record, _):
                         return record
             reason = "the Ray actor ended without a result"
-        except RayActorError as error:
+        except RayTaskError:  # a fault of ours
+            raise
+        except RayError as error:
             self._cluster.check()
             reason = f"the Ray actor on {self.place} died: {_line(error)}"
         return record_of_lost(request, info, last, reason, interrupted=True)
@@ -200,8 +205,12 @@ def ray_workers(
     there is no cluster, or it has no such GPUs."""
     with ExitStack() as running:
         cluster = running.enter_context(_connected(address))
+        try:
+            count = _slots(slots, note)
+        except RayError as error:
+            raise UserError(_no_cluster(cluster.address, _line(error))) from error
         workers = []
-        for _ in range(_slots(slots, note)):
+        for _ in range(count):
             workers.append(worker := RayWorker(cluster, setup, hang_s))
             running.callback(worker.kill)
             worker.begin_start()

@@ -198,3 +198,17 @@ def test_a_cluster_that_is_not_there_costs_one_line(
     assert "finds no Ray cluster at 127.0.0.1:9 (nothing answers there)" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not study_dir(study_name).exists()
+
+
+def test_of_a_cluster_of_two_kinds_of_gpu_one_kind_trains_and_a_line_names_the_other(
+    tiny: Tiny, study_name: str, short_folder: Path, environment: dict[str, str]
+) -> None:
+    kinds = {"STANDIN_NVML_NAMES": "Large;Small", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    (folder := short_folder / "c").mkdir()
+    with ray_cluster(folder, 2, environment | kinds) as mixed:
+        done = run(tiny(*on(mixed), "budget.n_trials=2"), **environment)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    said = " ".join(done.stdout.split())
+    assert "is left out, since it does not compare: name" in said
+    assert len({gpu_of(record) for record in records_of(study_name)}) == 1
+    assert len(records_of(study_name)) == 2
