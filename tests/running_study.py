@@ -77,8 +77,10 @@ def begun(command: Sequence[str], **environment: str) -> subprocess.Popen[str]:
 
 
 def kill(process: subprocess.Popen[str]) -> None:
+    """End it and what it started, where it still runs; nothing of it is left open."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
+    if process.stdout is not None and not process.stdout.closed:
         process.communicate()
 
 

@@ -34,6 +34,8 @@ from search.study.secrets import scrub, without_secret
 
 # A database server that does not answer is waited for.
 PATIENCE_S = 600.0
+# PostgreSQL's advisory lock while tables are made.
+TABLES_LOCK = 7_041_976
 HEARTBEAT_S = 10
 GRACE_S = 60
 # User attributes: of a study, what it was begun with; of a trial, which process runs it.
@@ -91,6 +93,27 @@ def open_storage(url: str, folder: Path) -> RDBStorage:
 
 
 def _made(url: str, arguments: Mapping[str, Any]) -> RDBStorage:
+    with _alone_in(url):
+        return _open_or_make(url, arguments)
+
+
+@contextmanager
+def _alone_in(url: str) -> Iterator[None]:
+    """Keep other processes from making Optuna's tables on a server at the same time, which they do not bear.
+    SQLite's own lock does that for a file."""
+    if make_url(url).get_backend_name() != "postgresql":
+        yield
+        return
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    try:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(TABLES_LOCK)))
+            yield
+    finally:
+        engine.dispose()
+
+
+def _open_or_make(url: str, arguments: Mapping[str, Any]) -> RDBStorage:
     try:
         return RDBStorage(
             url,

@@ -58,8 +58,7 @@ class Shared:
     def start_the_dead(self, *overrides: str) -> None:
         for number, process in enumerate(self.processes):
             if process.poll() is not None:
-                if process.stdout is not None and not process.stdout.closed:
-                    process.communicate()
+                kill(process)
                 self.processes[number] = self._start(number, *overrides)
 
     def end(self) -> None:

@@ -30,11 +30,13 @@ from search.record.late import cut_off_by_expiry
 from search.record.record import Record
 from search.study.exchange.base import TooLate
 from search.study.exchange.tables import CLAIMS, DECISIONS, METADATA, PROCESSES, RECORDS, STUDIES
-from search.study.storage import PATIENCE_S, what_is_wrong
+from search.study.storage import PATIENCE_S, TABLES_LOCK, what_is_wrong
 
 LEASE_S = 60.0
 # A lease is renewed so often while it lasts.
 RENEWALS = 6
+# And at least so often, since what was spent after the last renewal of a machine that is lost is not known.
+RENEW_EVERY_S = 5.0
 # A decision is waited for so long at most; then the counter decides who was too late.
 DECISION_S = 60.0
 RETRY_EVERY_S = 1.0
@@ -203,7 +205,7 @@ class PostgresExchange:
         return self._patiently(move)
 
     def _renew_on(self) -> None:
-        while not self._done.wait(self.lease_s / RENEWALS):
+        while not self._done.wait(min(self.lease_s / RENEWALS, RENEW_EVERY_S)):
             with suppress(sa.exc.SQLAlchemyError):  # the next one may get through
                 self.renew()
 
@@ -311,7 +313,7 @@ class PostgresExchange:
 
     def _make_tables(self) -> None:
         with self.engine.begin() as connection:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_lock_number("tables"),))
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TABLES_LOCK)))
             METADATA.create_all(connection)
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
