@@ -55,6 +55,14 @@ class Shared:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
 
+    def wait_until_it_runs(self, number: int, study: str, limit_s: float = 20.0) -> None:
+        """Until a process has a trial, or for so long: it may wait for the other one."""
+        seat = "" if self._url or number == 0 else ".1"
+        file = self.reports(number) / study / f"running{seat}.json"
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline and not file.exists():
+            time.sleep(0.05)
+
     def start_the_dead(self, *overrides: str) -> None:
         for number, process in enumerate(self.processes):
             if process.poll() is not None:
@@ -80,8 +88,10 @@ def test_kills_at_random_lose_and_double_nothing(
         shared = Shared(command, tmp_path, url)
         stack.callback(shared.end)
         for _ in range(KILLS):
-            time.sleep(generator.uniform(0.5, 6.0))
-            shared.kill(generator.randrange(2), generator.choice(["parent", "worker", "both"]))
+            victim = generator.randrange(2)
+            shared.wait_until_it_runs(victim, study_name)
+            time.sleep(generator.uniform(0.0, 4.0))
+            shared.kill(victim, generator.choice(["parent", "worker", "both"]))
             time.sleep(0.1)
             shared.start_the_dead()
         for process in shared.processes:

@@ -22,6 +22,7 @@ from search.files.whole_file import read_json
 from search.record.flags import Flag
 from search.record.late import EXPIRED
 from search.record.outcome import Role
+from search.record.record import Record
 from search.worker.locks import VARIABLE
 
 Tiny = Callable[..., list[str]]
@@ -57,9 +58,12 @@ class Machines:
                 stack.callback(kill, process)
             yield processes
 
-    def recorded(self, machine: int) -> int:
+    def records(self, machine: int) -> list[Record]:
         path = self.folder(machine) / "records.jsonl"
-        return len(read_records(path)[0]) if path.exists() else 0
+        return read_records(path)[0] if path.exists() else []
+
+    def recorded(self, machine: int) -> int:
+        return len(self.records(machine))
 
     def trial_of(self, machine: int) -> int | None:
         """The number of the trial that it runs now."""
@@ -113,7 +117,7 @@ def test_a_machine_that_was_stopped_for_longer_than_a_lease_has_a_late_result(ma
     with machines.together(2, *settings) as both:
         until(lambda: machines.recorded(0) >= 1 and all(machines.trial_of(k) is not None for k in range(2)))
         os.killpg(both[0].pid, signal.SIGSTOP)
-        time.sleep(15)
+        until(lambda: any(record.reason == EXPIRED for record in machines.records(1)))
         os.killpg(both[0].pid, signal.SIGCONT)
         ended(both)
     records = check_whole(machines.folder(0), 12, machines.url)
