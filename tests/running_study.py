@@ -87,7 +87,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 def ended(processes: Sequence[subprocess.Popen[str]]) -> None:
     """All of them came to their end, and without an error."""
     for process in processes:
-        output, _ = process.communicate(timeout=400)
+        output, _ = process.communicate(timeout=800)
         assert process.returncode == 0, output
         assert "Traceback" not in output
 
@@ -113,7 +113,7 @@ def check_whole(folder: Path, n_trials: int, storage: str = "") -> list[Record]:
     return records
 
 
-def until(happens: Callable[[], object], limit_s: float = 120) -> None:
+def until(happens: Callable[[], object], limit_s: float = 240) -> None:
     deadline = time.monotonic() + limit_s
     while not happens():
         assert time.monotonic() < deadline
