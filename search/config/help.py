@@ -43,7 +43,7 @@ Keys that people set most:
   meter=cpu_time                estimated instead of auto; python -m search --cfg job shows every key
   meter.also=[roofline]         further meters, read beside the one that ranks
   reports=FOLDER                where studies are written, instead of reports/
-  storage=URL                   auto: SQLite in the report folder; postgresql+psycopg://...: for several machines
+  storage=URL                   auto: SQLite in the report folder; postgresql+psycopg://...: several machines
   launcher=slurm launcher.jobs=4     jobs of a SLURM cluster run the study (docs/scaling.md)
 
 Options: --config-dir FOLDER for studies of your own; --cfg job [--resolve] shows the configuration and runs

@@ -76,7 +76,9 @@ def open_storage(url: str, folder: Path) -> RDBStorage:
             f"storage must be auto or an SQLAlchemy URL like sqlite:///file.db, got {without_secret(url)!r}"
         ) from error
     sqlite = parsed.get_backend_name() == "sqlite"
-    arguments = {"timeout": 60} if sqlite else {}
+    arguments: dict[str, Any] = {"timeout": 60} if sqlite else {}
+    if parsed.get_backend_name() == "postgresql":
+        arguments = server_arguments(GRACE_S)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -90,6 +92,17 @@ def open_storage(url: str, folder: Path) -> RDBStorage:
             f"the storage {place(url, folder)} cannot be opened: {what_is_wrong(error, url)}"
         ) from error
     return storage
+
+
+def server_arguments(silence_s: float) -> dict[str, Any]:
+    """Of a connection to PostgreSQL: a client that is gone is noticed within half a minute, and one that was
+    stopped in the middle of a transaction is ended after so long, so that the others need not wait for it."""
+    return {
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "options": f"-c idle_in_transaction_session_timeout={1000 * silence_s:.0f}",
+    }
 
 
 def _made(url: str, arguments: Mapping[str, Any]) -> RDBStorage:

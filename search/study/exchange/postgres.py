@@ -30,15 +30,13 @@ from search.record.late import cut_off_by_expiry
 from search.record.record import Record
 from search.study.exchange.base import TooLate
 from search.study.exchange.tables import CLAIMS, DECISIONS, METADATA, PROCESSES, RECORDS, STUDIES
-from search.study.storage import PATIENCE_S, TABLES_LOCK, what_is_wrong
+from search.study.storage import PATIENCE_S, TABLES_LOCK, server_arguments, what_is_wrong
 
 LEASE_S = 60.0
 # A lease is renewed so often while it lasts.
 RENEWALS = 6
 # And at least so often, since what was spent after the last renewal of a machine that is lost is not known.
 RENEW_EVERY_S = 5.0
-# A decision is waited for so long at most; then the counter decides who was too late.
-DECISION_S = 60.0
 RETRY_EVERY_S = 1.0
 _AWAY = (OperationalError, InterfaceError, PoolTimeout)
 T = TypeVar("T")
@@ -71,9 +69,8 @@ class PostgresExchange:
     ) -> PostgresExchange:
         """The tables are made where they are not there. Raises UserError where the database does not answer
         for long."""
-        keep_alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         engine = sa.create_engine(
-            url, pool_size=1, max_overflow=2, pool_pre_ping=True, connect_args=keep_alive
+            url, pool_size=1, max_overflow=2, pool_pre_ping=True, connect_args=server_arguments(lease_s)
         )
         exchange = PostgresExchange(engine, study, holder, say, lease_s, patience_s)
         exchange._patiently(exchange._make_tables)
@@ -114,22 +111,20 @@ class PostgresExchange:
         try:
             yield
         finally:
-            with suppress(DBAPIError):  # a connection that broke has let go of it
-                connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+            with suppress(DBAPIError):  # a connection that broke has let go of the lock
                 connection.commit()
             with suppress(DBAPIError):
                 connection.close()
 
     def _locked(self) -> sa.Connection:
+        """With a transaction that holds the lock. The server ends it where nothing is heard of its process
+        for a lease; what that one decides is then too late, if another has decided since."""
         connection = self.engine.connect()
-        until_s = time.monotonic() + DECISION_S
-        held = False
-        while not held and time.monotonic() < until_s:
-            try_lock = sa.select(sa.func.pg_try_advisory_lock(_lock_number(self.study)))
-            held = bool(connection.execute(try_lock).scalar_one())
+        try_lock = sa.select(sa.func.pg_try_advisory_xact_lock(_lock_number(self.study)))
+        until_s = time.monotonic() + 2 * self.lease_s
+        while not connection.execute(try_lock).scalar_one() and time.monotonic() < until_s:
             connection.commit()
-            if not held:
-                time.sleep(0.05)
+            time.sleep(0.05)
         return connection
 
     # ---- claims

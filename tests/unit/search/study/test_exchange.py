@@ -37,8 +37,7 @@ def join(server: PostgresServer) -> Iterator[Callable[..., PostgresExchange]]:
 
     def another(study: str = "a study", said: list[str] | None = None, **changed: Any) -> PostgresExchange:
         say = [].append if said is None else said.append
-        exchange = PostgresExchange.open(url, study, uuid.uuid4().hex, say)
-        exchange.lease_s = LEASE_S
+        exchange = PostgresExchange.open(url, study, uuid.uuid4().hex, say, LEASE_S)
         for name, value in changed.items():
             setattr(exchange, name, value)
         opened.append(exchange)
@@ -160,6 +159,19 @@ def test_one_process_decides_at_a_time(join: Join) -> None:
     for thread in threads:
         thread.join()
     assert most == 1
+
+
+def test_a_process_that_was_stopped_while_it_decided_is_not_waited_for_and_too_late(join: Join) -> None:
+    stopped, other = join(), join()
+    with stopped.deciding():
+        stopped.going()
+        with other.deciding():
+            claimed(other, run_of(0))
+        with pytest.raises(TooLate):
+            stopped.claim(run_of(1))
+    with stopped.deciding():
+        claimed(stopped, run_of(1))
+    assert [record.trial for record in other.going()] == [1]
 
 
 def test_a_database_that_restarts_is_waited_for_and_nothing_is_lost(
