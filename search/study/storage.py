@@ -309,7 +309,7 @@ def this_host() -> str:
     boot, numbers = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     parts = [socket.gethostname()]
     with suppress(OSError):
-        parts += [boot.read_text().strip()[:8], str(numbers.stat().st_ino)]
+        parts += [boot.read_text(encoding="utf-8").strip()[:8], str(numbers.stat().st_ino)]
     return " ".join(parts)
 
 

@@ -81,7 +81,7 @@ def test_kills_at_random_lose_and_double_nothing(
     url = request.getfixturevalue("postgres_url") if storage == "postgres" else None
     generator = random.Random(5)
     command = tiny(
-        *("noise.runs=1", "train.max_steps=400", "target_loss=2.6", "budget.lease_s=6"),
+        *("noise.runs=1", "train.max_steps=400", "target_loss=2.8", "budget.lease_s=6"),
         *("budget.n_trials=100000", "budget.forecast=null", "budget.rival_margin=0.3"),
     )
     with ExitStack() as stack:
