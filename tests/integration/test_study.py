@@ -156,6 +156,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_going_on_with_other_code_is_refused_and_where_it_is_allowed_marked(
     text_file: Path, finished: Finished, tmp_path: Path
 ) -> None:

@@ -132,7 +132,10 @@ def test_any_history_gives_a_proposal_that_lies_in_the_space(sampler: str, count
     finished(CONDITIONAL, params, 0.0, 1.0, 1.0)  # optuna checks that the values lie in their distributions
 
 
-@pytest.mark.parametrize("sampler", ["cei", "tpe", "gp", "nsga2", "nsga3"])
+SLOW_TO_ASK = pytest.param("gp", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("sampler", ["cei", "tpe", SLOW_TO_ASK, "nsga2", "nsga3"])
 def test_a_sampler_that_learns_proposes_something_else_once_it_has_seen_trials(sampler: str) -> None:
     """The history is what a study leaves: proposals with what their sampler noted."""
     section = SamplerSection(name=sampler, n_startup_trials=STARTUP)
