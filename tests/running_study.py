@@ -76,6 +76,10 @@ def begun(command: Sequence[str], **environment: str) -> subprocess.Popen[str]:
     )
 
 
+# Before a command of which many run at once: other tests have time limits.
+BEHIND_OTHERS = ("nice", "-n", "15")
+
+
 def kill(process: subprocess.Popen[str]) -> None:
     """End it and what it started, where it still runs; nothing of it is left open."""
     if process.poll() is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -93,14 +93,15 @@ def check_records(
         _refuse_changes(f"trial {record.trial} of {shown(path)}", part, theirs)
 
 
-def check_storage(mirror: Mirror, records: Sequence[Record], path: Path) -> None:
-    """Raises UserError where the study there is not this one, or its records are lost."""
+def check_storage(mirror: Mirror, read_records: Callable[[], Sequence[Record]], path: Path) -> None:
+    """Raises UserError where the study there is not this one, or its records are lost. They are read after
+    the storage: another process may record a run and tell it meanwhile, in this order."""
     theirs = mirror.known_identity()
     if theirs is not None:
         place = f"study {mirror.name!r} in {mirror.place}"
         _refuse_changes(place, mirror.identity, of_this_version(theirs))
-    finished = 0 if records else mirror.finished()
-    if finished:
+    finished = mirror.finished()
+    if finished and not read_records():
         trials = "a finished trial" if finished == 1 else f"{finished} finished trials"
         raise UserError(
             f"{shown(path)} holds no runs, and {mirror.place} {trials} of study {mirror.name!r}; put the "

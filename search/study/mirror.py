@@ -8,7 +8,7 @@ and one line says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -56,8 +56,9 @@ class _Running(NamedTuple):
 class Mirror:
     """The study in its storage. `say` gets a line for whatever is put right.
 
-    Where several processes share the study, `others` says whether any other one works on it now, and
-    `read_records` makes the records those of this moment.
+    Where several processes share the study, `others` says whether any other one works on it now,
+    `rebuilding` keeps them from building it again at the same time, and `read_records` makes the records
+    those of this moment.
     """
 
     url: str
@@ -70,6 +71,7 @@ class Mirror:
     backend: RDBStorage
     study: optuna.Study
     others: Callable[[], bool] = lambda: False
+    rebuilding: Callable[[], AbstractContextManager[None]] = nullcontext
     read_records: Callable[[], None] = lambda: None
     _running: dict[str, _Running] = field(default_factory=dict)  # by the name of the run
     _file: tuple[int, int] | None = None
@@ -261,8 +263,12 @@ class Mirror:
 
     def _carry_out(self, todo: RecoveryPlan, records: Sequence[Record]) -> None:
         if todo.rebuild:
-            self._rebuild(todo.rebuild, records)
-            return
+            with self.rebuilding():
+                self._reopen()  # another process may have built it by now
+                todo = self._plan(records)
+                if todo.rebuild:
+                    self._rebuild(todo.rebuild, records)
+                    return
         for record in todo.tell:
             tell(self.study, trial_of(self.study, record.trial), record)
         for number in todo.fail:
@@ -279,10 +285,10 @@ class Mirror:
     def _rebuild(self, reason: str, records: Sequence[Record]) -> None:
         trials = self.study.get_trials(deepcopy=False)
         abandoned = self._abandoned_numbers()
-        if self.others():
-            self._postpone(reason)
-            return
         if alive := self._running_elsewhere(trials, abandoned):
+            if self.others():
+                self._postpone(reason)
+                return
             raise UserError(
                 f"{self.place}: {reason}, and trial {min(alive)} runs there in another process; wait "
                 "for it, or type study.name=OTHER"

@@ -49,7 +49,7 @@ def open_study(
     mirror = Mirror.open(
         config.storage, folder.path, config.study.name, config.objective.names, ours, space, watcher.note
     )
-    check_storage(mirror, records, folder.records_file)
+    check_storage(mirror, lambda: folder.read_records() or exchange.lacking(set()), folder.records_file)
     folder.write_settings(shown_config(config), ours)
     exchange.keep_config(shown_config(config))
     _keep_uncommitted(folder, settings, watcher)
@@ -64,6 +64,7 @@ def open_study(
         watcher.note(f"begun as study {records[-1].study!r}; it continues as {config.study.name!r}")
     shared = SharedStudy(folder, seat, exchange, here, mirror, watcher, settings.is_own)
     mirror.others, mirror.read_records = lambda: shared.others, shared.read_records
+    mirror.rebuilding = lambda: seat.locked(".rebuilding")
     shared.read_records()
     return shared
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -82,15 +82,19 @@ class Seat:
             lock.release()
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Keep the other processes of this folder from adding to its records what they hear of others."""
-        lock = FileLock(self.folder / ".reading")
-        with naming(self.folder / ".reading", "written"):
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold a lock of the folder, which the processes in it take in turn."""
+        lock = FileLock(self.folder / name)
+        with naming(self.folder / name, "written"):
             lock.acquire(poll_interval=TRY_EVERY_S)
         try:
             yield
         finally:
             lock.release()
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Keep the other processes of this folder from adding to its records what they hear of others."""
+        return self.locked(".reading")
 
     def _lives(self, running_file: Path) -> bool:
         match = _RUNNING.fullmatch(running_file.name)

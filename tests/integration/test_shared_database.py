@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer, running_server
-from running_study import begun, check_whole, ended, kill, until
+from running_study import BEHIND_OTHERS, begun, check_whole, ended, kill, until
 
 from search.files.records import read_records
 from search.files.whole_file import read_json
@@ -165,6 +165,7 @@ def test_kills_at_random_of_one_of_two_machines_lose_nothing(machines: Machines)
 
 
 def test_16_processes_share_one_study(machines: Machines) -> None:
+    machines.command = [*BEHIND_OTHERS, *machines.command]
     with machines.together(16, "budget.n_trials=30", "train.max_steps=40", "target_loss=3.25") as all_of_them:
         ended(all_of_them)
     check_whole(machines.folder(0), 30, machines.url)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running_study import check_whole, ended, kill, records_of, together, until
+from running_study import BEHIND_OTHERS, check_whole, ended, kill, records_of, together, until
 
 from search.files.paths import study_dir
 from search.files.whole_file import read_json
@@ -96,7 +96,7 @@ def test_kills_at_random_of_one_or_both_lose_nothing(tiny: Tiny, study_name: str
 
 
 def test_24_processes_share_one_study(tiny: Tiny, study_name: str) -> None:
-    with together(tiny("budget.n_trials=40", "noise.runs=1"), 24) as all_of_them:
+    with together([*BEHIND_OTHERS, *tiny("budget.n_trials=40", "noise.runs=1")], 24) as all_of_them:
         ended(all_of_them)
     check_whole(study_dir(study_name), 40)
 
