@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -q
 TESTS := $(PYTEST) -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check format bench bench-search slow kernels gpu clean
+.PHONY: help demo test coverage check format bench bench-search slow many kernels gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,8 +47,11 @@ bench-search: $(STAMP)  ## ways to search, compared on replayed studies
 	PYTHONPATH=tests/bench $(BIN)/python -m replay.compare --errors
 
 slow: $(STAMP)  ## the tests that `make test` leaves out; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
+	$(PYTEST) -m "slow and not many" -n auto --maxprocesses 4 --dist worksteal
+
+many: $(STAMP)  ## tests of many processes, machines and clusters on one study: installs Ray; JOULESEARCH_KILLS=100 adds kills
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
-	$(PYTEST) -m slow -n auto --maxprocesses 4 --dist worksteal
+	$(PYTEST) -m many
 
 kernels: $(STAMP)  ## tests of Liger's kernels without a GPU: installs them and triton (200 MB), half a minute
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[kernels]'

@@ -22,7 +22,7 @@ from search.worker.locks import VARIABLE
 
 Tiny = Callable[..., list[str]]
 KILLS = int(os.environ.get("JOULESEARCH_KILLS", "8"))
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.many, pytest.mark.timeout(3600)]
 
 
 class Shared:

@@ -29,10 +29,11 @@ from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.worker.locks import VARIABLE
 
-pytest.importorskip("ray", reason="needs the extra ray: `make slow` installs it")
+pytest.importorskip("ray", reason="needs the extra ray: `make many` installs it")
 Tiny = Callable[..., list[str]]
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.many,
     pytest.mark.skipif(usable_cores().threads < 2, reason="two slots need two cores"),
     pytest.mark.skipif(nvml_standin.compiler() is None, reason="no C compiler for the NVML stand-in"),
 ]

@@ -26,7 +26,7 @@ from search.record.record import Record
 from search.worker.locks import VARIABLE
 
 Tiny = Callable[..., list[str]]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.many]
 LONGER = ("noise.runs=1", "train.max_steps=400", "target_loss=2.6", "budget.lease_s=10")
 
 

@@ -18,7 +18,7 @@ from search.files.whole_file import read_json
 from search.record.outcome import Role
 
 Tiny = Callable[..., list[str]]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.many]
 
 
 def both_run(folder: Path) -> bool:

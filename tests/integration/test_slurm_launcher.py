@@ -25,7 +25,7 @@ from search.files.paths import root
 from search.files.records import read_records
 from search.record.record import Record
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.many]
 Tiny = Callable[..., list[str]]
 LOCAL = ("launcher=slurm", "launcher.slurm_cluster=local", "launcher.slurm_minutes=5")
 # Some seconds of training, and no evaluation that could end it earlier.
