@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOCK = "owner.lock"
+MAKING = "owner.lock.making"
 # A folder without a lock was made just now, or by a process that died at that very moment.
 MAKING_S = 3600.0
 
@@ -32,8 +33,10 @@ class OwnFolder:
         """A new one in the temporary folder. Raises OSError where nothing can be written there."""
         _remove_abandoned(Path(tempfile.gettempdir()), prefix)
         path = Path(tempfile.mkdtemp(prefix=prefix))
-        lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        # It has its name only once it is held: between the two, others would take the folder for abandoned.
+        lock = os.open(path / MAKING, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        (path / MAKING).rename(path / LOCK)
         return OwnFolder(path, lock)
 
     def remove(self) -> None:
