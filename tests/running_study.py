@@ -25,15 +25,7 @@ from search.record.record import Record
 
 def started(command: list[str], name: str, **environment: str) -> subprocess.Popen[str]:
     """The study in a session of its own, once its first run has spent joules."""
-    process = subprocess.Popen(
-        command,
-        cwd=root(),
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = begun(command, **environment)
     path = study_dir(name) / "running.json"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

@@ -65,28 +65,23 @@ class Seat:
         numbers = sorted(int(match[1] or 0) for match in locks if match is not None)
         return [number for number in numbers if number != self.number and self._is_held(number)]
 
-    @contextmanager
-    def deciding(self, on_wait: Callable[[str], None]) -> Iterator[None]:
+    def deciding(self, on_wait: Callable[[str], None]) -> AbstractContextManager[None]:
         """Keep the other processes from deciding what to run next. A process that was stopped in the middle
         of it is waited for, and `on_wait` is told."""
-        lock = FileLock(self.folder / ".deciding")
-        with naming(self.folder / ".deciding", "written"):
+        said = "another process of this study, which is deciding what it runs next"
+        return self.locked(".deciding", lambda: on_wait(said))
+
+    @contextmanager
+    def locked(self, name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold a lock of the folder, which the processes in it take in turn. `on_wait` is called where that
+        takes seconds."""
+        lock = FileLock(self.folder / name)
+        with naming(self.folder / name, "written"):
             try:
                 lock.acquire(timeout=TELL_AFTER_S, poll_interval=TRY_EVERY_S)
             except Timeout:
-                on_wait("another process of this study, which is deciding what it runs next")
+                on_wait()
                 lock.acquire(poll_interval=TRY_EVERY_S)
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        """Hold a lock of the folder, which the processes in it take in turn."""
-        lock = FileLock(self.folder / name)
-        with naming(self.folder / name, "written"):
-            lock.acquire(poll_interval=TRY_EVERY_S)
         try:
             yield
         finally:

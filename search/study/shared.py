@@ -148,7 +148,7 @@ class SharedStudy:
             if left is None or record is None:
                 continue
             if left.has_ended:
-                self.watcher.finished(self._recorded(marked(left.record, self.records)))
+                self.watcher.finished(self._recorded(left.record))
             elif self.exchange.finish(record := marked(record, self.records)):
                 self._add(record)
                 self.watcher.finished(record)

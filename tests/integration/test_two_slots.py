@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from conftest import run_here
-from running_study import records_of
+from running_study import begun, records_of
 
 from search.config.cores import usable_cores
-from search.files.paths import root, study_dir
+from search.files.paths import study_dir
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 
@@ -26,14 +26,7 @@ LONGER = ("train.max_steps=400", "target_loss=2.6")
 
 def started_with_both(command: list[str], folder: Path) -> subprocess.Popen[str]:
     """The study in a session of its own, once a run goes on in either slot."""
-    process = subprocess.Popen(
-        command,
-        cwd=root(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = begun(command)
     deadline = time.monotonic() + 90
     both = [folder / "running.json", folder / "running-1.json"]
     while time.monotonic() < deadline:
