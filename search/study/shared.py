@@ -105,7 +105,7 @@ class SharedStudy:
 
     def end(self, record: Record, slot: int) -> Record:
         """Record how the run ended, and tell Optuna; returns the record as it is kept. Raises FileError."""
-        record = marked(record, self.records)
+        record = self._marked(record)
         if self.exchange.is_shared:
             self.seat.write_ended(record, slot)
         record = self._recorded(record)
@@ -124,6 +124,10 @@ class SharedStudy:
             self.exchange.give([record])
         self._add(record)
         return record
+
+    def _marked(self, record: Record) -> Record:
+        """By the baseline of this kind of device: another kind has its own, and may have another torch."""
+        return marked(record, list(filter(self.is_own, self.records)))
 
     def _add(self, record: Record) -> None:
         """Raises FileError."""
@@ -149,7 +153,7 @@ class SharedStudy:
                 continue
             if left.has_ended:
                 self.watcher.finished(self._recorded(left.record))
-            elif self.exchange.finish(record := marked(record, self.records)):
+            elif self.exchange.finish(record := self._marked(record)):
                 self._add(record)
                 self.watcher.finished(record)
         self.mirror.reconcile(self.records)
