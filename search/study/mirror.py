@@ -167,8 +167,7 @@ class Mirror:
             while trial.number in self._running_numbers() | recorded | set(elsewhere):
                 self.study.tell(trial, state=TrialState.FAIL)
                 trial = new_trial(self.study, run, self.space)
-            held = trial.storage.get_trial(trial._trial_id)
-            assert held.params == dict(run.params), "what is told is not what runs"
+            assert trial.params == dict(run.params), "what is told is not what runs"
             self._running[run.run_id] = _Running(trial.number, trial)
             storage.beat(self.backend, trial)
             return trial.number

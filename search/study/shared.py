@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from search.files.whole_file import FileError
 from search.record.late import late
 from search.record.record import Record
 from search.run.request import RunRequest
@@ -107,7 +108,8 @@ class SharedStudy:
         """Record how the run ended, and tell Optuna; returns the record as it is kept. Raises FileError."""
         record = self._marked(record)
         if self.exchange.is_shared:
-            self.seat.write_ended(record, slot)
+            with suppress(FileError):  # it insures against a death in the next moments; the database has room
+                self.seat.write_ended(record, slot)
         record = self._recorded(record)
         self._free(slot)
         self.mirror.tell(record, self.records)

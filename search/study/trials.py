@@ -79,7 +79,7 @@ def tell(study: optuna.Study, trial: Trial, record: Record) -> None:
         trial.set_user_attr(key, value)
     for key, value in system_attrs(record).items():
         trial.storage.set_trial_system_attr(trial._trial_id, key, value)
-    study.tell(trial, values_of(record), state=state_of(record))
+    trial.storage.set_trial_state_values(trial._trial_id, state_of(record), values_of(record))
 
 
 def _asks_for(waiting: FrozenTrial, params: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from postgres_server import PostgresServer, running_server
 from running_study import BEHIND_OTHERS, begun, check_whole, ended, kill, until
+from small_disk import fill, mounted
 
 from search.files.records import read_records
 from search.files.whole_file import read_json
@@ -129,6 +130,38 @@ def test_a_machine_that_was_stopped_for_longer_than_a_lease_has_a_late_result(ma
     summary = json.loads((machines.folder(0) / "summary.json").read_text())
     counted = sum(one.gross_energy_j or 0.0 for one in records) - (lost.gross_energy_j or 0.0)
     assert summary["search_cost"]["energy_j"] == pytest.approx(counted)
+
+
+def test_a_machine_whose_disk_fills_up_ends_in_one_line_and_all_have_its_run(machines: Machines) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(mounted(machines.folder(0), "size=16m"))
+        both = stack.enter_context(machines.together(2, "budget.n_trials=10"))
+        until(lambda: machines.recorded(0) >= 1 and all(machines.trial_of(k) is not None for k in range(2)))
+        filler = fill(machines.folder(0))
+        output, _ = both[0].communicate(timeout=240)
+        assert both[0].returncode == 2, output
+        assert "Traceback" not in output
+        assert "cannot be written: the disk is full" in output.splitlines()[-1]
+        ended(both[1:])
+        filler.unlink()
+        again = machines.runs(0, "budget.n_trials=10")
+        stack.callback(kill, again)
+        ended([again])
+        there = check_whole(machines.folder(1), 10, machines.url)
+        here = check_whole(machines.folder(0), 10, machines.url)
+    assert {record.run_id: record for record in here} == {record.run_id: record for record in there}
+    assert not any(record.interrupted or record.late_of for record in here)
+
+
+def test_a_machine_whose_disk_is_read_only_is_one_line_and_the_other_goes_on(machines: Machines) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(mounted(machines.folder(0), "ro"))
+        both = stack.enter_context(machines.together(2, "budget.n_trials=2"))
+        output, _ = both[0].communicate(timeout=240)
+        assert both[0].returncode == 2, output
+        assert output.splitlines()[-1].endswith("cannot be used as a folder: the file system is read-only")
+        ended(both[1:])
+    check_whole(machines.folder(1), 2, machines.url)
 
 
 def test_a_database_that_restarts_or_is_gone_for_longer_than_a_lease_costs_nothing(

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import optuna
@@ -16,6 +16,7 @@ import pytest
 from conftest import run_here
 from optuna.trial import TrialState
 from running_study import records_of
+from small_disk import fill, mounted
 
 from search.files.paths import root, study_dir
 from search.files.records import append_record, read_records
@@ -262,39 +263,23 @@ def test_a_space_in_which_nothing_runs_is_known_before_anything_starts(tiny: Tin
 
 # ---- disks
 
+Disk = Callable[[str], None]
+
 
 @pytest.fixture
-def disk(study_name: str) -> Iterator[Callable[..., None]]:
-    """Mounts the study's folder as a small disk of its own."""
-    folder = study_dir(study_name)
-    mounted = False
-
-    def mount(*options: str) -> None:
-        nonlocal mounted
-        folder.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"no mounting here: {done.stderr.strip()}")
-        mounted = True
-
-    yield mount
-    if mounted:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+def disk(study_name: str) -> Iterator[Disk]:
+    """Makes the study's folder a small disk of its own, with the options of a mount."""
+    with ExitStack() as stack:
+        yield lambda options: stack.enter_context(mounted(study_dir(study_name), options))
 
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_no_run(
-    tiny: Tiny, study_name: str, disk: Callable[..., None]
+    tiny: Tiny, study_name: str, disk: Disk
 ) -> None:
-    disk("-t", "tmpfs", "-o", "size=16m", "tmpfs")
+    disk("size=16m")
     process = going(tiny("budget.n_trials=3", *SLOW), study_name)
-    filler = study_dir(study_name) / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            pass
+    filler = fill(study_dir(study_name))
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 2, output
     assert "Traceback" not in output
@@ -313,18 +298,18 @@ def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_no_run(
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_at_the_start_is_one_line_before_anything_runs(
-    tiny: Tiny, study_name: str, disk: Callable[..., None]
+    tiny: Tiny, study_name: str, disk: Disk
 ) -> None:
-    disk("-t", "tmpfs", "-o", "size=64k", "tmpfs")
+    disk("size=64k")
     line = one_line(run_here(tiny("budget.n_trials=1")))
     assert "study.db cannot be" in line or "cannot be written: the disk is full" in line
     assert not (study_dir(study_name) / "records.jsonl").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_line_before_anything_runs(
-    tiny: Tiny, study_name: str, disk: Callable[..., None]
+    tiny: Tiny, study_name: str, disk: Disk
 ) -> None:
-    disk("-t", "tmpfs", "-o", "ro", "tmpfs")
+    disk("ro")
     line = one_line(run_here(tiny("budget.n_trials=1")))
     assert line.endswith("cannot be used as a folder: the file system is read-only")
 
