@@ -35,6 +35,7 @@ from model.gpt import GPT
 from model.optim.stepping import OptimizerSet
 from model.precision.formats import Precision, evaluable
 from model.progress import Compiled, EvaluationResult, Progress
+from model.reading import loss_reader
 from model.runnable import unrunnable
 from model.schedule import (
     averaged_from,
@@ -47,9 +48,6 @@ from model.schedule import (
 from model.share import Share
 from model.tables import COMPILE_SCOPES, OPTIMIZERS, PRECISIONS
 from model.team import ALONE, LossFunction, Team
-
-# On a GPU reading the training loss waits for the queue, so it is only read every so many steps.
-_LOSS_EVERY = {"cpu": 1, "cuda": 10}
 
 # One function may have a graph for each plateau of two ramps (9), and for a first block one more of each.
 _MOST_GRAPHS = 20
@@ -100,6 +98,7 @@ def train(
     compute_loss = _loss_function(model, precision, device)
     if not config.compiles:
         compute_loss = team.together(model, compute_loss)
+    read_loss = loss_reader(device)
     compiled: Compiled | None = None
     step = tokens = 0
     try:
@@ -137,8 +136,7 @@ def train(
             step += 1
             tokens += batch_size * block * config.train.grad_accum
 
-            is_read = step % _LOSS_EVERY.get(device.type, 10) == 0
-            train_loss = float(team.mean(mean_loss)) if is_read else None
+            train_loss = read_loss(team.mean(mean_loss)) if step % read_loss.every == 0 else None
             is_last = step == config.train.max_steps
             is_due = step >= due or is_last
             upcoming = "eval" if is_due else "train"

@@ -24,6 +24,7 @@ from model.share import WHOLE, Share
 RESIDENT_LIMIT_BYTES = 2**30
 _RESIDENT_DTYPE = torch.int32
 _FETCHED_AHEAD = 4  # batches
+_DRAWN_AHEAD = 256  # batches whose starts go to the device in one copy
 
 Batch = tuple[Tensor, Tensor]
 """Inputs and targets, both (B, T) int64 on the device: the targets are the inputs one token later."""
@@ -104,25 +105,62 @@ class Windows:
 
 
 class ResidentBatches:
-    """All tokens lie on the device, which gathers the windows itself."""
+    """All tokens lie on the device, which gathers the windows itself.
 
-    def __init__(self, tokens: npt.NDArray[np.uint16], windows: Windows, device: torch.device) -> None:
+    Where they begin is drawn for `ahead` batches at once, so that a step copies nothing from the host. If the
+    size changes, the generator goes back to the first batch that was not taken.
+    """
+
+    def __init__(
+        self,
+        tokens: npt.NDArray[np.uint16],
+        windows: Windows,
+        device: torch.device,
+        ahead: int = _DRAWN_AHEAD,
+    ) -> None:
         self.waited_s = 0.0
         self._tokens = torch.from_numpy(tokens.astype("int32")).to(device)
         self._windows = windows
+        self._ahead = ahead
+        self._size = (0, 0)
+        self._starts = torch.empty(0, 0)  # (batches drawn, B) on the device
+        self._taken = 0
+        self._state = windows.generator.get_state()  # before they were drawn
 
     def next(self, batch_size: int, block_size: int) -> Batch:
-        return self._gather(self._windows.starts_of_share(batch_size, block_size), block_size)
+        size = (batch_size, block_size)
+        if size != self._size and self._taken < len(self._starts):
+            self._go_back()
+        if size != self._size or self._taken == len(self._starts):
+            self._draw(size)
+        self._taken += 1
+        return self._gather(self._starts[self._taken - 1], block_size)
 
     def example(self, batch_size: int, block_size: int) -> Batch:
-        return self._gather(self._windows.starts_of_example(batch_size, block_size), block_size)
+        starts = self._windows.starts_of_example(batch_size, block_size)
+        return self._gather(starts.flatten().to(self._tokens.device), block_size)
 
     def close(self) -> None:
         """Nothing is held but memory."""
 
+    def _draw(self, size: tuple[int, int]) -> None:
+        self._state = self._windows.generator.get_state()
+        drawn = torch.stack([self._windows.starts_of_share(*size).flatten() for _ in range(self._ahead)])
+        device = self._tokens.device
+        if device.type == "cuda":  # from pinned memory the copy need not be waited for
+            drawn = drawn.pin_memory()
+        self._starts = drawn.to(device, non_blocking=True)
+        self._size, self._taken = size, 0
+
+    def _go_back(self) -> None:
+        self._windows.generator.set_state(self._state)
+        for _ in range(self._taken):
+            self._windows.starts_of_share(*self._size)
+
     def _gather(self, starts: Tensor, block_size: int) -> Batch:
+        """`starts`: (B,) on the device."""
         every_window = self._tokens.unfold(0, block_size + 1, 1)  # a view
-        return _split(every_window[starts.flatten().to(self._tokens.device)].long())
+        return _split(every_window[starts].long())
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,18 @@ def test_streamed_batches_are_the_resident_ones_however_sizes_change(sizes, reco
         there.close()
 
 
+@settings(max_examples=50)
+@given(sizes=sizes, ahead=st.integers(2, 6))
+def test_how_many_batches_are_drawn_ahead_changes_nothing(sizes, ahead):
+    one_by_one, several = (
+        ResidentBatches(np.arange(100), Windows(100, 1, torch.Generator().manual_seed(7)), CPU, at_once)
+        for at_once in (1, ahead)
+    )
+    for batch_size, block_size in sizes:
+        for _ in range(2):
+            assert_same(several.next(batch_size, block_size), one_by_one.next(batch_size, block_size))
+
+
 def test_a_mapped_file_gives_the_same_batches(tmp_path):
     tokens = np.arange(10_000, dtype="<u2")
     tokens.tofile(tmp_path / "train.bin")

@@ -54,6 +54,13 @@ def groups() -> list[str]:
 # ---- what ships
 
 
+@pytest.mark.parametrize("name", ["nanogpt_char_gpu", "nanogpt_124m"])
+def test_the_baselines_for_gpus_take_nanogpts_kernels(name: str) -> None:
+    config = to_config(composed("+study=shakespeare_char_gpu", f"baseline={name}"))
+    assert (config.optimizer.kernel, config.model.attention) == ("fused", "sdpa")
+    assert (config.train.compile, config.train.precision) == (True, "bf16")
+
+
 @pytest.mark.parametrize("name", options("study"))
 def test_every_study_that_ships_composes_and_is_sound(name: str) -> None:
     config = to_config(composed(f"+study={name}"))
