@@ -6,6 +6,7 @@ Errors are root mean squares. Here are the check, and how it is made of a norm, 
 """
 
 import contextlib
+import functools
 import math
 
 import pytest
@@ -17,7 +18,7 @@ from model.capabilities import Capabilities, find_modules
 from model.config import ModelConfig, RunConfig
 from model.loss.head import Head
 from model.runnable import missing, unrunnable
-from model.tables import LOSSES, MLPS, NORMS
+from model.tables import LOSSES, MLPS, NORMS, TABLES
 
 FLOOR = 0.2
 # What leaves are stored in, whether autocast is on, and the format whose eps is allowed.
@@ -190,6 +191,23 @@ def offered_with(row, device):
 
 def on_cpu(path, table):
     return [name for name in table if missing(path, name, CPU) is None]
+
+
+def on_gpu(path):
+    """A test of `row`, for each row of the table of `path` that runs on a GPU; marked as `gpu`, and skipped
+    where there is none, or none that runs that row. `test_gpu_tests.py` sees to it that no row is left out.
+    """
+    rows = [name for name, row in TABLES[path].items() if "cuda" in row.devices]
+
+    def marked(test):
+        @functools.wraps(test)
+        def of_a_row(row):
+            need_gpu_for(path, row)
+            test(row)
+
+        return pytest.mark.gpu(table=path)(pytest.mark.parametrize("row", rows)(of_a_row))
+
+    return marked
 
 
 def need_gpu_for(path, name):

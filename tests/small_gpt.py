@@ -23,6 +23,7 @@ def optimizer_of(model, **changes):
 def give_gradients(model, seed):
     """The gradients of random tokens; the same for the same seed and weights."""
     tokens = torch.randint(VOCAB, (4, 17), generator=torch.Generator().manual_seed(seed))
+    tokens = tokens.to(next(model.parameters()).device)
     model.zero_grad(set_to_none=True)
     torch.autograd.backward(model.loss(tokens[:, :-1], tokens[:, 1:]))
 
@@ -34,8 +35,9 @@ def weights_of(model):
 RATES = [0.01 * (1 + step % 3) for step in range(20)]
 
 
-def weights_after(steps=20, **changes):
-    model = small_gpt(**changes.pop("model", {}))
+def weights_after(steps=20, device="cpu", **changes):
+    """On the CPU, wherever they were trained."""
+    model = small_gpt(**changes.pop("model", {})).to(device)
     share = changes.pop("momentum_share", None)
     optimizer = optimizer_of(model, **changes)
     for step in range(steps):
@@ -44,7 +46,7 @@ def weights_after(steps=20, **changes):
         if share is not None:
             optimizer.set_momentum(share)
         optimizer.step()
-    return weights_of(model)
+    return weights_of(model.cpu())
 
 
 def relative_difference(ours, plain):

@@ -17,8 +17,9 @@ def turned(x: Tensor) -> Tensor:
     """Pair i at place t as a complex number, times e^(i t / 10000^(2 i / D))."""
     T, D = x.size(1), x.size(-1)
     pairs = torch.complex(*x.double().chunk(2, dim=-1))
-    speeds = torch.tensor([10_000.0 ** (-2 * i / D) for i in range(D // 2)], dtype=torch.float64)
-    angles = torch.arange(T)[:, None, None] * speeds
+    speeds = [10_000.0 ** (-2 * i / D) for i in range(D // 2)]
+    places = torch.arange(T, device=x.device)[:, None, None]
+    angles = places * torch.tensor(speeds, dtype=torch.float64, device=x.device)
     y = pairs * torch.polar(torch.ones_like(angles), angles)
     return torch.cat((y.real, y.imag), dim=-1).to(x.dtype)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from parity import on_gpu
 from small_run import CORPUS, CPU, drain, evaluations, small_run, train_losses
 from this_cpu import compiles, needs_compiler
 from torch._dynamo.utils import counters
@@ -119,3 +120,35 @@ def test_what_is_compiled_leaves_evaluation_in_bf16_weights_as_it_was(scope):
     parts = {"precision": "bf16_weights", "compile": True, "compile_scope": scope}
     run = list(train(small_run(train=parts), CORPUS, CPU, compile_backend="aot_eager"))
     assert evaluations(run)[-1][1] == pytest.approx(evaluations(eager)[-1][1], rel=1e-2)
+
+
+# --- on a GPU
+
+# Inductor's advice to multiply in tf32, which is a precision of its own here.
+advises_tf32 = pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning")
+
+
+def assert_compiled_trains_like_eager(device, **compiled):
+    config = small_run(model={"n_layer": 2}, train={"max_steps": 20})
+    eager = list(train(config, CORPUS, torch.device(device)))
+    config = replace(config, train=replace(config.train, compile=True, **compiled))
+    run = list(train(config, CORPUS, torch.device(device)))
+    assert run[-1].compiled == Compiled(graphs=1, graph_breaks=0)
+    assert len(train_losses(eager)) >= 2
+    assert train_losses(run) == pytest.approx(train_losses(eager), rel=1e-3)
+    losses = [[loss for _, loss in evaluations(progress)] for progress in (run, eager)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@compiles
+@advises_tf32
+@on_gpu("train.compile_mode")
+def test_a_run_compiled_on_a_gpu_in_any_mode_trains_like_an_eager_one(row):
+    assert_compiled_trains_like_eager("cuda", compile_mode=row)
+
+
+@compiles
+@advises_tf32
+@on_gpu("train.compile_scope")
+def test_a_part_compiled_on_a_gpu_trains_like_an_eager_one(row):
+    assert_compiled_trains_like_eager("cuda", compile_scope=row)

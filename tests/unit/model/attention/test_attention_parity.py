@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from parity import (
     FORMATS,
     error_ratio,
-    need_gpu_for,
     on_cpu,
+    on_gpu,
     random_tensors,
 )
 
@@ -66,14 +66,23 @@ def test_attention_and_its_gradients_are_as_exact_as_the_plain_ones(row, name, s
     assert attention_row_error_ratio(row, name, shape) <= 1
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("row", ATTENTION)
+def offered_on_gpu(row):
+    return [(n, s) for n in FORMATS for s in HEADS if refused(row, n, s, "cuda") is None]
+
+
+@on_gpu("model.attention")
 def test_attention_on_a_gpu_is_as_exact_as_the_plain_one(row):
-    need_gpu_for("model.attention", row)
-    offered = [(n, s) for n in FORMATS for s in HEADS if refused(row, n, s, "cuda") is None]
-    ratios = {case: attention_row_error_ratio(row, *case, "cuda", row == "flex") for case in offered}
-    assert ratios
+    ratios = {
+        case: attention_row_error_ratio(row, *case, "cuda", row == "flex") for case in offered_on_gpu(row)
+    }
     assert max(ratios.values()) <= 1, ratios
+
+
+@pytest.mark.parametrize("row", ATTENTION)
+def test_a_gpu_takes_several_shapes_of_every_attention_and_those_without_fp32_in_bf16(row):
+    formats = {name for name, _ in offered_on_gpu(row)}
+    assert formats == (set(FORMATS) - {"fp32"} if "cuda" in ATTENTION[row].bf16_only_on else set(FORMATS))
+    assert len({shape for _, shape in offered_on_gpu(row)}) >= 3
 
 
 @pytest.mark.parametrize("shape", HEADS, ids=str)

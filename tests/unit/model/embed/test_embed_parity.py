@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from parity import (
     FORMATS,
     error_ratio,
+    on_gpu,
     random_tensors,
 )
 from torch.func import functional_call
@@ -15,8 +16,9 @@ from model.embed.reference import LEARNED, ROPE, turned
 from model.tables import POSITIONS
 
 
-def position_error_ratio(module, plain, name, size):
+def position_error_ratio(module, plain, name, size, device="cpu"):
     """The worse of what a row does to the input and to the heads. size: (B, T, heads, D)."""
+    module = module.to(device)
     B, T, heads, D = size
     table = dict(module.named_parameters())
     (weight,) = random_tensors(*[p.shape for p in table.values()]) if table else [torch.zeros(64, heads * D)]
@@ -25,7 +27,7 @@ def position_error_ratio(module, plain, name, size):
         values = {f"module.{key}": weight for key in table}
         return functional_call(At(module, "at_input"), values, (x,))
 
-    x, h = random_tensors((B, T, heads * D), size, seed=1)
+    x, h, weight = (t.to(device) for t in (*random_tensors((B, T, heads * D), size, seed=1), weight))
     return max(
         error_ratio(at_input, plain[0], [x, weight], name),
         error_ratio(lambda h: functional_call(At(module, "at_heads"), {}, (h,)), plain[1], [h], name),
@@ -47,14 +49,23 @@ class At(torch.nn.Module):
 PLACES = [((2, 7, 3, 16), 7), ((1, 1, 2, 8), 4), ((1, 33, 1, 6), 64)]
 
 
+def position_row_error_ratio(row, name, size, block, device="cpu"):
+    config = ModelConfig(n_embd=size[2] * size[3], n_head=size[2], block_size=block, positions=row)
+    module, plain = POSITIONS[row].load()(config), POSITIONS[row].load_reference()
+    return position_error_ratio(module, plain, name, size, device)
+
+
 @pytest.mark.parametrize(("size", "block"), PLACES, ids=str)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("row", POSITIONS)
 def test_positions_and_their_gradients_are_as_exact_as_the_plain_ones(row, name, size, block):
-    config = ModelConfig(n_embd=size[2] * size[3], n_head=size[2], block_size=block, positions=row)
-    assert (
-        position_error_ratio(POSITIONS[row].load()(config), POSITIONS[row].load_reference(), name, size) <= 1
-    )
+    assert position_row_error_ratio(row, name, size, block) <= 1
+
+
+@on_gpu("model.positions")
+def test_positions_on_a_gpu_are_as_exact_as_the_plain_ones(row):
+    ratios = [position_row_error_ratio(row, n, *places, "cuda") for n in FORMATS for places in PLACES]
+    assert max(ratios) <= 1, ratios
 
 
 def one_place_late(x):

@@ -9,9 +9,9 @@ from parity import (
     casting,
     loss_error_ratio,
     loss_row_error_ratio,
-    need_gpu_for,
     offered_with,
     on_cpu,
+    on_gpu,
     random_tensors,
 )
 
@@ -30,10 +30,8 @@ def test_a_loss_and_its_gradients_are_as_exact_as_the_plain_ones(row, name, size
         assert loss_row_error_ratio(row, name, size, softcap, table) <= 1
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("row", LOSSES)
+@on_gpu("model.loss")
 def test_a_loss_on_a_gpu_is_as_exact_as_the_plain_one(row):
-    need_gpu_for("model.loss", row)
     ratios = [
         loss_row_error_ratio(row, name, size, *head, "cuda")
         for name in FORMATS

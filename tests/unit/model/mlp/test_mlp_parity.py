@@ -8,8 +8,8 @@ from parity import (
     MLP_INPUTS,
     mlp_error_ratio,
     mlp_row_error_ratio,
-    need_gpu_for,
     on_cpu,
+    on_gpu,
 )
 
 from model.config import ModelConfig
@@ -25,10 +25,8 @@ def test_an_mlp_and_its_gradients_are_as_exact_as_the_plain_ones(row, name, size
     assert mlp_row_error_ratio(row, name, size, ratio, bias) <= 1
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("row", MLPS)
+@on_gpu("model.mlp")
 def test_an_mlp_on_a_gpu_is_as_exact_as_the_plain_one(row):
-    need_gpu_for("model.mlp", row)
     ratios = [mlp_row_error_ratio(row, n, *case, True, "cuda") for n in FORMATS for case in MLP_INPUTS]
     assert max(ratios) <= 1, ratios
 

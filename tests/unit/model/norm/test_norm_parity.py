@@ -7,10 +7,10 @@ from parity import (
     FORMATS,
     NORM_INPUTS,
     error_ratio,
-    need_gpu_for,
     norm_error_ratio,
     norm_row_error_ratio,
     on_cpu,
+    on_gpu,
     random_tensors,
 )
 
@@ -27,10 +27,8 @@ def test_a_norm_and_its_gradients_are_as_exact_as_the_plain_ones(row, name, size
     assert norm_row_error_ratio(row, name, size, scale, eps) <= 1
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("row", NORMS)
+@on_gpu("model.norm")
 def test_a_norm_on_a_gpu_is_as_exact_as_the_plain_one(row):
-    need_gpu_for("model.norm", row)
     ratios = [norm_row_error_ratio(row, n, *case, 1e-5, "cuda") for n in FORMATS for case in NORM_INPUTS]
     assert max(ratios) <= 1, ratios
 

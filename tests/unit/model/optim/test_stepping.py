@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from parity import on_gpu
 from small_gpt import give_gradients, optimizer_of, relative_difference, small_gpt, weights_after, weights_of
 from this_cpu import compiles, needs_compiler
 
@@ -84,3 +85,10 @@ def test_only_the_compiled_kernel_asks_for_a_warm_up(kernel):
 def test_a_kernel_is_what_adamw_really_runs(name, kernel, foreach, fused):
     adamw = optimizer_of(small_gpt(), name=name, kernel=kernel).members[-1]
     assert (adamw.defaults["foreach"], adamw.defaults["fused"]) == (foreach, fused)
+
+
+@on_gpu("optimizer.name")
+def test_an_optimizer_trains_on_a_gpu_as_on_a_cpu(row):
+    """Within 1e-3, as one kernel of Muon trains as another; the two optimizers are 10 times as far apart."""
+    ours, plain = (weights_after(5, device, name=row, ns_dtype="fp32") for device in ("cuda", "cpu"))
+    assert relative_difference(ours, plain) < 1e-3

@@ -6,6 +6,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from parity import need_gpu_for, on_gpu
 from torch import nn
 
 from model.config import ModelConfig
@@ -39,23 +40,38 @@ def test_no_precision_moves_a_weight_by_more_than_its_rounding(precision):
         torch.testing.assert_close(other.float(), one, rtol=2**-8, atol=0)
 
 
+def gradients(precision, device="cpu"):
+    """Of a small network, in the type of its weights; one vector in fp32 on the CPU."""
+    x, y = torch.randint(16, (2, 4, 16), generator=torch.Generator().manual_seed(0)).to(device)
+    model, how = prepared(precision).to(device), PRECISIONS[precision].load()
+    with how.both_passes():
+        with how.forward(device):
+            loss = model.loss(x, y)
+        torch.autograd.backward(loss)
+    assert all(p.grad.dtype == p.dtype for p in model.parameters())
+    return torch.cat([p.grad.float().flatten() for p in model.parameters()]).cpu()
+
+
+def apart_from_fp32(precision, device="cpu"):
+    plain = gradients("fp32")
+    return float((gradients(precision, device) - plain).norm() / plain.norm())
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_gradients_come_in_the_type_of_their_weights_and_near_those_of_fp32(precision):
-    x, y = torch.randint(16, (2, 4, 16), generator=torch.Generator().manual_seed(0))
-    gradients = {}
-    for name in ("fp32", precision):
-        model, how = prepared(name), PRECISIONS[name].load()
-        with how.both_passes():
-            with how.forward("cpu"):
-                loss = model.loss(x, y)
-            torch.autograd.backward(loss)
-        assert all(p.grad.dtype == p.dtype for p in model.parameters())
-        gradients[name] = torch.cat([p.grad.float().flatten() for p in model.parameters()])
-    apart = (gradients[precision] - gradients["fp32"]).norm() / gradients["fp32"].norm()
-    at_most = {"fp32": 0.0, "tf32": 1e-3, "fp8": 0.2}.get(precision, 0.05)
-    assert float(apart) <= at_most
+    apart = apart_from_fp32(precision)
+    assert apart <= {"fp32": 0.0, "tf32": 1e-3, "fp8": 0.2}.get(precision, 0.05)
     if precision in ("bf16", "bf16_weights", "fp8"):
-        assert float(apart) > 1e-4  # it did something
+        assert apart > 1e-4  # it did something
+
+
+@on_gpu("train.precision")
+def test_gradients_on_a_gpu_are_near_those_of_fp32_on_a_cpu(row):
+    """tf32 rounds what it multiplies by 2^-11 at most."""
+    apart = apart_from_fp32(row, "cuda")
+    assert apart <= {"fp32": 1e-5, "tf32": 4e-3, "fp8": 0.2}.get(row, 0.05)
+    if row in ("bf16", "bf16_weights", "fp8"):
+        assert apart > 1e-4  # it did something
 
 
 class MatmulTypes(torch.utils._python_dispatch.TorchDispatchMode):
@@ -142,14 +158,14 @@ def rounded(x, dtype):
     return q.double() * scale.double()
 
 
-def fp8_error(multiply, bias=True):
+def fp8_error(multiply, bias=True, device="cpu"):
     """The worst of output and gradients against the same products in fp64 of tensors rounded to 8 bits first,
     relative. Those products come back in bf16, so 2^-8 is exact."""
     x, w, upstream, b = (
-        torch.randn(shape, generator=torch.Generator().manual_seed(i))
+        torch.randn(shape, generator=torch.Generator().manual_seed(i)).to(device)
         for i, shape in enumerate([(2, 24, 32), (48, 32), (2, 24, 48), (48,)])
     )
-    layer = Fp8Linear(32, 48, bias=bias)
+    layer = Fp8Linear(32, 48, bias=bias).to(device)
     layer.weight.data.copy_(w)
     if bias:
         layer.bias.data.copy_(b)
@@ -171,6 +187,13 @@ def fp8_error(multiply, bias=True):
 @pytest.mark.parametrize("bias", [True, False])
 def test_an_fp8_layer_multiplies_what_was_rounded_to_8_bits(bias):
     assert fp8_error(lambda layer, x: layer(x), bias) < 2**-8
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_fp8_layer_on_a_gpu_multiplies_what_was_rounded_to_8_bits(bias):
+    need_gpu_for("train.precision", "fp8")
+    assert fp8_error(lambda layer, x: layer(x), bias, "cuda") < 2**-8
 
 
 class OneScale(torch.autograd.Function):
