@@ -129,7 +129,7 @@ advises_tf32 = pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:Use
 
 
 def assert_compiled_trains_like_eager(device, **compiled):
-    config = small_run(model={"n_layer": 2}, train={"max_steps": 20})
+    config = small_run(model={"n_layer": 2}, train={"max_steps": 30})
     eager = list(train(config, CORPUS, torch.device(device)))
     config = replace(config, train=replace(config.train, compile=True, **compiled))
     run = list(train(config, CORPUS, torch.device(device)))
