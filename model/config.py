@@ -273,6 +273,29 @@ class TrainConfig:
         _need_row("train", self, ("precision", "compile_mode", "compile_scope"))
 
 
+@dataclass
+class DeviceConfig:
+    """What each GPU of a run is held to while it trains; null leaves it as it was found. The training reads
+    none of it: whoever starts the run sets it, and afterwards puts back what it found.
+
+    power_limit_w  the power limit, in watts
+    sm_clock_mhz   the one clock of the multiprocessors, in MHz
+    """
+
+    power_limit_w: float | None = None
+    sm_clock_mhz: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("power_limit_w", "sm_clock_mhz"):
+            value = getattr(self, name)
+            need(value is None or value > 0, f"device.{name}", "null, or more than 0", value)
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything of a GPU is to be set."""
+        return self.power_limit_w is not None or self.sm_clock_mhz is not None
+
+
 # Tokens per forward pass of an evaluation, by device. It is part of the instrument: small on a CPU so that
 # activations stay in cache (of 512 to 8192 tokens, 1024 and 2048 took the least time; 4096 a sixth more).
 EVALUATION_TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65536}
@@ -303,13 +326,14 @@ class EvaluationConfig:
 
 @dataclass
 class RunConfig:
-    """Everything that decides what one run computes. Two runs of equal RunConfig and data are the same
-    run."""
+    """Everything that decides what one run computes, and what its GPUs are held to meanwhile. Two runs of
+    equal RunConfig and data are the same run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     seed: int = 1337
 
@@ -343,6 +367,7 @@ class RunConfig:
             "optimizer": OptimizerConfig,
             "schedule": ScheduleConfig,
             "train": TrainConfig,
+            "device": DeviceConfig,
             "evaluation": EvaluationConfig,
         }
         unknown = set(values) - set(parts) - {"seed"}

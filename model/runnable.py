@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from model.capabilities import Capabilities
+from model.capabilities import POWER_LIMIT, SM_CLOCK, Capabilities, cannot_hold
 from model.config import ModelConfig, RunConfig
 from model.schedule import plateaus
 from model.tables import COMPILE_SCOPES, PRECISIONS, TABLES
@@ -29,7 +29,7 @@ def missing(path: str, value: object, capabilities: Capabilities) -> str | None:
         return "train.compile=true needs a C++ compiler (g++ or clang++), and none is on the PATH"
     if not capabilities.bf16 and _calculates_in_bf16(path, str(value)):
         return f"{path}={value} needs bf16 arithmetic, and {capabilities.device_name} has none"
-    return None
+    return cannot_hold(path, value, capabilities)
 
 
 def _too_many_processes(wanted: int, capabilities: Capabilities) -> str:
@@ -55,9 +55,10 @@ def absent(config: RunConfig, capabilities: Capabilities) -> str | None:
     for path, name, row in chosen_rows(config):
         if reason := _missing_row(row, capabilities):
             return f"{path}={name} {reason}"
-    compile_ = missing("train.compile", config.train.compile, capabilities)
-    processes = missing("train.processes", config.train.processes, capabilities)
-    return compile_ or processes or unrunnable(config, capabilities.device_type)
+    for path in ("train.compile", "train.processes", POWER_LIMIT, SM_CLOCK):
+        if missing_here := missing(path, config.value_of(path), capabilities):
+            return missing_here
+    return unrunnable(config, capabilities.device_type)
 
 
 def chosen_rows(config: RunConfig) -> Iterator[tuple[str, str, Variant]]:

@@ -64,6 +64,7 @@ def check_run(config: StudyConfig, cores: Cores | None = None) -> None:
         value = getattr(config.budget, name)
         if value is not None:
             _number(f"budget.{name}", value, above=0)
+    _check_held(config)
     check_seed("seed", config.seed)
     for name in ("reports", "storage", "recipe", "output", "save"):
         if (place := getattr(config, name)) is not None and not place.strip():
@@ -80,6 +81,18 @@ def _check_target(target_loss: float | str) -> None:
         )
     if not isinstance(target_loss, str):
         _number("target_loss", target_loss, above=0)
+
+
+def _check_held(config: StudyConfig) -> None:
+    """A power limit or a clock is set of the GPUs that NVML meters. What a GPU cannot do is found on it."""
+    device, meter = config.device, config.meter.name
+    if not config.run_config().device.holds or meter == "nvml" or (meter == "auto" and device.name != "cpu"):
+        return
+    name = "sm_clock_mhz" if device.power_limit_w is None else "power_limit_w"
+    raise ConfigError(
+        f"device.{name}={getattr(device, name):g} is for NVIDIA GPUs that meter nvml reads, and this is "
+        f"device={device.name} meter={meter}; type device=cuda meter=nvml, or device.{name}=null"
+    )
 
 
 def _check_margin(margin: float | str) -> None:

@@ -5,12 +5,13 @@ Composition (Hydra) fills `StudyConfig` from `conf/`; `checks.py` says in one li
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from omegaconf import MISSING
 
 from model.config import (
+    DeviceConfig,
     EvaluationConfig,
     ModelConfig,
     OptimizerConfig,
@@ -90,6 +91,9 @@ class DeviceSection:
     trains at once, each on `threads` cores of its own for every process; which trials follow then depends on
     which ends first.
 
+    `power_limit_w` and `sm_clock_mhz`: the power limit in watts, and the one clock in MHz, that the metered
+    GPUs are held to while a run goes on (NVML, which must permit it); null leaves them as they are found.
+
     `wait`: wait for a device that another study holds; false fails at once. `temperature_band_c`: [low, high]
     in degrees Celsius that every run starts from (cooled by waiting, warmed by work), null for none;
     `band_limit_s`: how long to try before a run starts outside it, flagged.
@@ -99,6 +103,8 @@ class DeviceSection:
     id: str | None = None
     threads: int = 1
     slots: int = 1
+    power_limit_w: float | None = None
+    sm_clock_mhz: int | None = None
     wait: bool = True
     temperature_band_c: list[float] | None = None
     band_limit_s: float = 300.0
@@ -207,10 +213,17 @@ class StudyConfig:
     def run_values(self) -> dict[str, Any]:
         """The baseline's RunConfig as nested plain values."""
         parts = {part: asdict(getattr(self, part)) for part in (*SEARCHABLE, "evaluation")}
+        parts["device"] = {item.name: parts["device"][item.name] for item in fields(DeviceConfig)}
         return parts | {"seed": self.seed}
 
     def run_config(self) -> RunConfig:
         return RunConfig.from_mapping(self.run_values())
+
+    @property
+    def holds_gpus(self) -> bool:
+        """Whether some run is to set the power limit or the clock of its GPUs."""
+        varied = any(key.partition(".")[0] == "device" for key in self.space)
+        return varied or self.run_config().device.holds
 
     def limits(self) -> Limits:
         return Limits(self.budget.run_energy_j, self.budget.run_time_s, self.budget.run_tokens)

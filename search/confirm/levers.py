@@ -28,13 +28,18 @@ class Group(StrEnum):
     SCHEDULE = "schedule"
     PRECISION = "precision"
     KERNELS = "kernels"
+    POWER = "power"
 
     @property
     def label(self) -> str:
         return _LABELS.get(self, self.value)
 
 
-_LABELS = {Group.SCHEDULE: "schedule and length", Group.KERNELS: "kernels and compilation"}
+_LABELS = {
+    Group.SCHEDULE: "schedule and length",
+    Group.KERNELS: "kernels and compilation",
+    Group.POWER: "power limit and clock",
+}
 
 # Every setting that a space may vary. Of a table's rows that compute the same function another rule holds:
 # see `group_of`.
@@ -73,6 +78,7 @@ SETTINGS: Mapping[Group, tuple[str, ...]] = {
         *("optimizer.kernel", "train.compile", "train.compile_mode", "train.compile_scope"),
         "train.processes",
     ),
+    Group.POWER: ("device.power_limit_w", "device.sm_clock_mhz"),
 }
 _GROUPS = {path: group for group, paths in SETTINGS.items() for path in paths}
 _WITH_KERNELS = frozenset({"model.attention", "model.loss", "model.mlp", "model.norm"})

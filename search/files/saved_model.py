@@ -102,7 +102,7 @@ def _config(path: Path) -> RunConfig:
             recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(recipe, Mapping):
             raise ConfigError("expected keys and values")
-        parts = {part.name for part in fields(RunConfig)}
+        parts = {part.name for part in fields(RunConfig)} - {"device"}  # which trained it, whatever runs it
         return RunConfig.from_mapping({k: v for k, v in with_current_keys(recipe).items() if k in parts})
     except (yaml.YAMLError, UnicodeDecodeError, ConfigError) as error:
         raise UserError(f"{shown(path)} is no run's configuration: {error}") from error

@@ -90,7 +90,10 @@ class Flag(StrEnum):
         "the power limit held the clocks down, as it may under heavy work on a healthy GPU",
     )
     THROTTLING_UNKNOWN = "throttling_unknown", "whether the clocks were held down could not be read"
-    POWER_LIMIT_LOWERED = "power_limit_lowered", "the power limit is below the board's default"
+    POWER_LIMIT_LOWERED = (
+        "power_limit_lowered",
+        "the power limit is below the board's default, or below what the run itself had set",
+    )
 
     COUNTER_POWER_DISAGREE = (
         "counter_power_disagree",

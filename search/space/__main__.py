@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
@@ -21,11 +22,13 @@ from search.console import terminal
 from search.console.leaving import leaving_at_once
 from search.console.plural import counted
 from search.errors import UserError
+from search.meter.choose import choose
 from search.sampling.proposal import draw_at_random
 from search.space.levers import by_function, lever_of
 from search.space.model import Entry, Space
 from search.space.offer import offered
 from search.space.paths import get_path
+from search.worker.holding import holdable
 
 # Combinations are looked through where they can be listed, else by drawing so many.
 MOST_POINTS = 2_000
@@ -44,7 +47,11 @@ def task(composed: DictConfig) -> int:
     with leaving_at_once():
         from search.worker.device import resolve  # imports torch
 
-    capabilities = resolve(config.device).capabilities()
+    device = resolve(config.device)
+    capabilities = device.capabilities()
+    if config.holds_gpus:
+        limits = holdable(choose(config.meter, device))
+        capabilities = replace(capabilities, **vars(limits))
     space, left_out = offered(wanted, capabilities)
     console = terminal.console()
     console.print(f"{escape(config.study.name)} on {escape(capabilities.device_name)}", highlight=False)

@@ -17,7 +17,7 @@ from model.schedule import averaged_from, learning_rate, plateaus, share_in_step
 from model.tables import idle_settings
 
 # The evaluation is the instrument and the data the problem: neither may be searched.
-SEARCHABLE = ("model", "optimizer", "schedule", "train")
+SEARCHABLE = ("model", "optimizer", "schedule", "train", "device")
 DIGITS = 12
 _OF_MUON = (
     *("muon_lr", "muon_momentum", "muon_weight_decay", "muon_scale", "muon_split_qkv"),
@@ -39,7 +39,7 @@ def config_key(config: Mapping[str, Any], vocab_size: int | None = None) -> str:
 
 
 def canonical(config: RunConfig, vocab_size: int | None = None) -> dict[str, Any]:
-    """What the training reads, and nothing else."""
+    """What the training reads and what its GPUs are held to, and nothing else."""
     return {
         "model": _model(config.model, vocab_size),
         "optimizer": _optimizer(config.optimizer, config.model),
@@ -48,6 +48,7 @@ def canonical(config: RunConfig, vocab_size: int | None = None) -> dict[str, Any
         "averaged_from": _averaged_from(config),
         "shapes": [(one.first_step, one.batch_size, one.context) for one in plateaus(config)],
         "train": _train(config),
+        "device": {name: value for name, value in asdict(config.device).items() if value is not None},
     }
 
 

@@ -1,4 +1,5 @@
-"""What kind of lever a parameter is: of the model, of the training, or of the kernel that computes the same.
+"""What kind of lever a parameter is: of the model, of the training, of the kernel that computes the same, or
+of the device that it runs on.
 
 A kernel may save energy at an equal loss curve; another function changes what is learnt. Which values of a
 parameter are kernels of one function stands in the tables of variants (`model.tables.functions`).
@@ -19,6 +20,7 @@ class Lever(StrEnum):
     MODEL = "model"
     TRAINING = "training"
     KERNEL = "kernel"
+    DEVICE = "device"
 
     @property
     def meaning(self) -> str:
@@ -29,6 +31,7 @@ _MEANINGS = {
     Lever.MODEL: "another network, which computes something else",
     Lever.TRAINING: "the same network, trained otherwise",
     Lever.KERNEL: "the same computation, but for rounding, by other code",
+    Lever.DEVICE: "the same computation to the last digit, on a GPU held to less power or to one clock",
 }
 
 
@@ -38,6 +41,8 @@ def lever_of(path: str, values: Iterable[object]) -> Lever:
     kernels = path in _OF_KERNELS or (path in TABLES and len(by_function(path, values)) <= 1)
     if kernels:
         return Lever.KERNEL
+    if path.startswith("device."):
+        return Lever.DEVICE
     return Lever.MODEL if path.startswith("model.") else Lever.TRAINING
 
 
@@ -60,7 +65,13 @@ def in_words(path: str, values: Iterable[object]) -> str:
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) == len(values) > _LISTED:
         return f"{min(numbers):.4g} to {max(numbers):.4g}"
-    return ", ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
+    return ", ".join(map(_word, values))
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return "null"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 _LISTED = 4  # numbers: more are told by their range

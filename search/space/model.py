@@ -56,7 +56,7 @@ class Entry:
         if self.type == "float":
             high = self.high
             if self.step is not None:
-                high = _grid_value(self.low, self.step, _steps_up(self.high, self.low, self.step, math.floor))
+                high = grid_value(self.low, self.step, steps_up(self.high, self.low, self.step, math.floor))
             return FloatDistribution(self.low, high, log=self.log, step=self.step)
         low, high, step = int(self.low), int(self.high), int(self.step or 1)
         if self.multiple_of:
@@ -186,7 +186,7 @@ def _grid(distribution: FloatDistribution, most: int) -> list[float]:
         return [low]
     if step is None or (high - low) / step >= most:
         return []
-    return [_grid_value(low, step, steps) for steps in range(_steps_up(high, low, step, round) + 1)]
+    return [grid_value(low, step, steps) for steps in range(steps_up(high, low, step, round) + 1)]
 
 
 def on_grid(value: Any, distribution: BaseDistribution) -> Any:
@@ -196,15 +196,18 @@ def on_grid(value: Any, distribution: BaseDistribution) -> Any:
     if not holds(distribution, value):
         return value
     low, step = distribution.low, distribution.step
-    return _grid_value(low, step, _steps_up(value, low, step, round))
+    return grid_value(low, step, steps_up(value, low, step, round))
 
 
-def _steps_up(value: float, low: float, step: float, rounding: Callable[[float], int]) -> int:
+def steps_up(value: float, low: float, step: float, rounding: Callable[[float], int]) -> int:
     """How many steps from `low` to `value`; 0.95 is three of 0.05 above 0.8, if not in floating point."""
-    return rounding((value - low) / step + (1e-9 if rounding is math.floor else 0.0))
+    steps = (value - low) / step
+    if rounding is math.floor:
+        return rounding(steps + 1e-9)
+    return rounding(steps - 1e-9) if rounding is math.ceil else rounding(steps)
 
 
-def _grid_value(low: float, step: float, steps: int) -> float:
+def grid_value(low: float, step: float, steps: int) -> float:
     """In decimal arithmetic: steps of a tenth add up to three tenths."""
     return float(Decimal(repr(low)) + steps * Decimal(repr(step)))
 

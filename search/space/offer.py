@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from model.capabilities import Capabilities
+from model.capabilities import POWER_LIMIT, SM_CLOCK, Capabilities
 from model.config import ConfigError
 from model.runnable import missing
+from search.space.gpu_limits import cut_to_gpu
 from search.space.model import Entry, Space, fields_of, possible_values
+from search.space.paths import get_path
 from search.space.reach import PROCESSES
 
 
 def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]:
     """The space without choices that this device cannot run, and a line for each that was left out.
 
-    An entry left with a single choice stays, as a constant; a range of processes ends where the device does.
+    An entry left with a single choice stays, as a constant; a range of processes, watts or clocks ends where
+    the device does. Where the device lets nothing be set, an entry of watts or clocks is what is configured.
     Raises ConfigError where nothing is left.
     """
     kept, left_out = [], []
     for given in space.entries:
-        entry, cut = _cut(given, capabilities)
+        entry, cut = _cut(given, capabilities, space.base)
         left_out += [cut] if cut else []
         reasons = {choice: missing(entry.path, choice, capabilities) for choice in entry.choices}
         left_out += [reason for reason in reasons.values() if reason]
@@ -30,11 +34,13 @@ def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]
             raise ConfigError(f"space.{entry.path} has no choice that runs here: {why}")
         kept.append(Entry(**(fields_of(entry) | {"choices": choices})))
     space = Space(tuple(kept), space.base)
-    return space, [*left_out, *never_varies(space)]
+    return space, [*dict.fromkeys(left_out), *never_varies(space)]
 
 
-def _cut(entry: Entry, capabilities: Capabilities) -> tuple[Entry, str]:
-    """A range of processes, up to as many as train together here, and what is left out of it."""
+def _cut(entry: Entry, capabilities: Capabilities, base: Mapping[str, Any]) -> tuple[Entry, str]:
+    """What this device has of a range, and what is left out of it, in a line; empty where that is nothing."""
+    if entry.path in (POWER_LIMIT, SM_CLOCK):
+        return cut_to_gpu(entry, get_path(base, entry.path), capabilities)
     if entry.path != PROCESSES or entry.high is None or entry.high <= capabilities.processes:
         return entry, ""
     reason = missing(PROCESSES, int(entry.high), capabilities)

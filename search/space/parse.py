@@ -45,7 +45,7 @@ FIXED = {
     "seed": "drawn anew for every trial",
     "objective": "what trials are ranked by",
     "meter": "the instrument, the same for every trial",
-    "device": "the machine, the same for every trial",
+    "device": "the machine, the same for every trial but for device.power_limit_w and device.sm_clock_mhz",
     "budget": "the study's",
     "study": "the study's",
     "sampler": "the study's",

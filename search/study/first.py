@@ -26,8 +26,11 @@ def _values(name: str, config: StudyConfig) -> Mapping[str, Any]:
     try:
         recipe = named_recipe(name)
         values = config.run_values()
+        held = values["device"]
         for part in SEARCHABLE:
             values[part] = {**values[part], **recipe.get(part, {})}
+        # A recipe also says which device it was trained on, which is not the study's.
+        values["device"] = {key: values["device"][key] for key in held}
         return asdict(RunConfig.from_mapping(values))
     except (ConfigError, UserError) as error:
         raise UserError(f"study.first: {error}") from error

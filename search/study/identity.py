@@ -165,7 +165,7 @@ def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
     defaults = asdict(RunConfig())
     baseline = {
         part: {**defaults[part], **value} if isinstance(value, Mapping) and part in defaults else value
-        for part, value in with_current_keys(theirs["baseline"]).items()
+        for part, value in {"device": {}, **with_current_keys(theirs["baseline"])}.items()
     }
     return {**theirs, "baseline": baseline}
 

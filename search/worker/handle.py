@@ -1,6 +1,8 @@
 """The parent's handle on the process that trains: start it, give it runs, replace it when it dies.
 
-This side imports no torch. A worker that dies or hangs past its limit costs one trial, not the study.
+This side imports no torch. It touches no accelerator but for one thing: through NVML it puts back the power
+limit and the clock that a lost worker had changed. A worker that dies or hangs past its limit costs one
+trial, not the study.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from search.record.record import Record
 from search.run.record_builder import unmetered_record
 from search.run.request import RunRequest
 from search.worker.fresh_caches import FreshCaches
+from search.worker.holding import put_back_left_overs
 from search.worker.protocol import (
     Event,
     Failed,
@@ -136,7 +139,7 @@ class Worker:
         self.kill()
 
     def kill(self) -> None:
-        """End the process and all that it started, now."""
+        """End the process and all that it started, now, and put its GPUs back to what it found."""
         process, self._process, self._info = self._process, None, None
         caches, self._caches = self._caches, None
         if process is not None:
@@ -151,6 +154,8 @@ class Worker:
                 process.stdin.close()
         if caches is not None:
             caches.remove()
+        if process is not None:
+            put_back_left_overs()
 
     def _spawn(self) -> None:
         threads = str(self._setup.device.threads)

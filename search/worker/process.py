@@ -13,12 +13,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
+from model.capabilities import POWER_LIMIT, SM_CLOCK, Capabilities
 from model.compiling import import_compiler
 from model.config import ConfigError, RunConfig
 from model.data import load
@@ -34,6 +35,7 @@ from search.errors import ONE_LINE, UserError
 from search.files.provenance import software
 from search.meter.base import Meter, Siblings, WorkDone
 from search.meter.choose import ChosenMeter, choose
+from search.meter.settings import MeterSection
 from search.record.flags import Flag
 from search.record.meter_info import MeterInfo
 from search.record.outcome import Outcome, Role
@@ -47,6 +49,16 @@ from search.run.state import RunState
 from search.run.stopping import Ending
 from search.run.temperature_band import Band, next_step
 from search.worker.device import Device, lock_names, resolve
+from search.worker.holding import (
+    Holdable,
+    as_found,
+    check_gpus,
+    held,
+    holdable,
+    limits_as_found,
+    metered_gpus,
+    put_back_left_overs,
+)
 from search.worker.locks import CPU, check_usable, exclusive, holder_of
 from search.worker.memory import PeakMemory, PeakOfRanks
 from search.worker.protocol import (
@@ -73,7 +85,7 @@ KeepModel = Callable[[GPT, RunState, Ending], None]
 @dataclass(frozen=True)
 class DeviceWorker:
     """An opened device with its meter and data. `idle_by_gpu_w`: idle power of each GPU of which a run may
-    train on some."""
+    train on some. `holdable`: what its GPUs can be held to."""
 
     setup: WorkerSetup
     device: Device
@@ -82,6 +94,7 @@ class DeviceWorker:
     idle_power_w: float | None
     memory: PeakMemory
     idle_by_gpu_w: tuple[float | None, ...] = ()
+    holdable: Holdable = field(default_factory=Holdable)
 
     @staticmethod
     def open(setup: WorkerSetup) -> DeviceWorker:
@@ -89,12 +102,13 @@ class DeviceWorker:
         _keep_to(setup.slot.cores)
         device = replace(resolve(setup.device, setup.processes), siblings=Siblings(setup.slot.siblings))
         section = setup.meter
-        meters = choose(section, device)
-        held = _locks(setup.slot, device, meters)
-        check_usable(held)
+        meters = _open_meters(section, device)
+        locks = _locks(setup.slot, device, meters)
+        check_usable(locks)
         if not setup.device.wait:
-            with exclusive(held, holder_of(setup.study), wait=False):
+            with exclusive(locks, holder_of(setup.study), wait=False):
                 pass  # they are free now; each run holds them for itself
+        check_gpus(metered_gpus(meters), setup.holds_gpus)
         corpus = load(setup.data, Path(setup.cache_dir), held_out=setup.held_out)
         if corpus.sha256 != setup.data_sha256:
             raise UserError(
@@ -103,16 +117,20 @@ class DeviceWorker:
         _warm_up(device, corpus)
         idle = _idle_power(meters[0].meter, section.idle_s)
         by_gpu_w = idle.by_gpu_w if section.gpus is None else ()
-        return DeviceWorker(setup, device, meters, corpus, idle.power_w, device.memory(corpus), by_gpu_w)
+        memory, limits = device.memory(corpus), holdable(meters)
+        return DeviceWorker(setup, device, meters, corpus, idle.power_w, memory, by_gpu_w, limits)
 
     @property
     def meter(self) -> MeterInfo:
         """The meter that ranks."""
         return self.meters[0].info
 
+    def capabilities(self) -> Capabilities:
+        return replace(self.device.capabilities(), **vars(self.holdable))
+
     def info(self) -> WorkerInfo:
         return WorkerInfo(
-            capabilities=self.device.capabilities(),
+            capabilities=self.capabilities(),
             meter=self.meter,
             hardware=self.device.describe() | ({} if self.setup.node is None else {"node": self.setup.node}),
             software=software() | {"torch": torch.__version__},
@@ -128,32 +146,42 @@ class DeviceWorker:
     ) -> Record:
         """One run, holding the device. `keep` gets the model of one that was trained to its end."""
         config = request.run_config()
+        for path in (POWER_LIMIT, SM_CLOCK):
+            if missing_here := missing(path, config.value_of(path), self.capabilities()):
+                raise ConfigError(missing_here)
         if config.compiles:
             import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
         models: list[GPT] = []
         training, memory = self._training(config, request, None if keep is None else models.append)
         wait = self.setup.device.wait
-        held = _locks(self.setup.slot, self.device, self.meters)
+        locks = _locks(self.setup.slot, self.device, self.meters)
         self.device.siblings.busy = request.role is Role.SEARCH  # the baseline and the confirmation run alone
         shared = (CPU,) if self.setup.slot.shares_cpu else ()
-        with exclusive(held, holder_of(request.study), wait, on_wait, shared):
+        with exclusive(locks, holder_of(request.study), wait, on_wait, shared):
             if len(self.device.gpus) > 1:  # the temperature is to be that of the GPUs of this run
                 self.meters[0].meter.start(WorkDone(config, request.vocab_size))
             flags = self._into_band(on_wait)
-            memory.reset()
-            return execute(
-                request,
-                training,
-                self.meters,
-                report,
-                synchronize=self.device.synchronize,
-                idle_power_w=self._idle_power_w(config.train.processes),
-                peak_memory=memory.bytes,
-                flags=flags,
-                pauses=Heartbeat(),
-                keep=None if keep is None else lambda state, end: keep(models[-1], state, end),
-            )
+            with held(self._charged_gpus(config.train.processes), config.device) as changed:
+                memory.reset()
+                return execute(
+                    _with_changed(request, changed),
+                    training,
+                    self.meters,
+                    report,
+                    synchronize=self.device.synchronize,
+                    idle_power_w=self._idle_power_w(config.train.processes),
+                    peak_memory=memory.bytes,
+                    flags=flags,
+                    pauses=Heartbeat(),
+                    keep=None if keep is None else lambda state, end: keep(models[-1], state, end),
+                )
+
+    def _charged_gpus(self, processes: int) -> tuple[str, ...]:
+        """Of a run that so many processes train: those whose joules it is charged for."""
+        gpus = metered_gpus(self.meters)
+        own = self.setup.meter.gpus is None and self.device.type == "cuda"
+        return gpus[:processes] if own else gpus
 
     def _training(
         self, config: RunConfig, request: RunRequest, hand_over: Callable[[GPT], None] | None
@@ -212,6 +240,22 @@ class DeviceWorker:
                 self.device.work(1.0)
             else:
                 time.sleep(1.0)
+
+
+def _open_meters(section: MeterSection, device: Device) -> tuple[ChosenMeter, ...]:
+    """Whose settings say the power limits that GPUs have when no run holds them to another."""
+    put_back_left_overs()
+    limits_w = limits_as_found()
+    meters = choose(section, device)
+    limits_w |= limits_as_found()
+    return tuple(as_found(meter, limits_w) for meter in meters)
+
+
+def _with_changed(request: RunRequest, changed: Mapping[str, Any]) -> RunRequest:
+    """The request, whose provenance says what its GPUs are held to and what they were before."""
+    if not changed:
+        return request
+    return replace(request, provenance={**request.provenance, "gpus_held": dict(changed)})
 
 
 def _keep_to(cores: Collection[int]) -> None:

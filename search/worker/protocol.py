@@ -28,7 +28,8 @@ from search.worker.slots import Slot
 class WorkerSetup:
     """What a worker opens: a device, a meter, and a text that must be the one with this hash, whose held-out
     part is divided in this way; which of the device's slots it is; by how many `processes` its runs are
-    trained at most; and the name of the `node` that it runs on, where that is not the study's machine."""
+    trained at most; whether some run of it `holds_gpus` to a power limit or a clock; and the name of the
+    `node` that it runs on, where that is not the study's machine."""
 
     study: str
     data: DataConfig
@@ -39,6 +40,7 @@ class WorkerSetup:
     held_out: HeldOut = HeldOut.HALVES
     slot: Slot = field(default_factory=Slot)
     processes: int = 1
+    holds_gpus: bool = False
     node: str | None = None
 
     @staticmethod
@@ -57,6 +59,7 @@ class WorkerSetup:
             cache_dir=str(cache_dir()),
             held_out=held_out,
             processes=config.train.processes,
+            holds_gpus=config.holds_gpus,
         )
 
     def to_line(self) -> str:

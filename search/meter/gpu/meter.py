@@ -94,7 +94,8 @@ class GpuMeter:
         with self._lock:
             if self._closed:
                 return
-            self._run = _Run(self._charged(work))
+            asked_w = None if work is None else work.config.device.power_limit_w
+            self._run = _Run(self._charged(work), asked_w)
             self._sample_power()
             self._check()
         if self._sampler is not None:
@@ -152,8 +153,9 @@ class GpuMeter:
         not empty and never had one of ours, as in containers, where it holds the host's numbers, or there is
         no list. throttled_thermal, throttled_power_brake, throttled_hardware: clocks held down, seen in a
         check or counted by the driver for over 1 % of the window. throttling_unknown: this GPU does not say.
-        power_capped: held down by the power limit, as heavy work on a healthy GPU may be.
-        power_limit_lowered: the limit is below the board's default. counter_power_disagree: over 10 s or
+        power_capped: held down by the power limit, as heavy work on a healthy GPU may be; not where the run
+        has set the limit itself. power_limit_lowered: the limit is below the board's default, or below what
+        the run has set. counter_power_disagree: over 10 s or
         more, a counter and its integrated power differ by over 5 %; many boards give power as an average over
         1 s, so work in short bursts can bring this about with a sound counter. sampling_gap,
         power_implausible: what was integrated beside a counter is unknown, so it checks nothing.
@@ -227,9 +229,9 @@ class GpuMeter:
 class _Run:
     """What is forgotten when the next run begins."""
 
-    def __init__(self, sources: Sequence[GpuSource]) -> None:
+    def __init__(self, sources: Sequence[GpuSource], power_limit_w: float | None = None) -> None:
         self.traces = tuple(GpuTrace(source) for source in sources)
-        self.watch = GpuWatch([source.gpu for source in sources])
+        self.watch = GpuWatch([source.gpu for source in sources], power_limit_w)
         self.checked_s = float("-inf")
         self.stopped = False
 

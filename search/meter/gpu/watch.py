@@ -14,13 +14,18 @@ from search.record.flags import Flag
 HELD_DOWN_SHARE = 0.01  # of the window: below it, clocks held down did not move the result
 
 _HELD_DOWN = {"thermal": Flag.THROTTLED_THERMAL, "power": Flag.POWER_CAPPED}
+_ROUNDING_W = 0.5  # a driver may round the limit that it is given
 
 
 class GpuWatch:
-    """One run's checks of its GPUs. Knows no clock and no thread: the meter says when, and one at a time."""
+    """One run's checks of its GPUs. Knows no clock and no thread: the meter says when, and one at a time.
 
-    def __init__(self, gpus: Sequence[Gpu]) -> None:
+    `power_limit_w`: what each GPU is held to on purpose, None for nothing. That it holds the clocks down is
+    then what was asked for; a limit below it still is somebody else's."""
+
+    def __init__(self, gpus: Sequence[Gpu], power_limit_w: float | None = None) -> None:
         self._gpus = gpus
+        self._asked_w = power_limit_w
         self._seen: set[Flag] = set()
         self._processes = _Processes()
         self._sm_mhz: list[float] = []
@@ -32,7 +37,8 @@ class GpuWatch:
             throttled = gpu.throttle_flags()
             self._seen |= {Flag.THROTTLING_UNKNOWN} if throttled is None else throttled
             limit_w, default_w = gpu.power_limits_w()
-            if limit_w is not None and default_w is not None and limit_w < default_w:
+            expected_w = default_w if self._asked_w is None else self._asked_w - _ROUNDING_W
+            if limit_w is not None and expected_w is not None and limit_w < expected_w:
                 self._seen.add(Flag.POWER_LIMIT_LOWERED)
         self._processes.check([gpu.processes() for gpu in self._gpus])
         self._latest = _Violations(now_s, [gpu.violation_s() for gpu in self._gpus])
@@ -50,7 +56,8 @@ class GpuWatch:
             for cause, flag in _HELD_DOWN.items()
             if any(s is not None and s > HELD_DOWN_SHARE * self._window_s for s in self._held_down_s(cause))
         }
-        return self._seen | self._processes.flags() | held_down
+        on_purpose = set() if self._asked_w is None else {Flag.POWER_CAPPED}
+        return (self._seen | self._processes.flags() | held_down) - on_purpose
 
     def observed(self) -> dict[str, Any]:
         """See `GpuMeter.observed`."""

@@ -9,6 +9,7 @@ from typing import Any
 from search.record.record import Record
 from search.report.view.data import StudyView
 from search.space.levers import Lever, in_words, lever_of
+from search.space.paths import ABSENT
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Varied:
 
 
 def varied(view: StudyView) -> tuple[Varied, ...]:
-    """What varied over all runs: levers of the model first, then of the training, then of the kernel."""
+    """What varied over all runs: levers of the model first, then of training, kernel and device."""
     records = [record for record in view.records if record.params]
     paths = dict.fromkeys(path for record in records for path in record.params)
     found = []
@@ -33,12 +34,12 @@ def varied(view: StudyView) -> tuple[Varied, ...]:
 
 
 def _values(path: str, records: Sequence[Record]) -> list[Any]:
-    """What `path` was in each run, each value once."""
+    """What `path` was in each run that knows it, each value once."""
     section, _, name = path.partition(".")
     values: list[Any] = []
     for record in records:
         part = record.config.get(section)
-        value = record.params.get(path, part.get(name) if isinstance(part, Mapping) else None)
-        if value is not None and value not in values:
+        value = record.params.get(path, part.get(name, ABSENT) if isinstance(part, Mapping) else ABSENT)
+        if value is not ABSENT and value not in values:
             values.append(value)
     return values
