@@ -66,6 +66,13 @@ class FakeGpu:
         self.held_s: Mapping[str, float] | None = {"power": 5.0, "thermal": 7.0}
         self.mhz: Mapping[str, float] | None = {"sm": 1000.0, "memory": 2000.0}
         self.limits_w: tuple[float | None, float | None] = (100.0, 100.0)
+        self.limit_range_mw = (50_000, 300_000)
+        self.clocks = tuple(range(300, 1501, 15))
+        self.fixed_mhz: int | None = None
+        self.enforced_mw: int | None = None
+        self.refuses: dict[str, GpuError] = {}  # by the name of the method that raises it
+        self.deaf = False  # to what it is set to
+        self.told: list[str] = []
         self._clock, self._origin_s, self._steps = clock, clock(), steps
 
     def _power_w(self) -> float:
@@ -113,6 +120,48 @@ class FakeGpu:
 
     def power_limits_w(self) -> tuple[float | None, float | None]:
         return self.limits_w
+
+    def power_limit_mw(self) -> int:
+        self._answer("power_limit_mw")
+        assert self.limits_w[0] is not None
+        return round(1000 * self.limits_w[0])
+
+    def enforced_limit_mw(self) -> int | None:
+        return self.enforced_mw
+
+    def power_limits_mw(self) -> tuple[int, int]:
+        self._answer("power_limits_mw")
+        return self.limit_range_mw
+
+    def set_power_limit(self, milliwatts: int) -> None:
+        self._answer("set_power_limit")
+        self.told.append(f"{milliwatts / 1000:g} W")
+        if not self.deaf:
+            self.limits_w = (milliwatts / 1000, self.limits_w[1])
+
+    def sm_clocks_mhz(self) -> tuple[int, ...]:
+        self._answer("sm_clocks_mhz")
+        return self.clocks
+
+    def sm_clock_mhz(self) -> int | None:
+        if self.mhz is None:
+            return None
+        return self.fixed_mhz or round(self.mhz["sm"])
+
+    def fix_sm_clock(self, mhz: int) -> None:
+        self._answer("fix_sm_clock")
+        self.told.append(f"{mhz} MHz")
+        if not self.deaf:
+            self.fixed_mhz = mhz
+
+    def free_sm_clock(self) -> None:
+        self._answer("free_sm_clock")
+        self.told.append("any clock")
+        self.fixed_mhz = None
+
+    def _answer(self, method: str) -> None:
+        if method in self.refuses:
+            raise self.refuses[method]
 
     def describe(self) -> Mapping[str, Any]:
         return {"uuid": self.uuid, "name": self.name}

@@ -162,10 +162,12 @@ def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
         theirs = {**theirs, "sampler": with_current_name({**asdict(SamplerSection()), **theirs["sampler"]})}
     if not isinstance(theirs.get("baseline"), Mapping):
         return dict(theirs)
-    defaults = asdict(RunConfig())
+    defaults, written = asdict(RunConfig()), with_current_keys(theirs["baseline"])
+    if "train" in written:  # versions before left their GPUs as they were, and had no word for it
+        written = {"device": {}, **written}
     baseline = {
         part: {**defaults[part], **value} if isinstance(value, Mapping) and part in defaults else value
-        for part, value in {"device": {}, **with_current_keys(theirs["baseline"])}.items()
+        for part, value in written.items()
     }
     return {**theirs, "baseline": baseline}
 

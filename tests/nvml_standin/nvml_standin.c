@@ -2,6 +2,7 @@
  * __init__.py. It declares what it needs of nvml.h itself, with the values that NVIDIA documents. */
 
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,12 @@ typedef enum {
     NVML_ERROR_UNINITIALIZED = 1,
     NVML_ERROR_INVALID_ARGUMENT = 2,
     NVML_ERROR_NOT_SUPPORTED = 3,
+    NVML_ERROR_NO_PERMISSION = 4,
     NVML_ERROR_NOT_FOUND = 6,
     NVML_ERROR_INSUFFICIENT_SIZE = 7,
     NVML_ERROR_DRIVER_NOT_LOADED = 9,
     NVML_ERROR_GPU_IS_LOST = 15,
+    NVML_ERROR_UNKNOWN = 999,
 } nvmlReturn_t;
 
 typedef unsigned long long u64;
@@ -32,6 +35,11 @@ typedef struct {
 } gpu_t;
 
 typedef gpu_t *nvmlDevice_t;
+
+/* What was set of a GPU; 0 where nothing was. */
+typedef struct {
+    unsigned limit_mw, least_mhz, most_mhz;
+} setting_t;
 
 typedef struct {
     char bus_id_legacy[16];
@@ -76,6 +84,7 @@ typedef struct {
 #define NVML_CLOCK_MEM 2
 
 static gpu_t gpus[MAX_GPUS];
+static setting_t settings[MAX_GPUS]; /* where no file keeps them */
 static int sessions = 0;
 
 static const char *text(const char *name, const char *otherwise) {
@@ -118,6 +127,37 @@ static nvmlReturn_t reach_side_reading(nvmlDevice_t gpu) {
     nvmlReturn_t reached = reach(gpu);
     if (reached != NVML_SUCCESS) return reached;
     return has_fault(gpu, "no_side_readings") ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
+}
+
+/* The driver keeps these for all processes; here a file does. */
+static setting_t setting_of(nvmlDevice_t gpu) {
+    setting_t found = {0};
+    const char *path = text("STANDIN_NVML_STATE", "");
+    if (!*path) return settings[gpu->index];
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return found;
+    if (pread(file, &found, sizeof found, gpu->index * sizeof found) != sizeof found) found = (setting_t){0};
+    close(file);
+    return found;
+}
+
+static nvmlReturn_t keep(nvmlDevice_t gpu, setting_t wanted) {
+    const char *path = text("STANDIN_NVML_STATE", "");
+    settings[gpu->index] = wanted;
+    if (!*path) return NVML_SUCCESS;
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (file < 0) return NVML_ERROR_UNKNOWN;
+    int whole = pwrite(file, &wanted, sizeof wanted, gpu->index * sizeof wanted) == sizeof wanted;
+    close(file);
+    return whole ? NVML_SUCCESS : NVML_ERROR_UNKNOWN;
+}
+
+/* What every change of a GPU checks first. */
+static nvmlReturn_t reach_to_set(nvmlDevice_t gpu) {
+    nvmlReturn_t reached = reach_side_reading(gpu);
+    if (reached != NVML_SUCCESS) return reached;
+    if (has_fault(gpu, "no_permission")) return NVML_ERROR_NO_PERMISSION;
+    return has_fault(gpu, "not_settable") ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
 }
 
 static nvmlReturn_t write_text(char *out, unsigned length, const char *value) {
@@ -250,7 +290,79 @@ static nvmlReturn_t limit(nvmlDevice_t gpu, const char *name, unsigned *limit_mw
 }
 
 nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t gpu, unsigned *limit_mw) {
-    return limit(gpu, "STANDIN_NVML_LIMIT_W", limit_mw);
+    nvmlReturn_t read = limit(gpu, "STANDIN_NVML_LIMIT_W", limit_mw);
+    unsigned set_mw = read == NVML_SUCCESS ? setting_of(gpu).limit_mw : 0;
+    if (set_mw) *limit_mw = set_mw;
+    return read;
+}
+
+nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t gpu, unsigned *limit_mw) {
+    nvmlReturn_t read = nvmlDeviceGetPowerManagementLimit(gpu, limit_mw);
+    unsigned most_mw = (unsigned)(1000.0 * number("STANDIN_NVML_ENFORCED_W", 1e6));
+    if (read == NVML_SUCCESS && *limit_mw > most_mw) *limit_mw = most_mw;
+    return read;
+}
+
+static unsigned least_limit_mw(void) { return (unsigned)(1000.0 * number("STANDIN_NVML_LEAST_LIMIT_W", 50)); }
+static unsigned most_limit_mw(void) { return (unsigned)(1000.0 * number("STANDIN_NVML_MOST_LIMIT_W", 300)); }
+
+nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t gpu, unsigned *least_mw, unsigned *most_mw) {
+    nvmlReturn_t reached = reach_side_reading(gpu);
+    if (reached != NVML_SUCCESS) return reached;
+    if (has_fault(gpu, "not_settable")) return NVML_ERROR_NOT_SUPPORTED;
+    *least_mw = least_limit_mw();
+    *most_mw = most_limit_mw();
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceSetPowerManagementLimit(nvmlDevice_t gpu, unsigned limit_mw) {
+    nvmlReturn_t reached = reach_to_set(gpu);
+    if (reached != NVML_SUCCESS) return reached;
+    if (limit_mw < least_limit_mw() || limit_mw > most_limit_mw()) return NVML_ERROR_INVALID_ARGUMENT;
+    setting_t wanted = setting_of(gpu);
+    wanted.limit_mw = limit_mw;
+    return has_fault(gpu, "deaf") ? NVML_SUCCESS : keep(gpu, wanted);
+}
+
+/* NVML tells how many there are where there is no room for them. */
+static nvmlReturn_t list_clocks(unsigned first, unsigned step, unsigned found, unsigned *count, unsigned *out_mhz) {
+    unsigned room = out_mhz ? *count : 0;
+    *count = found;
+    if (room < found) return NVML_ERROR_INSUFFICIENT_SIZE;
+    for (unsigned i = 0; i < found; i++) out_mhz[i] = first + step * (found - 1 - i);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetSupportedMemoryClocks(nvmlDevice_t gpu, unsigned *count, unsigned *out_mhz) {
+    nvmlReturn_t reached = reach_side_reading(gpu);
+    if (reached != NVML_SUCCESS) return reached;
+    if (has_fault(gpu, "not_settable")) return NVML_ERROR_NOT_SUPPORTED;
+    return list_clocks(400, 600, 2, count, out_mhz);
+}
+
+/* From 300 MHz by 15, the more the faster the memory is. */
+nvmlReturn_t nvmlDeviceGetSupportedGraphicsClocks(nvmlDevice_t gpu, unsigned memory_mhz, unsigned *count, unsigned *out_mhz) {
+    nvmlReturn_t reached = reach_side_reading(gpu);
+    if (reached != NVML_SUCCESS) return reached;
+    if (memory_mhz != 400 && memory_mhz != 1000) return NVML_ERROR_NOT_FOUND;
+    return list_clocks(300, 15, memory_mhz == 1000 ? 81 : 2, count, out_mhz);
+}
+
+nvmlReturn_t nvmlDeviceSetGpuLockedClocks(nvmlDevice_t gpu, unsigned least_mhz, unsigned most_mhz) {
+    nvmlReturn_t reached = reach_to_set(gpu);
+    if (reached != NVML_SUCCESS) return reached;
+    setting_t wanted = setting_of(gpu);
+    wanted.least_mhz = least_mhz;
+    wanted.most_mhz = most_mhz;
+    return has_fault(gpu, "deaf") ? NVML_SUCCESS : keep(gpu, wanted);
+}
+
+nvmlReturn_t nvmlDeviceResetGpuLockedClocks(nvmlDevice_t gpu) {
+    nvmlReturn_t reached = reach_to_set(gpu);
+    if (reached != NVML_SUCCESS) return reached;
+    setting_t wanted = setting_of(gpu);
+    wanted.least_mhz = wanted.most_mhz = 0;
+    return keep(gpu, wanted);
 }
 
 nvmlReturn_t nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t gpu, unsigned *limit_mw) {
@@ -313,6 +425,10 @@ nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t gpu, int clock, unsigned *mhz) 
     if (reached != NVML_SUCCESS) return reached;
     if (clock != NVML_CLOCK_SM && clock != NVML_CLOCK_MEM) return NVML_ERROR_INVALID_ARGUMENT;
     *mhz = (unsigned)number(clock == NVML_CLOCK_SM ? "STANDIN_NVML_SM_MHZ" : "STANDIN_NVML_MEMORY_MHZ", 1000);
+    setting_t fixed = setting_of(gpu);
+    if (clock != NVML_CLOCK_SM || fixed.most_mhz == 0) return NVML_SUCCESS;
+    if (*mhz < fixed.least_mhz) *mhz = fixed.least_mhz;
+    if (*mhz > fixed.most_mhz) *mhz = fixed.most_mhz;
     return NVML_SUCCESS;
 }
 

@@ -113,7 +113,11 @@ def recipe_of(run: Mapping[str, Any], target_loss: float | str, config: Mapping[
     recipe |= {part: config[part] for part in ("data", "meter") if part in config}
     device = config.get("device")
     if isinstance(device, Mapping):
-        held = {key: value for key, value in run.get("device", {}).items() if value is not None}
+        held = {
+            key: value
+            for key, value in run.get("device", {}).items()
+            if value is not None or device.get(key) is not None
+        }
         recipe["device"] = {key: device[key] for key in ("name", "threads") if key in device} | held
     plain: dict[str, Any] = plain_value(recipe)
     return plain

@@ -90,13 +90,14 @@ def test_a_run_survives_the_way_to_plain_values_and_back(run):
     assert RunConfig.from_mapping(dataclasses.asdict(run)) == run
 
 
-@pytest.mark.parametrize("section", ["model", "optimizer", "schedule", "train", "evaluation"])
+@pytest.mark.parametrize("section", ["model", "optimizer", "schedule", "train", "device", "evaluation"])
 def test_a_value_that_is_given_counts_and_the_others_keep_their_defaults(section):
     given_values = {
         "model": {"n_layer": 7},
         "optimizer": {"lr": 0.5},
         "schedule": {"warmup_steps": 3},
         "train": {"max_steps": 9},
+        "device": {"power_limit_w": 300.0},
         "evaluation": {"interval": 11},
     }[section]
     run = RunConfig.from_mapping({section: given_values, "seed": 5})
@@ -134,7 +135,7 @@ def test_an_unknown_part_is_refused_with_the_parts_that_a_run_has():
         assert part.name in line
 
 
-@pytest.mark.parametrize("section", ["model", "optimizer", "schedule", "train", "evaluation"])
+@pytest.mark.parametrize("section", ["model", "optimizer", "schedule", "train", "device", "evaluation"])
 def test_an_unknown_key_is_refused_with_the_keys_of_its_part(section):
     line = refusal({section: {"no_such_key": 1}})
     assert f"{section}.no_such_key" in line
@@ -182,6 +183,8 @@ BAD_VALUES = {
     "train.grad_accum": [0, -1],
     "train.max_steps": [0, -1],
     "train.processes": [0, -1],
+    "device.power_limit_w": [0.0, -1.0, math.inf],
+    "device.sm_clock_mhz": [0, -1, 600.5],
     "train.precision": ["fp16", "", "FP32"],
     "evaluation.context": [0, -1],
     "evaluation.interval": [0, -1],

@@ -150,3 +150,13 @@ def test_a_group_without_changes_trains_the_same_put_back_and_one_with_changes_d
     for group in Group:
         same = config_key(put_back(mine, theirs, group)) == config_key(mine)
         assert bool(changes(mine, theirs, group)) is not same
+
+
+def test_a_power_limit_and_a_clock_go_back_together_to_what_was_found() -> None:
+    held = winner(device__power_limit_w=300.0, device__sm_clock_mhz=1200)
+    assert [one.path for one in changes(held, BASELINE, Group.POWER)] == [
+        "device.power_limit_w",
+        "device.sm_clock_mhz",
+    ]
+    back = put_back(held, BASELINE, Group.POWER)
+    assert config_key(back) == config_key(winner()) != config_key(held)

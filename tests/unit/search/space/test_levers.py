@@ -27,6 +27,7 @@ from search.space.levers import Lever, by_function, in_words, lever_of
         ("train.batch_size", [8, 16], Lever.TRAINING),
         ("train.precision", ["fp32", "bf16"], Lever.KERNEL),
         ("train.compile", [False, True], Lever.KERNEL),
+        ("device.power_limit_w", [None, 300.0], Lever.DEVICE),
     ],
 )
 def test_what_computes_the_same_is_a_lever_of_the_kernel(
@@ -42,6 +43,7 @@ def test_values_that_compute_the_same_stand_together() -> None:
     assert in_words("train.batch_size", [8, 16]) == "8, 16"
     assert in_words("optimizer.lr", [0.001, 0.0123456, 0.5, 2e-05, 3.0]) == "2e-05 to 3"
     assert in_words("train.compile", [False, True]) == "False, True"
+    assert in_words("device.power_limit_w", [None, 300.0]) == "null, 300"
 
 
 def test_a_report_lists_what_varied_with_levers_of_the_model_first() -> None:

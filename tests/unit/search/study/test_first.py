@@ -73,3 +73,9 @@ def test_every_recipe_that_ships_trains_on_any_problem(name: str) -> None:
     (found,) = values(name)
     assert cannot_run(found) is None
     assert set(named_recipe(name)) <= {"model", "optimizer", "schedule", "train"}
+
+
+def test_a_recipe_brings_what_its_gpus_were_held_to_and_not_its_device(tmp_path: Path) -> None:
+    name = recipe_file(tmp_path, device={"name": "cuda", "threads": 8, "power_limit_w": 300.0})
+    (found,) = values(name)
+    assert found["device"] == {"power_limit_w": 300.0, "sm_clock_mhz": None}

@@ -163,3 +163,13 @@ def test_machines_that_share_a_study_may_have_other_devices_and_meters() -> None
     longer = replace(RECORD, target_loss=RECORD.target_loss + 1)
     with pytest.raises(UserError, match="target_loss"):
         check_records(ours, dict(ours), [longer], PATH, RECORD.target_loss)
+
+
+def test_a_study_of_before_left_its_gpus_as_they_were_and_goes_on() -> None:
+    ours = of_this_version(begun_with(RECORD))
+    assert ours["baseline"]["device"] == {"power_limit_w": None, "sm_clock_mhz": None}
+    before = {key: value for key, value in ours["baseline"].items() if key != "device"}
+    check_records(ours, {**ours, "baseline": before}, [RECORD], PATH, RECORD.target_loss)
+    held = {**ours["baseline"], "device": {"power_limit_w": 300.0, "sm_clock_mhz": None}}
+    with pytest.raises(UserError, match=r"baseline\.device\.power_limit_w: None -> 300"):
+        check_records({**ours, "baseline": held}, dict(ours), [RECORD], PATH, RECORD.target_loss)

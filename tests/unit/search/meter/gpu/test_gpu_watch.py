@@ -7,6 +7,11 @@ import os
 import pytest
 from fake_gpu import Clock, FakeGpu, metered, spent_j
 
+from model.config import DeviceConfig, RunConfig
+from search.meter.base import WorkDone
+from search.meter.gpu.meter import GpuMeter
+from search.record.flags import Flag
+
 
 @pytest.fixture
 def clock() -> Clock:
@@ -128,6 +133,38 @@ def test_a_lowered_power_limit_is_flagged(
 ) -> None:
     gpu.limits_w = limits_w
     assert metered(gpu, clock=clock).flags() == flags
+
+
+@pytest.mark.parametrize(
+    ("held_w", "flags"),
+    [
+        (None, ("power_capped", "power_limit_lowered")),
+        (80.0, ()),
+        (90.0, ("power_limit_lowered",)),  # somebody else lowered what the run had set
+    ],
+)
+def test_what_a_run_sets_on_purpose_is_not_flagged(
+    clock: Clock, gpu: FakeGpu, held_w: float | None, flags: tuple[str, ...]
+) -> None:
+    gpu.limits_w = (80.0, 100.0)
+    gpu.throttled = frozenset({Flag.POWER_CAPPED})
+    config = RunConfig(device=DeviceConfig(power_limit_w=held_w))
+    meter = GpuMeter([gpu], clock=clock, in_background=False)
+    clock.sample = meter.sample
+    meter.start(WorkDone(config, vocab_size=65))
+    gpu.held_s = {"power": 9.0, "thermal": 7.0}
+    clock.advance(10.0)
+    meter.stop()
+    assert meter.flags() == flags
+
+
+def test_heat_is_flagged_whatever_a_run_sets(clock: Clock, gpu: FakeGpu) -> None:
+    gpu.throttled = frozenset({Flag.THROTTLED_THERMAL})
+    meter = GpuMeter([gpu], clock=clock, in_background=False)
+    device = DeviceConfig(power_limit_w=80.0, sm_clock_mhz=600)
+    meter.start(WorkDone(RunConfig(device=device), vocab_size=65))
+    meter.stop()
+    assert meter.flags() == ("throttled_thermal",)
 
 
 OWN, PARENT = os.getpid(), os.getppid()
