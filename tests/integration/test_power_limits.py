@@ -40,17 +40,17 @@ LEVERS = (
 
 # As a worker does with every run; it prints a line when its GPU is held.
 HOLD = """
-import itertools, sys
+import itertools, sys, time
 from model.config import DeviceConfig
 from search.worker.holding import held, put_back_left_overs
 from search.worker.locks import exclusive
 put_back_left_overs()
-print("started", flush=True)
 for watts in itertools.cycle([60.0, 80.0]):
     with exclusive([sys.argv[1]], "a run", wait=True):
         with held([sys.argv[1]], DeviceConfig(watts, 600)) as changed:
             assert changed[sys.argv[1]]["power_limit_w"]["found"] == 90.0
             print("held", flush=True)
+            time.sleep(0.005)
 """
 PUT_BACK = "from search.worker.holding import put_back_left_overs; put_back_left_overs()"
 
@@ -111,11 +111,11 @@ def test_what_a_killed_process_held_is_put_back_by_another(machine: Machine) -> 
 
 @pytest.mark.slow
 def test_kills_at_every_moment_of_a_change_leave_the_gpu_as_it_was_found(machine: Machine) -> None:
-    """The holder changes and puts back some thousand times a second, so kills fall between its steps."""
+    """The holder does little but change it and put it back, so kills fall between all of its steps."""
     generator, caught = random.Random(3), 0
-    for _ in range(5 * KILLS):
+    for _ in range(2 * KILLS):
         process = holder(machine)
-        read_until(process, "started")
+        read_until(process, "held")
         time.sleep(generator.uniform(0.0, 0.05))
         process.kill()
         kill(process)
@@ -125,7 +125,7 @@ def test_kills_at_every_moment_of_a_change_leave_the_gpu_as_it_was_found(machine
             assert machine.setting() == FOUND
     put_back(machine)
     assert machine.setting() == FOUND
-    assert caught > KILLS
+    assert caught > KILLS / 4, "kills must fall into changes"
 
 
 @pytest.mark.slow
