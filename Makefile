@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -q
 TESTS := $(PYTEST) -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check format bench bench-search slow many kernels gpu clean
+.PHONY: help demo exam test coverage check format bench bench-search slow many kernels gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## search, train to target, meter, rank and report: about two minutes
 	$(BIN)/python -m search +study=demo
+
+# What was typed as `make exam exam.minutes=10 +study=demo`: to make these are variables. ARGS="..." works too.
+TYPED = $(foreach name,$(filter-out ARGS PYTHON,$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),'$(name)=$(value $(name))'))
+
+exam: $(STAMP)  ## for a GPU that is rented: its meter, its kernels, and a study on it; exam.plan=true says how long
+	@$(BIN)/python -m search.exam $(ARGS) $(TYPED)
 
 test: check  ## lint, types, layering and tests: at most six CPU-minutes in all
 	$(TESTS)

@@ -5,6 +5,7 @@
 | 0 | done; of `search.confirm`: SAVES |
 | 1 | ran, and has no result: nothing reached the target, the baseline failed, or meters disagree |
 | 2 | a mistake to put right: one line says what was expected, what came, and what to type |
+| 3 | of `search.exam`: ended in time and in good order; more to do: the same command goes on |
 | 10 | of `search.confirm`: TIE, the best takes as much energy as the baseline |
 | 11 | of `search.confirm`: COSTS, it takes more |
 | 12 | of `search.confirm`: UNPROVEN, or there was nothing to confirm; the report says why |
@@ -27,6 +28,7 @@ from model.errors import DataError
 
 NO_RESULT = 1
 USAGE_ERROR = 2
+MORE = 3
 TIE = 10
 COSTS = 11
 UNPROVEN = 12

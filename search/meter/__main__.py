@@ -24,12 +24,13 @@ from search.errors import MeterUnavailable
 from search.meter.base import Meter
 from search.meter.choose import METERS
 from search.meter.settings import MeterSection
-from search.meter.survey import POLL_EVERY_S, Idle, Load, measure_idle, windows
+from search.meter.survey import POLL_EVERY_S, Idle, Load, Overhead, measure_idle, measure_overhead, windows
 from search.record.meter_info import Kind
 
 if TYPE_CHECKING:
     from search.worker.device import Device
 
+MOST_OVERHEAD = 0.005
 EXAMPLE = "python -m search.meter --check device=cpu"
 
 
@@ -126,12 +127,24 @@ def check(meters: dict[str, Meter], device: Device, seconds: float, console: Con
                 bad |= abs(ratio - 1) > DISAGREE
                 agree = "DO NOT AGREE" if abs(ratio - 1) > DISAGREE else "agree"
                 console.print(f"{name}: counter over integrated power {ratio:.4f}: they {agree}")
+        if title == "idle":
+            for name, meter in checked.items():
+                console.print(overhead_line(name, measure_overhead(meter)), highlight=False)
         if zeus_j is not None and zeus_until_j is not None:
             compared = True
             console.print(f"zeus reads {zeus_until_j - zeus_j:.2f} J of the same GPUs in the same window")
     if not compared:
         console.print(nothing_compared(tuple(checked)), highlight=False)
     return int(bad)
+
+
+def overhead_line(name: str, overhead: Overhead) -> str:
+    """What reading a meter takes of a run's time, beside what is allowed."""
+    said = (
+        f"{name}: own overhead {overhead.share:.3%} of the time ({1000 * overhead.read_s:.3f} ms a reading, "
+    )
+    verdict = "over" if overhead.share > MOST_OVERHEAD else "within"
+    return f"{said}{overhead.rate_hz:g} a second at most): {verdict} the {MOST_OVERHEAD:.1%} that it may take"
 
 
 def nothing_compared(names: Sequence[str]) -> str:

@@ -12,11 +12,13 @@ from typing import Any
 
 from search.energy.account import Account, Reading, mean_power_w
 from search.meter.base import Meter
+from search.meter.sampling import SAMPLE_EVERY_S
 from search.record.ledger import Phase
 
 POLL_EVERY_S = 0.002
 POLL_FOR_S = 1.5  # polling a counter so fast costs energy itself, so not for longer
-READ_EVERY_S = 0.5
+READ_EVERY_S = 0.5  # as a run reads (search.run.execute)
+READINGS = 50  # by which the time of one is told
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,19 @@ class Idle:
     update_period_s: float | None
     problem: str
     moves_always: bool = False
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What metering takes of a run's time: `read_s` is the median time of a reading, `rate_hz` how often a
+    run reads at most, `share` the two together (0.005: half a percent)."""
+
+    read_s: float
+    rate_hz: float
+
+    @property
+    def share(self) -> float:
+        return self.read_s * self.rate_hz
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,19 @@ def measure_idle(
     meter.stop()
     period_s, always = update_period_s([one for one in readings if one.energy_j is not None])
     return Idle(mean_power_w(readings[0], last), period_s, readings[0].problem or last.problem, always)
+
+
+def measure_overhead(meter: Meter, clock: Callable[[], float] = time.perf_counter) -> Overhead:
+    """Of the readings that a run makes: two a second, and at most ten a second by a thread beside it, each
+    taken to be as slow as one of all that the meter reads. Power that reading draws is not told."""
+    meter.start()
+    took_s = []
+    for _ in range(READINGS):
+        began_s = clock()
+        meter.read()
+        took_s.append(clock() - began_s)
+    meter.stop()
+    return Overhead(median(took_s), 1 / READ_EVERY_S + 1 / SAMPLE_EVERY_S)
 
 
 def windows(
