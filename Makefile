@@ -25,7 +25,7 @@ demo: $(STAMP)  ## search, train to target, meter, rank and report: about two mi
 	$(BIN)/python -m search +study=demo
 
 # What was typed as `make exam exam.minutes=10 +study=demo`: to make these are variables. ARGS="..." works too.
-TYPED = $(foreach name,$(filter-out ARGS PYTHON,$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),'$(name)=$(value $(name))'))
+TYPED = $(foreach name,$(filter-out ARGS PYTHON VENV BIN STAMP,$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),'$(name)=$(value $(name))'))
 
 exam: $(STAMP)  ## for a GPU that is rented: its meter, its kernels, and a study on it; exam.plan=true says how long
 	@$(BIN)/python -m search.exam $(ARGS) $(TYPED)
