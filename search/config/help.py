@@ -20,6 +20,7 @@ joulesearch: search how to train a nanoGPT with the least energy, ranked by joul
   python -m search.report reports/NAME                draw a study's report again
   python -m search.space +study=NAME                  what may vary here, and what is left out
   python -m search.meter [--check]                    what can be measured on this machine
+  python -m search.exam [+study=NAME]                 all of it on a rented GPU (docs/exam.md)
 
 Studies (+study=NAME) and the other groups (group=option):
 

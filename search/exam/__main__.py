@@ -4,6 +4,7 @@ all that is to be known of a machine, and a study on it. `search/errors.py` list
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from search.console.leaving import end_with
@@ -36,6 +37,7 @@ def program() -> int:
     if {"--help", "-h"} & set(sys.argv[1:]):
         sys.stdout.write(_HELP)
         return 0
+    began_s = time.monotonic()
     settings, rest = parted(sys.argv[1:])
 
     def task(composed: DictConfig) -> int:
@@ -52,7 +54,7 @@ def program() -> int:
             raise UserError(unnamed())
         config = to_config(composed)
         check_study(config)
-        return run_exam(config, settings, rest, console())
+        return run_exam(config, settings, rest, console(), began_s)
 
     from search.config.composition import start
 

@@ -20,7 +20,9 @@ from typing import Any
 from model.tables import TABLES, functions
 from search.space.paths import get_path, set_path
 
+COMPILE, DROPOUT = "train.compile", "model.dropout"
 PATHS = (
+    COMPILE,
     "train.compile_mode",
     "train.precision",
     "model.attention",
@@ -29,9 +31,9 @@ PATHS = (
     "model.norm",
     "model.mlp",
 )
-"""The tables that are measured. What varies the arithmetic most stands first, where time may run out."""
+"""The tables that are measured, and whether to compile. What changes a step most stands first, since time may
+run out."""
 
-COMPILE, DROPOUT = "train.compile", "model.dropout"
 REFERENCE, COMBINATION = "reference", "the cheapest of each, together"
 KERNELS_BETWEEN = 2
 MOST_ATTEMPTS = 2
@@ -93,19 +95,22 @@ def changed(values: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
 
 
 def kernel_cases(
-    baseline: Mapping[str, Any], why_not: Callable[[Mapping[str, Any]], str | None]
+    baseline: Mapping[str, Any],
+    why_not: Callable[[Mapping[str, Any]], str | None],
+    tables: Sequence[str] = PATHS,
 ) -> tuple[Case, ...]:
     """Every row of the tables but the baseline's own, on the first base on which it runs. `why_not` says why
     a configuration cannot run here, or None."""
     cases = []
     for path in PATHS:
-        for name in TABLES[path]:
-            if name != get_path(baseline, path) or not _acts(path, baseline):
-                cases.append(_case(path, name, baseline, why_not))
-    compiles = bool(get_path(baseline, COMPILE))
-    toggled = {COMPILE: not compiles}
-    reason = why_not(changed(baseline, toggled)) or ""
-    return (Case(f"{COMPILE}={str(not compiles).lower()}", {}, toggled, reason), *cases)
+        if path == COMPILE and path in tables:
+            toggled = {COMPILE: not get_path(baseline, COMPILE)}
+            reason = why_not(changed(baseline, toggled)) or ""
+            cases.append(Case(f"{COMPILE}={str(toggled[COMPILE]).lower()}", {}, toggled, reason))
+        elif path in tables:
+            rows = (name for name in TABLES[path] if name != get_path(baseline, path))
+            cases.extend(_case(path, name, baseline, why_not) for name in rows)
+    return tuple(cases)
 
 
 def _case(
@@ -120,7 +125,7 @@ def _case(
         if reason is None and why_not(reference) is None:
             return Case(label, base, changes)
         first_reason = first_reason or reason or ""
-    return Case(label, {}, changes, first_reason or "it is the baseline's, where that does not compile")
+    return Case(label, {}, changes, first_reason)
 
 
 def _bases(baseline: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -47,8 +47,12 @@ def _arguments(
         return [*rest, *study_overrides(config, rest, settings, folder.path)]
     if step is StepName.REPORT:
         return [str(folder.study(config.study.name))]
-    window = [f"exam.window_s={settings.window_s}", f"exam.warm_s={settings.warm_s}"]
-    return [*rest, f"exam.folder={folder.path}", *window]
+    measured = [
+        f"exam.tables=[{','.join(settings.tables)}]",
+        f"exam.window_s={settings.window_s}",
+        f"exam.warm_s={settings.warm_s}",
+    ]
+    return [*rest, f"exam.folder={folder.path}", *measured]
 
 
 def study_overrides(

@@ -43,10 +43,13 @@ from search.files.whole_file import check_folder, naming
 _OF_THE_MACHINE = ("data.path", "data.urls", "device.wait", "device.id", "study.on_change", "--config-dir")
 
 
-def run_exam(config: StudyConfig, settings: ExamSettings, rest: Sequence[str], console: Console) -> int:
-    """Returns the exit status: 0, 1 where a step failed, 3 where more is to do, or what stopped it. Raises
-    what `errors.ONE_LINE` lists."""
-    began_s = time.monotonic()
+def run_exam(
+    config: StudyConfig, settings: ExamSettings, rest: Sequence[str], console: Console, began_s: float
+) -> int:
+    """Returns the exit status: 0, 1 where a step failed, 3 where more is to do, or what stopped it.
+
+    `began_s`: when this call began, by the monotonic clock; its slice counts from there. Raises what
+    `errors.ONE_LINE` lists."""
     if config.reports is not None:
         raise UserError(
             "reports= is not for an exam, whose study lies in its own folder; type exam.folder=FOLDER"

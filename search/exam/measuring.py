@@ -12,7 +12,7 @@ from model.config import RunConfig
 from model.data import load
 from model.runnable import absent
 from search.config.schema import StudyConfig
-from search.errors import MORE, UserError
+from search.errors import MORE, Stopped, UserError
 from search.exam.cases import (
     COMBINATION,
     MOST_ATTEMPTS,
@@ -65,7 +65,7 @@ def measure_all(config: StudyConfig, settings: ExamSettings, folder: ExamFolder,
 
     if missing := why_not(baseline):
         raise UserError(missing)
-    form = _resumed(folder, baseline, worker, in_order(kernel_cases(baseline, why_not)))
+    form = _resumed(folder, baseline, worker, in_order(kernel_cases(baseline, why_not, settings.tables)))
     folder.write_variants(form)
     while not stop.requested:
         form = _with_combination(form, baseline, why_not)
@@ -121,10 +121,15 @@ def _measured(
     folder: ExamFolder,
 ) -> tuple[VariantsForm, bool]:
     """The table with one measurement more, which is on the disk, and whether that failed."""
+    before = form
     attempts = form.running[1] if form.running is not None and form.running[0] == case.name else 0
     form = replace(form, running=(case.name, attempts + 1))
     folder.write_variants(form)
-    one = _measure(case, form.session, case.values(baseline), worker, settings)
+    try:
+        one = _measure(case, form.session, case.values(baseline), worker, settings)
+    except Stopped:  # the end of a slice says nothing of the kernel
+        folder.write_variants(replace(before, running=None))
+        raise
     form = replace(form, measured=(*form.measured, one), running=None)
     folder.write_variants(form)
     print(_line(form), flush=True)
@@ -135,7 +140,7 @@ def _measure(
     case: Case, session: int, values: Mapping[str, Any], worker: DeviceWorker, settings: ExamSettings
 ) -> Measurement:
     watch = _Watch(settings.warm_s, settings.window_s)
-    record = worker.run(_request(values, worker), watch.see)
+    record = worker.run(_request(values, worker), watch.see, _say_once())
     around_s = {} if record.ledger is None else {one.value: record.ledger.time_s[one] for one in _AROUND}
     around_j = None if record.ledger is None else {one.value: record.ledger.energy_j[one] for one in _AROUND}
     measured = Measurement(
@@ -203,6 +208,18 @@ def _request(values: Mapping[str, Any], worker: DeviceWorker) -> RunRequest:
         limits=Limits(None, RUN_LIMIT_S, None),
         to_the_end=True,
     )
+
+
+def _say_once() -> Callable[[str], None]:
+    """Prints each thing that the run waits for, once."""
+    said: set[str] = set()
+
+    def waiting(what: str) -> None:
+        if what not in said:
+            said.add(what)
+            print(f"waiting for {what}", flush=True)
+
+    return waiting
 
 
 def _why_none(record: Record) -> str:

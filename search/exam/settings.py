@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from model.config import ConfigError, need
 from search.config.study_files import study_names
 from search.errors import UserError
+from search.exam.cases import PATHS
 from search.exam.plan import Limits, StepName
 
 DEFAULT_STUDY = "shakespeare_char_gpu"
@@ -30,6 +31,7 @@ class ExamSettings:
     search_share      the part of them after which the search tries nothing new, so that the confirmation has
                       the rest
     variants_minutes  wall-clock minutes of the table of kernels; what does not fit is a line
+    tables            the tables of kernels that are measured, as they were when that began
     window_s          each kernel is measured over at least so many seconds of steps
     warm_s            after so many seconds of steps that do not count
     meter_seconds     of idling and of load in the check of the meter
@@ -47,6 +49,7 @@ class ExamSettings:
     minutes: float = 20.0
     search_share: float = 0.5
     variants_minutes: float = 6.0
+    tables: list[str] = field(default_factory=lambda: list(PATHS))
     window_s: float = 10.0
     warm_s: float = 2.0
     meter_seconds: float = 60.0
@@ -77,6 +80,8 @@ class ExamSettings:
             f"null, or more than exam.let_end_s and exam.stop_s together ({least:.2g} minutes)",
             self.slice_minutes,
         )
+        for table in self.tables:
+            need(table in PATHS, "exam.tables", f"tables of {', '.join(PATHS)}", table)
         for name in ("skip", "only", "again"):
             for step in getattr(self, name):
                 need(step in tuple(StepName), f"exam.{name}", f"steps of {', '.join(StepName)}", step)

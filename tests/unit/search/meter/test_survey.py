@@ -8,9 +8,10 @@ import pytest
 from bare_meter import BareMeter
 
 from search.energy.account import Reading
+from search.meter.__main__ import overhead_line
 from search.meter.simulated.meter import FakeClock
 from search.meter.simulated.program import PowerProfile
-from search.meter.survey import measure_idle, update_period_s, windows
+from search.meter.survey import Overhead, measure_idle, measure_overhead, update_period_s, windows
 
 IDLE = PowerProfile(((0.0, 20.0),))
 
@@ -76,3 +77,18 @@ def test_a_meter_that_fails_says_why_and_leaves_the_others_alone() -> None:
     assert bad.power_w is None
     assert "went back" in bad.reason
     assert good.energy_j == pytest.approx(400.0, abs=0.01)
+
+
+def test_what_metering_takes_is_the_time_of_a_reading_times_their_rate() -> None:
+    clock = FakeClock(7.0)
+
+    class SlowMeter(BareMeter):
+        def read(self) -> Reading:
+            clock.advance(0.001)
+            return super().read()
+
+    overhead = measure_overhead(SlowMeter(IDLE, clock, 0.02), clock)
+    assert overhead.read_s == pytest.approx(0.001)
+    assert overhead.share == pytest.approx(0.001 * overhead.rate_hz)
+    assert "over the 0.5%" in overhead_line("nvml", overhead)
+    assert "within the 0.5%" in overhead_line("nvml", Overhead(0.0001, 12))
