@@ -125,7 +125,7 @@ def lay_down(source: Path, folder: ExamFolder, study: str) -> str:
         if form is None or form.study != study:
             named = "nothing" if form is None else form.study
             raise UserError(f"{shown(source)} holds an exam of {named}, and this one is of {study}")
-        here = folder.facts() if folder.path.exists() else frozenset()
+        here = _facts_here(folder)
         found = relation(here, laid.facts())
         if found is Relation.APART:
             raise UserError(
@@ -136,6 +136,15 @@ def lay_down(source: Path, folder: ExamFolder, study: str) -> str:
             return f"{shown(folder.path)} is as far as {shown(source)}, or further, and is left as it is"
         _put(laid.path, folder.path)
     return f"{shown(folder.path)} goes on with {shown(source)}"
+
+
+def _facts_here(folder: ExamFolder) -> frozenset[str]:
+    """Of a folder that may be replaced. Raises UserError where it holds something else than an exam."""
+    if not folder.path.exists():
+        return frozenset()
+    if any(folder.path.iterdir()) and not (folder.path / EXAM_FILE).exists():
+        raise UserError(f"{shown(folder.path)} holds other files than an exam's; type exam.folder=OTHER")
+    return folder.facts()
 
 
 def _put(laid: Path, folder: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from conftest import run
 
-from search.errors import MORE
+from search.errors import INTERRUPTED, MORE
 from search.exam.cases import REFERENCE
 from search.exam.folder import ExamFolder
 from search.exam.plan import State, StepName
@@ -26,7 +26,7 @@ from tests import nvml_standin
 
 pytestmark = pytest.mark.slow
 
-STUDY = ("device=cpu", "meter=nvml", "budget.n_trials=5")
+STUDY = ("device=cpu", "meter=nvml", "budget.n_trials=4")
 QUICK = (
     "exam.meter_seconds=2",
     "exam.window_s=0.6",
@@ -57,8 +57,11 @@ def exam(tiny: Callable[..., list[str]], library: Path) -> Callable[..., list[st
 
 
 def records(folder: ExamFolder) -> list[dict[str, Any]]:
-    (path,) = folder.path.glob("*/records.jsonl")
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [
+        json.loads(line)
+        for path in folder.path.glob("*/records.jsonl")
+        for line in path.read_text().split("\n")[:-1]  # the last may be half written
+    ]
 
 
 def whole_runs(folder: ExamFolder) -> list[str]:
@@ -68,61 +71,76 @@ def whole_runs(folder: ExamFolder) -> list[str]:
 
 def kernels(folder: ExamFolder) -> Counter[str]:
     form = folder.read_variants()
-    assert form is not None
-    return Counter(one.case for one in form.measured if one.case != REFERENCE)
+    return Counter() if form is None else Counter(one.case for one in form.measured if one.case != REFERENCE)
 
 
-def killed_after(command: Sequence[str], seen: Callable[[], bool]) -> None:
-    """Start it, and `kill -9` it once something is seen."""
+def stopped_after(command: Sequence[str], number: int, seen: Callable[[], bool]) -> int:
+    """Start it, and send it the signal once something is seen; its exit status."""
     process = subprocess.Popen(command, cwd=root(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 300
+    until = time.monotonic() + 600
     try:
         while not seen():
-            assert process.poll() is None, "it ended before it could be killed"
+            assert process.poll() is None, "it ended before it could be stopped"
             assert time.monotonic() < until
             time.sleep(0.1)
+        process.send_signal(number)
+        return process.wait(timeout=300)
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
 
 
-def test_an_exam_in_slices_on_several_machines_is_the_exam_in_one_go(
+def test_an_exam_killed_and_carried_to_fresh_folders_is_the_exam_in_one_go(
     exam: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     straight = ExamFolder(tmp_path / "straight")
-    done = run([*exam(straight.path, "exam.skip=[meter,variants]", "exam.minutes=20")])
+    done = run([*exam(straight.path, "exam.skip=[meter,variants]")])
     assert done.returncode == 0, done.stdout + done.stderr
 
-    first = ExamFolder(tmp_path / "first")
-    killed_after(exam(first.path), lambda: first.variants_file.exists() and sum(kernels(first).values()) >= 2)
-    lost_at_most_the_running_one = kernels(first)
-    sliced = ("exam.slice_minutes=1", "exam.let_end_s=10", "exam.stop_s=5")
-    machines = [first, *(ExamFolder(tmp_path / f"machine{n}") for n in range(30))]
-    here, status = first, MORE
-    for number, there in enumerate(machines):
-        resume = () if number == 0 else (f"exam.resume={tmp_path / 'pack'}",)
-        done = run(exam(there.path, *sliced, f"exam.pack={tmp_path / 'pack'}", *resume))
-        here, status = there, done.returncode
-        if status != MORE:
-            break
-        assert "The same command goes on" in done.stdout
-    assert status == 0, done.stdout + done.stderr
-    assert number >= 2, "it was to be carried at least twice"
+    first, second, third = (ExamFolder(tmp_path / name) for name in ("first", "second", "third"))
+    killed = exam(first.path)
+    assert stopped_after(killed, signal.SIGKILL, lambda: sum(kernels(first).values()) >= 2) == -signal.SIGKILL
+    before_the_kill = kernels(first)
+    carried = exam(second.path, f"exam.resume={first.path}", f"exam.pack={tmp_path / 'pack'}")
+    assert stopped_after(carried, signal.SIGINT, lambda: len(records(second)) >= 2) == INTERRUPTED
+    assert before_the_kill <= kernels(second)
+    at_the_stop = records(second)
+    done = run(exam(third.path, f"exam.resume={tmp_path / 'pack'}"))
+    assert done.returncode == 0, done.stdout + done.stderr
 
-    assert whole_runs(here) == whole_runs(straight)
-    assert max(kernels(here).values()) == 1
-    assert lost_at_most_the_running_one <= kernels(here)
-    form = here.read_exam()
+    assert whole_runs(third) == whole_runs(straight)
+    assert records(third)[: len(at_the_stop)] == at_the_stop
+    assert set(kernels(third).values()) == {1}
+    assert kernels(third) == kernels(second)
+    check_all_done(third, done.stdout)
+
+
+def check_all_done(folder: ExamFolder, printed: str) -> None:
+    """Every step is over, every kernel has its line, and the summary says so."""
+    form, variants = folder.read_exam(), folder.read_variants()
     assert form is not None
     assert {step: one.state for step, one in form.steps.items()} == {
         step: State.SKIPPED if step is StepName.TESTS else State.DONE for step in StepName
     }
-    variants = here.read_variants()
     assert variants is not None
     assert variants.left == 0
     assert all(one.energy_j is None or one.energy_j > 0 for one in variants.measured)
     for words in ("verdict:", "counter over integrated power", "own overhead", "a step of the baseline"):
-        assert words in done.stdout
+        assert words in printed
+
+
+def test_a_slice_ends_in_time_and_counts_no_kernel_that_it_cut_off(
+    exam: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    folder = ExamFolder(tmp_path / "exam")
+    endless = ("exam.only=[environment,variants]", "exam.window_s=500", "exam.slice_minutes=1.5")
+    began_s = time.monotonic()
+    done = run(exam(folder.path, *endless, "exam.let_end_s=6", "exam.stop_s=5"))
+    assert done.returncode == MORE, done.stdout + done.stderr
+    assert "The same command goes on" in done.stdout
+    assert time.monotonic() - began_s < 90 + 15
+    variants = folder.read_variants()
+    assert variants is None or (variants.running, variants.measured) == (None, ())
 
 
 def test_going_on_with_another_model_is_refused_in_one_line(

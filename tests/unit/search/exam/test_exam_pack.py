@@ -120,6 +120,15 @@ def test_a_folder_that_is_further_on_is_left_as_it_is(tmp_path: Path) -> None:
     assert contents(here) == before
 
 
+def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
+    source = an_exam(tmp_path / "a", 3)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds other files"):
+        lay_down(source.path, ExamFolder(tmp_path / "b"), STUDY)
+    assert (tmp_path / "b" / "thesis.tex").read_text() == "years of work"
+
+
 def test_two_that_went_apart_are_refused(tmp_path: Path) -> None:
     here = an_exam(tmp_path / "b", 4, kernels=1)
     before = contents(here)
