@@ -160,6 +160,16 @@ def next_case(cases: Sequence[Case], measured: Sequence[Measurement], session: i
     return next(case for case in waiting if case.base == base)
 
 
+def is_hopeless(case: Case, measured: Sequence[Measurement]) -> bool:
+    """Whether it is a reference that has failed as often as it may: without it nothing has a ratio."""
+    failures = [
+        one
+        for one in measured
+        if one.case == REFERENCE and one.base == case.base and one.state is CaseState.FAILED
+    ]
+    return case.name == REFERENCE and len(failures) >= MOST_ATTEMPTS
+
+
 def waiting_base(waiting: Sequence[Case]) -> Changes:
     """The base of the kernels that come next."""
     return waiting[0].base

@@ -58,7 +58,9 @@ def run_exam(
     if settings.plan:
         form = folder.read_exam()
         steps = {} if form is None else form.steps
-        print_plan(console, folder, steps, settings.wanted, settings.limits)
+        on_cpu = config.device.name == "cpu"
+        wanted = [step for step in settings.wanted if not (on_cpu and step is StepName.TESTS)]
+        print_plan(console, folder, steps, wanted, settings.limits)
         return 0
     if settings.resume is not None:
         console.print(escape(lay_down(absolute(settings.resume), folder, config.study.name)), highlight=False)

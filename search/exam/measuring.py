@@ -12,7 +12,7 @@ from model.config import RunConfig
 from model.data import load
 from model.runnable import absent
 from search.config.schema import StudyConfig
-from search.errors import MORE, Stopped, UserError
+from search.errors import MORE, NO_RESULT, Stopped, UserError
 from search.exam.cases import (
     COMBINATION,
     MOST_ATTEMPTS,
@@ -22,6 +22,7 @@ from search.exam.cases import (
     Measurement,
     combination,
     in_order,
+    is_hopeless,
     kernel_cases,
     next_case,
     ratio_of,
@@ -73,6 +74,9 @@ def measure_all(config: StudyConfig, settings: ExamSettings, folder: ExamFolder,
         if case is None:
             folder.write_variants(form)
             return 0
+        if is_hopeless(case, form.measured):
+            print(f"the reference failed {MOST_ATTEMPTS} times, so that no kernel has a ratio: see above")
+            return NO_RESULT
         form, failed = _measured(case, form, baseline, worker, settings, folder)
         if failed:
             break

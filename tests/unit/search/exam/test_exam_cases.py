@@ -21,6 +21,7 @@ from search.exam.cases import (
     Measurement,
     combination,
     in_order,
+    is_hopeless,
     kernel_cases,
     next_case,
     ratio_of,
@@ -100,6 +101,13 @@ def test_a_resumed_table_begins_with_a_reference_of_its_own_and_measures_no_kern
 
 def test_what_cannot_run_is_never_begun() -> None:
     assert next_case([replace(KERNELS[0], cannot="no")], [], 1) is None
+
+
+def test_a_reference_that_fails_twice_ends_the_table() -> None:
+    failed = replace(measured(REFERENCE, {}, None), state=CaseState.FAILED)
+    assert not is_hopeless(Case(REFERENCE), [failed, measured(REFERENCE, {})])
+    assert is_hopeless(Case(REFERENCE), [failed, failed])
+    assert not is_hopeless(KERNELS[0], [failed, failed])
 
 
 def test_a_ratio_is_to_the_mean_of_the_references_beside_it_in_its_own_process() -> None:
