@@ -28,8 +28,8 @@ class ExamSettings:
     plan              print the plan, and do nothing
     folder            where all of it is kept; null: reports/exam-STUDY
     minutes           wall-clock minutes of the study, its confirmation included
-    search_share      the part of them after which the search tries nothing new, so that the confirmation has
-                      the rest
+    search_share      after runs of so large a part of them the search tries nothing new, so that fitting and
+                      confirming have the rest
     variants_minutes  wall-clock minutes of the table of kernels; what does not fit is a line
     tables            the tables of kernels that are measured, as they were when that began
     window_s          each kernel is measured over at least so many seconds of steps
@@ -47,7 +47,7 @@ class ExamSettings:
     plan: bool = False
     folder: str | None = None
     minutes: float = 20.0
-    search_share: float = 0.5
+    search_share: float = 0.4
     variants_minutes: float = 6.0
     tables: list[str] = field(default_factory=lambda: list(PATHS))
     window_s: float = 10.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.errors import INTERRUPTED, MORE
@@ -32,6 +32,7 @@ SECONDS = st.floats(0, 5000)
 PROGRESS = st.builds(StepProgress, state=st.sampled_from(State), spent_s=SECONDS, stops=st.integers(0, 3))
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(STEP, PROGRESS), st.sets(STEP))
 def test_what_remains_is_wanted_and_not_over_and_in_order(
     steps: dict[StepName, StepProgress], wanted: set[StepName]
@@ -41,6 +42,7 @@ def test_what_remains_is_wanted_and_not_over_and_in_order(
     assert list(left) == sorted(left, key=list(StepName).index)
 
 
+@settings(max_examples=40)
 @given(STEP, SECONDS, st.none() | st.floats(0, 9000), SECONDS)
 def test_a_process_is_asked_then_stopped_then_killed_and_never_runs_past_slice_or_budget(
     step: StepName, now_s: float, slice_s: float | None, spent_s: float
@@ -58,6 +60,7 @@ def test_a_process_is_asked_then_stopped_then_killed_and_never_runs_past_slice_o
     assert due.kill_s == pytest.approx(max(now_s, min(ends)))
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 200), min_size=1).map(sorted))
 def test_signals_are_sent_once_each_and_only_get_stronger(moments: list[float]) -> None:
     due, sent, all_sent = Deadline(50, 90, 100, End.SLICE), Action.NONE, []

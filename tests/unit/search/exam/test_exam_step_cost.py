@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.exam.step_cost import Sample, step_cost, window
 
 
+@settings(max_examples=30)
 @given(st.floats(0.001, 1.0), st.floats(10, 700), st.floats(0.5, 20))
 def test_constant_power_gives_power_times_the_time_of_a_step(
     step_s: float, watts: float, long_s: float
