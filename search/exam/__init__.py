@@ -13,6 +13,10 @@ it should be, does its meter tell the truth, which kernels are cheap on it, and 
     child.py         a step's process: followed, and ended in time
     environment.py   step 1, in a process of its own
     measure.py, measuring.py     step 4, in a process of its own
+    profile_kernels.py, profiling.py, peak.py    step 5, in a process of its own
+    kernel_parts.py  what a kernel's name says it does, and what share of a step it takes (pure)
+    profiles.py      profiles.json and its table, as values (pure)
+    roofline_fit.py  the modelled meter's coefficients, fitted to the table of kernels (pure)
     pack.py          carries the folder to another machine
     summary.py       what it prints: the plan, and the end
 """

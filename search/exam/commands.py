@@ -31,6 +31,7 @@ def command(
         StepName.ENVIRONMENT: "search.exam.environment",
         StepName.METER: "search.meter",
         StepName.VARIANTS: "search.exam.measure",
+        StepName.PROFILES: "search.exam.profile_kernels",
         StepName.STUDY: "search",
         StepName.REPORT: "search.report",
     }

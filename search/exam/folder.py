@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,12 @@ from filelock import FileLock, Timeout
 from search.errors import UserError
 from search.exam.forms import ExamForm, VariantsForm, facts_of
 from search.exam.plan import StepName
+from search.exam.profiles import CaseProfile, from_json, to_json
 from search.files.paths import folder_name, shown
 from search.files.whole_file import naming, read_json, write_atomically
 
-EXAM_FILE, VARIANTS_FILE, ENVIRONMENT_FILE = "exam.json", "variants.json", "environment.json"
+EXAM_FILE, ENVIRONMENT_FILE = "exam.json", "environment.json"
+VARIANTS_FILE, PROFILES_FILE = "variants.json", "profiles.json"
 
 Form = TypeVar("Form")
 
@@ -57,6 +59,18 @@ class ExamFolder:
     def write_variants(self, form: VariantsForm) -> None:
         write_atomically(self.variants_file, json.dumps(form.to_dict(), indent=1) + "\n")
 
+    @property
+    def profiles_file(self) -> Path:
+        return self.path / PROFILES_FILE
+
+    def read_profiles(self) -> tuple[CaseProfile, ...]:
+        """Empty where there are none yet. Raises UserError where the file is damaged."""
+        found: tuple[CaseProfile, ...] | None = self._read(PROFILES_FILE, from_json)
+        return found or ()
+
+    def write_profiles(self, profiles: Sequence[CaseProfile]) -> None:
+        write_atomically(self.profiles_file, json.dumps(to_json(profiles), indent=1) + "\n")
+
     def read_environment(self) -> dict[str, Any]:
         """What the first step found; empty where it has not looked."""
         found = read_json(self.environment_file)
@@ -66,7 +80,9 @@ class ExamFolder:
         """What must not be lost; see `facts_of`."""
         exam = self.read_exam()
         records = None if exam is None else self.study(exam.study) / "records.jsonl"
-        return facts_of(exam, self.read_variants(), {} if records is None else _runs(records))
+        return facts_of(
+            exam, self.read_variants(), self.read_profiles(), {} if records is None else _runs(records)
+        )
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from search.exam.cases import Case, CaseState, Measurement
+from search.exam.cases import Case, CaseState, Changes, Measurement
 from search.exam.plan import Progress, State, StepName, StepProgress
+from search.exam.profiles import CaseProfile
 
 SCHEMA = 1
 # Steps that are done once. The machine is looked at in every call, and the report can be drawn again.
-_KEPT = (StepName.METER, StepName.TESTS, StepName.VARIANTS, StepName.STUDY)
+_KEPT = (StepName.METER, StepName.TESTS, StepName.VARIANTS, StepName.PROFILES, StepName.STUDY)
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class VariantsForm:
         done = {one.case for one in self.measured}
         return sum(1 for case in self.cases if not case.cannot and case.name not in done)
 
+    def values_of(self, name: str, base: Changes) -> dict[str, Any]:
+        """The configuration of a case, or of a reference."""
+        case = next((one for one in self.cases if (one.name, one.base) == (name, base)), Case(name, base))
+        return case.values(self.baseline)
+
     def to_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
 
@@ -87,7 +93,12 @@ def _check_schema(data: Any) -> None:
         raise ValueError(f"expected schema {SCHEMA}, got {found!r}")
 
 
-def facts_of(exam: ExamForm | None, variants: VariantsForm | None, runs: Mapping[str, str]) -> frozenset[str]:
+def facts_of(
+    exam: ExamForm | None,
+    variants: VariantsForm | None,
+    profiles: Sequence[CaseProfile],
+    runs: Mapping[str, str],
+) -> frozenset[str]:
     """What a folder has that must not be lost, as words that compare: steps that are done, kernels that are
     measured, runs of the study by `run_id`, with their digest."""
     steps = () if exam is None else exam.steps.items()
@@ -95,5 +106,6 @@ def facts_of(exam: ExamForm | None, variants: VariantsForm | None, runs: Mapping
     return frozenset(
         {f"step {name}" for name, one in steps if one.state is State.DONE and name in _KEPT}
         | {f"case {one.session} {one.case} {one.at}" for one in measured}
+        | {f"profile {one.name}" for one in profiles if not one.reason}
         | {f"run {run_id} {digest}" for run_id, digest in runs.items()}
     )

@@ -23,6 +23,7 @@ from search.exam.forms import ExamForm
 from search.exam.pack import lay_down, pack
 from search.exam.plan import (
     NOTHING,
+    OF_KERNELS,
     End,
     State,
     StepName,
@@ -180,6 +181,8 @@ class _Exam:
                 return replace(one, state=State.SKIPPED, note="the device is a CPU")
             if find_spec("pytest") is None:
                 return replace(one, state=State.SKIPPED, note="pip install 'joulesearch[dev]' for pytest")
+        if step is StepName.PROFILES and self.folder.read_variants() is None:
+            return replace(one, state=State.SKIPPED, note="no kernel was measured")
         if step is StepName.REPORT and not (self.folder.study(self.form.study) / "records.jsonl").exists():
             return replace(one, state=State.SKIPPED, note="the study has no records")
         return None
@@ -191,9 +194,9 @@ class _Exam:
         )
         sys.stdout.flush()
         self.begun += step is not StepName.ENVIRONMENT
-        before_s, variants = one.spent_s, self._variants_text()
+        before_s, table = one.spent_s, self._table_text(step)
         due = deadline(step, time.monotonic(), self.slice_end_s, before_s, self.settings.limits)
-        if due is not None and due.reason is End.BUDGET and step is StepName.VARIANTS:
+        if due is not None and due.reason is End.BUDGET and step in OF_KERNELS:
             due = replace(
                 due, ask_s=due.stop_s
             )  # a kernel takes seconds: nothing is gained by asking earlier
@@ -205,8 +208,8 @@ class _Exam:
         ended = follow(words, self.folder.log(step), due, tick)
         spent = replace(one, spent_s=before_s + ended.seconds)
         now = after(step, spent, ended.status, ended.early, ended.person is not None, _now())
-        stuck = ended.early is None and ended.person is None and variants == self._variants_text()
-        if step is StepName.VARIANTS and now.state is State.WAITING and stuck:
+        stuck = ended.early is None and ended.person is None and table == self._table_text(step)
+        if step in OF_KERNELS and now.state is State.WAITING and stuck:
             now = replace(
                 now, state=State.FAILED, note=f"it ended by itself ({ended.status}), and measured nothing"
             )
@@ -215,8 +218,8 @@ class _Exam:
         self.console.print(f"{step}: {now.state.value}{escape(note)}, {ended.seconds:.0f} s", highlight=False)
         return ended
 
-    def _variants_text(self) -> str:
-        path = self.folder.variants_file
+    def _table_text(self, step: StepName) -> str:
+        path = self.folder.profiles_file if step is StepName.PROFILES else self.folder.variants_file
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def _set(self, step: StepName, one: StepProgress) -> None:

@@ -21,6 +21,7 @@ class StepName(StrEnum):
     METER = "meter"
     TESTS = "tests"
     VARIANTS = "variants"
+    PROFILES = "profiles"
     STUDY = "study"
     REPORT = "report"
 
@@ -46,9 +47,18 @@ STEPS: Mapping[StepName, Step] = {
     StepName.VARIANTS: Step(
         "joules and seconds a step of each kernel, beside the baseline's", (StepName.ENVIRONMENT,), True
     ),
+    StepName.PROFILES: Step(
+        "where the time and the joules of each measured kernel go",
+        (StepName.ENVIRONMENT, StepName.VARIANTS),
+        True,
+    ),
     StepName.STUDY: Step("search, fit and confirm", (StepName.ENVIRONMENT,), True),
     StepName.REPORT: Step("the study's report, and a summary here"),
 }
+
+
+OF_KERNELS = (StepName.VARIANTS, StepName.PROFILES)
+"""Steps that take one kernel after another, in as many processes as it needs."""
 
 
 class State(StrEnum):
@@ -88,13 +98,19 @@ class Limits:
 
     study_s: float
     variants_s: float
+    profiles_s: float
     meter_s: float
     let_end_s: float
     stop_s: float
 
     def budget_s(self, step: StepName) -> float | None:
         """What all processes of a step may take together; None: no limit."""
-        return {StepName.STUDY: self.study_s, StepName.VARIANTS: self.variants_s}.get(step)
+        budgets_s = {
+            StepName.STUDY: self.study_s,
+            StepName.VARIANTS: self.variants_s,
+            StepName.PROFILES: self.profiles_s,
+        }
+        return budgets_s.get(step)
 
 
 # Stated, not measured on the machine at hand: a first guess for a GPU, until a call has done the step.
@@ -217,7 +233,7 @@ def after(
         return replace(now, state=State.DONE, note="its time is spent")
     if ended is End.SLICE:
         return _after_slice(step, now)
-    if step is StepName.VARIANTS and (status == MORE or status < 0):
+    if step in OF_KERNELS and (status == MORE or status < 0):
         return replace(now, state=State.WAITING)
     said = f"its process ended by signal {-status}" if status < 0 else f"exit status {status}"
     return replace(now, state=State.FAILED, note=said)

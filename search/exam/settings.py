@@ -32,6 +32,7 @@ class ExamSettings:
                       confirming have the rest
     variants_minutes  wall-clock minutes of the table of kernels; what does not fit is a line
     tables            the tables of kernels that are measured, as they were when that began
+    profiles_minutes  wall-clock minutes of the profiles of these kernels
     window_s          each kernel is measured over at least so many seconds of steps
     warm_s            after so many seconds of steps that do not count
     meter_seconds     of idling and of load in the check of the meter
@@ -46,9 +47,10 @@ class ExamSettings:
 
     plan: bool = False
     folder: str | None = None
-    minutes: float = 20.0
+    minutes: float = 18.0
     search_share: float = 0.4
     variants_minutes: float = 6.0
+    profiles_minutes: float = 2.0
     tables: list[str] = field(default_factory=lambda: list(PATHS))
     window_s: float = 10.0
     warm_s: float = 2.0
@@ -63,7 +65,8 @@ class ExamSettings:
     again: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name in ("minutes", "variants_minutes", "window_s", "meter_seconds", "stop_s"):
+        minutes = ("minutes", "variants_minutes", "profiles_minutes")
+        for name in (*minutes, "window_s", "meter_seconds", "stop_s"):
             need(getattr(self, name) > 0, f"exam.{name}", "more than 0", getattr(self, name))
         need(self.warm_s >= 0, "exam.warm_s", "0 or more", self.warm_s)
         need(0 < self.search_share <= 1, "exam.search_share", "above 0 and at most 1", self.search_share)
@@ -98,6 +101,7 @@ class ExamSettings:
         return Limits(
             study_s=60 * self.minutes,
             variants_s=60 * self.variants_minutes,
+            profiles_s=60 * self.profiles_minutes,
             meter_s=self.meter_seconds,
             let_end_s=self.let_end_s,
             stop_s=self.stop_s,

@@ -12,6 +12,7 @@ from search.exam.cases import REFERENCE, CaseState, Ratio, ratio_of
 from search.exam.folder import ExamFolder
 from search.exam.forms import ExamForm, VariantsForm
 from search.exam.plan import NOTHING, STEPS, Limits, Progress, State, StepName, estimate_s
+from search.exam.profiles import COLUMNS, CaseProfile, Measured, fit_lines, measured_cases, profile_row
 from search.files.paths import shown
 from search.files.whole_file import read_json
 
@@ -61,6 +62,7 @@ def print_summary(console: Console, folder: ExamFolder, form: ExamForm) -> None:
     variants = folder.read_variants()
     if variants is not None:
         print_variants(console, variants)
+        print_profiles(console, measured_cases(variants.measured), folder.read_profiles())
     console.print(f"all of it: {escape(shown(folder.path))}", highlight=False)
 
 
@@ -108,6 +110,23 @@ def print_variants(console: Console, form: VariantsForm) -> None:
     for row in variant_rows(form):
         table.add_row(*map(escape, row))
     console.print(table)
+
+
+def print_profiles(console: Console, cases: Sequence[Measured], profiles: Sequence[CaseProfile]) -> None:
+    """Where the time and the joules of the kernels go that were profiled, and what follows for the modelled
+    meter."""
+    if not profiles:
+        return
+    table = Table(title="where the time of a step goes", title_justify="left")
+    for name in COLUMNS:
+        table.add_column(name, overflow="fold")
+    by_name = {one.name: one for one in profiles}
+    for case in cases:
+        if case.name in by_name:
+            table.add_row(*map(escape, profile_row(case, by_name[case.name])))
+    console.print(table)
+    for line in fit_lines(cases, profiles):
+        console.print(escape(line), highlight=False)
 
 
 def variant_rows(form: VariantsForm) -> list[tuple[str, ...]]:

@@ -26,7 +26,7 @@ from search.exam.plan import (
     remaining,
 )
 
-LIMITS = Limits(study_s=1200, variants_s=360, meter_s=60, let_end_s=60, stop_s=20)
+LIMITS = Limits(study_s=1200, variants_s=360, profiles_s=120, meter_s=60, let_end_s=60, stop_s=20)
 STEP = st.sampled_from(StepName)
 SECONDS = st.floats(0, 5000)
 PROGRESS = st.builds(StepProgress, state=st.sampled_from(State), spent_s=SECONDS, stops=st.integers(0, 3))

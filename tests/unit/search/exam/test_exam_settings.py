@@ -22,7 +22,8 @@ def test_the_exams_own_settings_are_told_from_the_studys() -> None:
     settings, rest = parted(["exam.minutes=5", "+study=demo", "device=cpu", "exam.skip=[tests,variants]"])
     assert (settings.minutes, settings.skip) == (5.0, ["tests", "variants"])
     assert rest == ["+study=demo", "device=cpu"]
-    assert settings.wanted == (StepName.ENVIRONMENT, StepName.METER, StepName.STUDY, StepName.REPORT)
+    left = (StepName.ENVIRONMENT, StepName.METER, StepName.PROFILES, StepName.STUDY, StepName.REPORT)
+    assert settings.wanted == left
 
 
 def test_without_a_study_it_is_nanogpts_for_a_gpu() -> None:
