@@ -20,14 +20,15 @@ fits and confirms in a study (+study=shakespeare_char_gpu unless it is named). E
 ended.
 
   exam.plan=true                what would be done, and how long it takes; does nothing
-  exam.minutes=20               wall-clock minutes of the study
+  exam.minutes=18               wall-clock minutes of the study
   exam.slice_minutes=9          ends this call in time, with status 3: the same command goes on
   exam.pack=DIR                 leaves in DIR what is needed to go on elsewhere
   exam.resume=DIR               goes on with such a folder
   exam.skip=[tests,variants]    steps to leave out; exam.only=[...]: the only ones
   exam.folder=FOLDER            where all of it is kept; reports/exam-STUDY without
 
-Steps: environment, meter, tests, variants, study, report. More: docs/exam.md and search/exam/settings.py.
+Steps: environment, meter, tests, variants, profiles, study, report. More: docs/exam.md and
+search/exam/settings.py.
 """
 
 

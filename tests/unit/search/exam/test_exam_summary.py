@@ -82,7 +82,7 @@ def test_a_study_without_a_report_has_no_verdict(tmp_path: Path) -> None:
 def test_a_plan_names_every_step_and_how_long_is_left_of_it(tmp_path: Path) -> None:
     out = io.StringIO()
     steps = {StepName.METER: StepProgress(State.DONE, 0, 150.0), StepName.STUDY: StepProgress(spent_s=600)}
-    limits = Limits(1200, 360, 60, 60, 20)
+    limits = Limits(1200, 360, 120, 60, 60, 20)
     wanted = [step for step in StepName if step is not StepName.TESTS]
     print_plan(Console(file=out, width=200), ExamFolder(tmp_path), steps, wanted, limits)
     rows = {line.split()[1]: line for line in out.getvalue().splitlines() if line.startswith("│")}
