@@ -6,19 +6,25 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q
 # A file stays in one process, where its tests share their fixtures.
 TESTS := $(PYTEST) -n auto --maxprocesses 4 --dist loadfile
+PIP_INSTALL = PIP_CONSTRAINT=$(VENV)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# Which torch: pinned (that of constraints.txt), installed (the one that PYTHON has), or a version. It holds until
+# another is asked for, which makes .venv again.
+BEFORE := $(shell cat $(VENV)/torch-choice 2>/dev/null)
+TORCH ?= $(or $(BEFORE),pinned)
+# Where packages come from: a folder that holds wheels, where there is one (`make wheels`), or pip's registry.
+WHEELS ?= $(if $(wildcard wheels/*.whl),wheels)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo exam test coverage check format bench bench-search slow many kernels gpu clean
+.PHONY: help demo exam test coverage check format bench bench-search slow many kernels gpu wheels clean FORCE
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt tools/environment.py $(if $(filter-out $(TORCH),$(BEFORE)),FORCE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "joulesearch needs Python 3.11 or newer; type: make PYTHON=python3.12 demo"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check torch
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,dashboard]'
+	@$(PYTHON) tools/environment.py $(VENV) --torch=$(TORCH) --wheels=$(WHEELS)
 	@touch $@
 
 demo: $(STAMP)  ## search, train to target, meter, rank and report: about two minutes
@@ -56,15 +62,18 @@ slow: $(STAMP)  ## the tests that `make test` leaves out; JOULESEARCH_TINYSHAKES
 	$(PYTEST) -m "slow and not many" -n auto --maxprocesses 4 --dist worksteal
 
 many: $(STAMP)  ## tests of many processes, machines and clusters on one study: installs Ray; JOULESEARCH_KILLS=100 adds kills
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	$(PIP_INSTALL) -e '.[ray]'
 	$(PYTEST) -m many
 
 kernels: $(STAMP)  ## tests of Liger's kernels without a GPU: installs them and triton (200 MB), half a minute
-	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[kernels]'
+	$(PIP_INSTALL) -e '.[kernels]'
 	TRITON_INTERPRET=1 $(PYTEST) tests/unit/model/test_triton_interpreter.py
 
 gpu: $(STAMP)  ## tests that need an NVIDIA GPU
 	$(PYTEST) -m gpu
+
+wheels:  ## wheels/, from which the above install without a network; torch is yours to add
+	$(PYTHON) tools/wheels.py wheels
 
 clean:  ## remove the environment and the caches, not the reports
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

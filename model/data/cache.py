@@ -86,7 +86,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(
             f"data cache: expected a folder that can be written, got {folder} ({error.strerror or error}); "
-            "make it writable, free some space, or choose another folder"
+            "make it writable, free some space, or set JOULESEARCH_CACHE_DIR to another"
         ) from error
 
 

@@ -1,7 +1,11 @@
-"""Where things are: the configuration that ships with the code, and the folder that reports go to."""
+"""Where things are: the configuration that ships with the code, caches, and the folder that reports go to."""
 
+import os
 from pathlib import Path
 
+from search.files.version import PROJECT
+
+CACHE_VARIABLE = "JOULESEARCH_CACHE_DIR"
 _PACKAGE = Path(__file__).resolve().parents[1]  # search/
 
 
@@ -25,7 +29,23 @@ def recipes_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    return root() / ".cache"
+    """Where data are kept that were downloaded or prepared: beside the code or, where this user cannot write
+    there, among the user's own caches. `JOULESEARCH_CACHE_DIR` names another folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return absolute(named)
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return first_writable(root() / ".cache", Path(caches).absolute() / PROJECT)
+
+
+def first_writable(*folders: Path) -> Path:
+    """The first that this user can write to, or make; where none is, the first."""
+    return next((folder for folder in folders if _is_writable(folder)), folders[0])
+
+
+def _is_writable(folder: Path) -> bool:
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
 
 
 def reports_dir(reports: str | None = None) -> Path:

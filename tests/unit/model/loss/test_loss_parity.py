@@ -14,6 +14,7 @@ from parity import (
     on_gpu,
     random_tensors,
 )
+from this_cpu import needs_torch_for
 
 from model.loss.head import Head
 from model.loss.reference import cross_entropy
@@ -118,6 +119,7 @@ class Largest(torch.utils._python_dispatch.TorchDispatchMode):
     [("plain", 960 * 640), ("chunked", 960 * 640 // 16), ("linear_cross_entropy", 960 * 8)],
 )
 def test_all_logits_never_exist_at_once_where_the_loss_takes_a_part_at_a_time(row, most):
+    needs_torch_for("model.loss", row)
     x, weight = (t.requires_grad_() for t in random_tensors((960, 8), (640, 8)))
     with Largest() as largest:
         torch.autograd.backward(LOSSES[row].load()(x, torch.zeros(960, dtype=torch.long), Head(weight)))

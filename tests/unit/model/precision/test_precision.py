@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from parity import need_gpu_for, on_gpu
+from this_cpu import needs_torch_for
 from torch import nn
 
 from model.config import ModelConfig
@@ -59,6 +60,7 @@ def apart_from_fp32(precision, device="cpu"):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_gradients_come_in_the_type_of_their_weights_and_near_those_of_fp32(precision):
+    needs_torch_for("train.precision", precision)
     apart = apart_from_fp32(precision)
     assert apart <= {"fp32": 0.0, "tf32": 1e-3, "fp8": 0.2}.get(precision, 0.05)
     if precision in ("bf16", "bf16_weights", "fp8"):
@@ -161,6 +163,7 @@ def rounded(x, dtype):
 def fp8_error(multiply, bias=True, device="cpu"):
     """The worst of output and gradients against the same products in fp64 of tensors rounded to 8 bits first,
     relative. Those products come back in bf16, so 2^-8 is exact."""
+    needs_torch_for("train.precision", "fp8")
     x, w, upstream, b = (
         torch.randn(shape, generator=torch.Generator().manual_seed(i)).to(device)
         for i, shape in enumerate([(2, 24, 32), (48, 32), (2, 24, 48), (48,)])
@@ -226,6 +229,7 @@ def test_a_wrong_fp8_layer_is_far_outside_what_is_allowed(wrong):
 
 
 def test_an_fp8_layer_evaluates_as_a_linear_layer():
+    needs_torch_for("train.precision", "fp8")
     layer = Fp8Linear(32, 48)
     plain = nn.Linear(32, 48)
     plain.load_state_dict(copy.deepcopy(layer.state_dict()))
