@@ -95,8 +95,10 @@ def check_folder(folder: Path) -> None:
             f"{shown(existing)} is a file where the folder {shown(folder)} would be; move it away, or type "
             "reports=FOLDER or study.name=OTHER"
         )
-    with naming(existing, "used as a folder" if existing == folder else "written into"):
+    verb = "used as a folder" if existing == folder else "written into"
+    with naming(existing, verb):
         if os.statvfs(existing).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        if not os.access(existing, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        why_not = _WHY[errno.EACCES]
+        raise FileError(f"{shown(existing)} cannot be {verb}: {why_not}; type reports=FOLDER for another")
