@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from model.attention import AttentionKernel
 from model.config import ConfigError, ModelConfig
 from model.embed import Positions
+from model.kv_cache import KeptLayer, KeyValueCache
 from model.loss import Loss
 from model.loss.head import Head, logits_of
 from model.norm.rmsnorm import rms_norm
@@ -39,12 +40,14 @@ class Shared(NamedTuple):
     """What every block of a pass sees besides its input.
 
     `embedding`: (B, T, C); `hidden`: (T, T), what to add to scores; `values`: (B, T, K, D), to add to values.
+    `kept`: the block's keys and values of the tokens before these, where they are kept (in evaluation).
     """
 
     embedding: Tensor
     hidden: Tensor
     positions: Positions
     values: Tensor | None
+    kept: KeptLayer | None = None
 
 
 class SelfAttention(nn.Module):
@@ -63,10 +66,16 @@ class SelfAttention(nn.Module):
         self.attend = cast(AttentionKernel, ATTENTION[config.attention].bound(config))
         always = evaluated("model.attention", config.attention)
         self.attend_in_evaluation = cast(AttentionKernel, ATTENTION[always].bound(config))
+        self.attend_over_kept: Callable[[Tensor, Tensor, Tensor], Tensor] | None
+        self.attend_over_kept = ATTENTION[always].cached_bound(config)
 
     def forward(self, x: Tensor, shared: Shared) -> Tensor:
         B, T, C = x.shape
-        q, k, v = self._heads(self.c_attn(x).view(B, T, sum(self.heads), -1), shared.positions)
+        heads, start = (
+            self.c_attn(x).view(B, T, sum(self.heads), -1),
+            shared.kept.length if shared.kept else 0,
+        )
+        q, k, v = self._heads(heads, shared.positions, start)
         if self.value_gate is not None:
             assert shared.values is not None
             v = v + (self.value_gate * shared.values).to(v.dtype)
@@ -74,12 +83,22 @@ class SelfAttention(nn.Module):
         if self.training:
             y = self.attend(q, k, v, shared.hidden, self.dropout_p)
         else:
-            y = self.attend_in_evaluation(q, k, v, shared.hidden, 0.0)
+            y = self._evaluated(q, k, v, shared)
         y = y.transpose(1, 2).reshape(B, T, C)
         out: Tensor = self.resid_dropout(self.c_proj(y))
         return out
 
-    def _heads(self, heads: Tensor, positions: Positions) -> tuple[Tensor, ...]:
+    def _evaluated(self, q: Tensor, k: Tensor, v: Tensor, shared: Shared) -> Tensor:
+        """q (B, H, T, D), k and v (B, K, T, D) -> (B, H, T, D). After tokens that are kept, T is 1."""
+        follows = shared.kept is not None and shared.kept.length > 0
+        if shared.kept is not None:
+            all_k, all_v = shared.kept.extended(k, v)
+        if not follows:
+            return self.attend_in_evaluation(q, k, v, shared.hidden, 0.0)
+        assert self.attend_over_kept is not None
+        return self.attend_over_kept(q, all_k, all_v)
+
+    def _heads(self, heads: Tensor, positions: Positions, start: int) -> tuple[Tensor, ...]:
         """(B, T, H + 2 K, D) -> q (B, T, H, D), k and v (B, T, K, D), q and k ready for their scores.
 
         q and k are normalised and turned together: with RoPE and `qk_norm` that takes 0.7 of the time of one
@@ -91,7 +110,7 @@ class SelfAttention(nn.Module):
         both, v = torch.split(heads, [H + K, K], dim=2)
         if self.qk_norm:
             both = rms_norm(both, None, self.norm_eps)
-        return *torch.split(positions.at_heads(both), [H, K], dim=2), v
+        return *torch.split(positions.at_heads(both, start), [H, K], dim=2), v
 
 
 class Block(nn.Module):
@@ -128,7 +147,8 @@ def through_mlp(block: Block, x: Tensor) -> Tensor:
 
 
 class GPT(nn.Module):
-    """Embeddings, blocks, norm, head. `forward` gives logits, `loss` the training loss."""
+    """Embeddings, blocks, norm, head. `forward` gives logits, `loss` the training loss, `next_logits` those
+    of the token that follows."""
 
     hidden: Tensor
 
@@ -177,27 +197,47 @@ class GPT(nn.Module):
         """Mean nats per token of `targets` (B, T)."""
         return self._training_loss(self._last_states(tokens), targets.reshape(-1), self._head(tokens))
 
-    def _last_states(self, tokens: Tensor) -> Tensor:
+    def next_logits(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """tokens (B, T) int64 -> logits (B, V) of the token after them, in fp32 or wider; in evaluation.
+
+        With a `cache`, the tokens are those after what it holds, and it keeps them too. They are one a
+        sequence unless it is empty.
+        """
+        last = self._last_states(tokens, cache).view(*tokens.shape, -1)[:, -1]
+        if cache is not None:
+            before, cache.newest = cache.newest, tokens[:, -1:]
+            tokens = tokens if before is None else torch.cat((before, tokens), dim=1)
+        return logits_of(last, self._head(tokens[:, -2:], of_last=True))
+
+    def _last_states(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """What goes into the head: (B T, C)."""
         B, T = tokens.shape
         x = self.wte(tokens)
         if self.smear is not None:
-            x = x + self.smear * F.pad(x[:, :-1], (0, 0, 1, 0))
-        x = self.dropout(self.wpe.at_input(x))
+            x = x + self.smear * self._smeared(x, None if cache is None else cache.newest)
+        x = self.dropout(self.wpe.at_input(x, 0 if cache is None else cache.length))
         values = None if self.values is None else self.values(tokens).view(B, T, self.config.kv_heads, -1)
         shared = Shared(x, self.hidden, cast(Positions, self.wpe), values)
-        for block in self.blocks:
-            x = block(x, shared)
+        for number, block in enumerate(self.blocks):
+            x = block(x, shared if cache is None else shared._replace(kept=cache.layers[number]))
         last: Tensor = self.ln_f(x).flatten(0, 1)
         return last
 
-    def _head(self, tokens: Tensor) -> Head:
+    def _smeared(self, x: Tensor, newest: Tensor | None) -> Tensor:
+        """The embedding before each of `x` (B, T, C): zero before the first, or that of `newest` (B, 1)."""
+        if newest is None:
+            return F.pad(x[:, :-1], (0, 0, 1, 0))
+        return torch.cat((self.wte(newest), x[:, :-1]), dim=1)
+
+    def _head(self, tokens: Tensor, of_last: bool = False) -> Head:
+        """For the states of all `tokens` (B, T), or of the last ones alone."""
         softcap = self.config.logit_softcap
         if self.lookup_table is None:
             return Head(self.lm_head.weight, softcap)
         contexts = tokens
         if self.config.lookup_table == "trigram":  # as if token 0 came before the first of a window
             contexts = contexts + self.lookup_table.embedding_dim * F.pad(tokens[:, :-1], (1, 0))
+        contexts = contexts[:, -1:] if of_last else contexts
         rows = contexts.flatten() % self.lookup_table.num_embeddings
         return Head(self.lm_head.weight, softcap, self.lookup_table.weight, rows)
 

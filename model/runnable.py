@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from model.capabilities import POWER_LIMIT, SM_CLOCK, Capabilities, cannot_hold
 from model.config import ModelConfig, RunConfig
 from model.schedule import plateaus
-from model.tables import COMPILE_SCOPES, PRECISIONS, TABLES
+from model.tables import ATTENTION, COMPILE_SCOPES, PRECISIONS, TABLES, evaluated
 from model.variant import ELEMENT_BYTES, HeadSize, Variant
 
 _WORDS = {"cpu": "a CPU", "cuda": "a GPU"}
@@ -105,6 +105,14 @@ def unrunnable(config: RunConfig, device_type: str) -> str | None:
             if reason := limit(row, config, device_type, path):
                 return f"{path}={name} {reason}"
     return None
+
+
+def not_cached(model: ModelConfig) -> str:
+    """Why no keys and values can be kept between the tokens that this model generates; empty where they can."""
+    row = evaluated("model.attention", model.attention)
+    return (
+        "" if ATTENTION[row].cached else f"model.attention={row} has no attention over kept keys and values"
+    )
 
 
 # One function for each limit of a row: what is wrong with the other values, after `PATH=NAME `.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from model.continuation import Continuation
 from model.gpt import GPT
 
 
@@ -22,15 +23,17 @@ def continued(
     """`count` tokens after those of `prompt`, which holds one or more; the same for the same seed.
 
     Each is drawn from what the model, in evaluation, predicts after the last `block_size` tokens: logits over
-    `temperature` (0: always the likeliest), and only the `top_k` likeliest where that is given.
+    `temperature` (0: always the likeliest), and only the `top_k` likeliest where that is given. Keys and
+    values are kept while the text fits the context.
     """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
-    ids = list(prompt)
+    text = Continuation(model, torch.tensor([list(prompt)], dtype=torch.int64, device=device), count)
+    ids: list[int] = []
     for _ in range(count):
-        seen = torch.tensor([ids[-model.config.block_size :]], dtype=torch.int64, device=device)
-        ids.append(_drawn(model(seen)[0, -1].float().cpu(), temperature, top_k, generator))
-    return ids[len(prompt) :]
+        ids.append(_drawn(text.next_logits()[0].float().cpu(), temperature, top_k, generator))
+        text.append(torch.tensor(ids[-1:], device=device))
+    return ids
 
 
 def _drawn(logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator) -> int:

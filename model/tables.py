@@ -27,12 +27,14 @@ _NOT_WITH_LIGER = Compiling(
 _LIGER = ("liger_kernel",)
 
 _CAUSAL = "model.attention.reference:causal"
+_CAUSAL_CACHED = "model.attention.cached:causal"
 
 ATTENTION: Mapping[str, Variant] = {
     "sdpa": Variant(
         "model.attention.sdpa:attend",
         "scaled_dot_product_attention, torch picks: nanoGPT's flash path",
         _CAUSAL,
+        _CAUSAL_CACHED,
     ),
     "manual": Variant(
         "model.attention.manual:attend",
@@ -88,6 +90,7 @@ ATTENTION: Mapping[str, Variant] = {
         "model.attention.sliding_window:attend",
         "each token sees the last model.attention_window tokens, block by block",
         "model.attention.sliding_window:reference",
+        "model.attention.cached:sliding_window",
         settings=("attention_window",),
     ),
 }

@@ -49,7 +49,9 @@ class Variant:
     reference           "module:function" of a plain function that computes the same in any format, such as
                         fp64, and that tests compare the row with. Rows with the same one are kernels of one
                         function; rows with different ones are a lever of the model
-    settings            the keys of the model's configuration that both functions are given by name
+    cached              of attention: "module:function" of the newest token's attention over keys and values
+                        that are kept of those before; without it they are computed again for every token
+    settings            the keys of the model's configuration that these functions are given by name
     devices             the torch device types that it runs on
     modules             what must be importable
     torch               the oldest version that it is known to run with
@@ -66,6 +68,7 @@ class Variant:
     target: str
     summary: str
     reference: str = ""
+    cached: str = ""
     settings: tuple[str, ...] = ()
     devices: frozenset[str] = ALL_DEVICES
     modules: tuple[str, ...] = ()
@@ -92,6 +95,12 @@ class Variant:
     def bound(self, model_config: object) -> Any:
         """What is loaded, with its settings."""
         return partial(self.load(), **self.settings_of(model_config)) if self.settings else self.load()
+
+    def cached_bound(self, model_config: object) -> Any:
+        """Its `cached` function with its settings; None where it names none."""
+        if not self.cached:
+            return None
+        return partial(_load(self.cached), **self.settings_of(model_config))
 
     def settings_of(self, model_config: object) -> dict[str, Any]:
         return {name: getattr(model_config, name) for name in self.settings}

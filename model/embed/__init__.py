@@ -8,12 +8,12 @@ if TYPE_CHECKING:
 
 
 class Positions(Protocol):
-    """`at_input` acts on the embeddings (B, T, C), `at_heads` on queries and keys (B, T, heads, D). A row
-    that has nothing to do in one place returns what it was given; `acts_on_heads` says whether it does
-    there."""
+    """`at_input` acts on the embeddings (B, T, C), `at_heads` on queries and keys (B, T, heads, D), of tokens
+    of which the first stands at place `start`. A row that has nothing to do in one place returns what it was
+    given; `acts_on_heads` says whether it does there."""
 
     acts_on_heads: bool
 
-    def at_input(self, x: "Tensor") -> "Tensor": ...
+    def at_input(self, x: "Tensor", start: int = 0) -> "Tensor": ...
 
-    def at_heads(self, x: "Tensor") -> "Tensor": ...
+    def at_heads(self, x: "Tensor", start: int = 0) -> "Tensor": ...

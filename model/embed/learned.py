@@ -14,9 +14,9 @@ class Learned(nn.Embedding):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.block_size, config.n_embd)
 
-    def at_input(self, x: Tensor) -> Tensor:
-        y: Tensor = x + self(torch.arange(x.size(1), device=x.device))
+    def at_input(self, x: Tensor, start: int = 0) -> Tensor:
+        y: Tensor = x + self(torch.arange(start, start + x.size(1), device=x.device))
         return y
 
-    def at_heads(self, x: Tensor) -> Tensor:
+    def at_heads(self, x: Tensor, start: int = 0) -> Tensor:
         return x

@@ -11,8 +11,8 @@ class NoPositions(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
 
-    def at_input(self, x: Tensor) -> Tensor:
+    def at_input(self, x: Tensor, start: int = 0) -> Tensor:
         return x
 
-    def at_heads(self, x: Tensor) -> Tensor:
+    def at_heads(self, x: Tensor, start: int = 0) -> Tensor:
         return x

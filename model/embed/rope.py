@@ -30,9 +30,9 @@ class Rope(nn.Module):
         self.register_buffer("cos", cos.float()[:, None], persistent=False)  # (T, 1, D)
         self.register_buffer("sin", sin.float()[:, None], persistent=False)
 
-    def at_input(self, x: Tensor) -> Tensor:
+    def at_input(self, x: Tensor, start: int = 0) -> Tensor:
         return x
 
-    def at_heads(self, x: Tensor) -> Tensor:
-        cos, sin = (one[: x.size(1)].to(x.dtype) for one in (self.cos, self.sin))
+    def at_heads(self, x: Tensor, start: int = 0) -> Tensor:
+        cos, sin = (one[start : start + x.size(1)].to(x.dtype) for one in (self.cos, self.sin))
         return x * cos + x.roll(x.size(-1) // 2, -1) * sin
