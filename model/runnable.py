@@ -108,7 +108,7 @@ def unrunnable(config: RunConfig, device_type: str) -> str | None:
 
 
 def not_cached(model: ModelConfig) -> str:
-    """Why no keys and values can be kept between the tokens that this model generates; empty where they can."""
+    """Why no keys and values can be kept between the tokens that a model generates; empty where they can."""
     row = evaluated("model.attention", model.attention)
     return (
         "" if ATTENTION[row].cached else f"model.attention={row} has no attention over kept keys and values"

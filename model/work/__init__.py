@@ -37,11 +37,13 @@ Left out, and how large it is:
     network.py     one pass through the network
     optimizers.py  the optimizers' steps
     steps.py       a training step, an evaluation, the setup
+    generating.py  generating text, with what is kept between its tokens
 
 A new variant needs a row in the table of its part (`kernels`, `optimizers`), or a branch beside it. One
 without raises `UncountedWork`: work that is unknown is never zero. A new precision needs nothing here.
 """
 
+from model.work.generating import generation_work
 from model.work.network import parameter_count
 from model.work.steps import average_work, evaluation_work, plateau_steps, setup_work, step_work
 from model.work.units import UncountedWork, Work
@@ -51,6 +53,7 @@ __all__ = [
     "Work",
     "average_work",
     "evaluation_work",
+    "generation_work",
     "parameter_count",
     "plateau_steps",
     "setup_work",

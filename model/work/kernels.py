@@ -235,6 +235,12 @@ SMEAR = Elementwise(Kernels(ops=2, wide=7), Kernels(ops=4, wide=13))
 # In each block, per looked-up value: multiplied 2, cast, added 3; backward cast, two products 5, sum 1,
 # added 3.
 VALUE_EMBEDDING = Elementwise(Kernels(ops=2, wide=2, narrow=3, casts=1), Kernels(ops=4, wide=9, casts=1))
+# The newest token's attention over kept keys and values, which reads all of them: scaled_dot_product_attention.
+KEPT_ATTENTION = _FUSED
+# Per element of a new key or value: read, and written beside those that are kept.
+KEEP = Kernels(narrow=2)
+# Per logit: the likeliest is looked for.
+PICK = Kernels(ops=1, wide=1)
 # Mask drawn, scaled, applied; torch's CPU kernels. CUDA's single kernel moves about a third of it.
 DROPOUT_WIDE = Elementwise(Kernels(ops=2, wide=6), Kernels(ops=1, wide=3))
 DROPOUT_NARROW = Elementwise(Kernels(ops=2, narrow=6), Kernels(ops=1, narrow=3))
