@@ -33,10 +33,11 @@ class KeyValueCache:
 
     def __init__(self, config: ModelConfig, batch_size: int, most: int, like: Tensor) -> None:
         shape = (batch_size, config.kv_heads, most, config.head_size)
-        self.layers = [
-            KeptLayer(*(torch.empty(shape, dtype=like.dtype, device=like.device) for _ in "kv"))
-            for _ in range(config.n_layer)
-        ]
+
+        def room() -> Tensor:
+            return torch.empty(shape, dtype=like.dtype, device=like.device)
+
+        self.layers = [KeptLayer(room(), room()) for _ in range(config.n_layer)]
         self.newest: Tensor | None = None
 
     @property

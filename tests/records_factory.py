@@ -159,6 +159,7 @@ def make_ledger(*, energy_j: float, time_s: float, compile_j: float = 0.0) -> Le
         Phase.TRAIN: energy_j - compile_j,
         Phase.EVAL: 0.2 * energy_j,
         Phase.CHECKPOINT: 0.1,
+        Phase.INFERENCE: 0.0,
     }
     power_w = energy_j / time_s
     return Ledger(energy_j=joules, time_s={phase: joules[phase] / power_w for phase in Phase})

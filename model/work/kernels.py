@@ -235,7 +235,7 @@ SMEAR = Elementwise(Kernels(ops=2, wide=7), Kernels(ops=4, wide=13))
 # In each block, per looked-up value: multiplied 2, cast, added 3; backward cast, two products 5, sum 1,
 # added 3.
 VALUE_EMBEDDING = Elementwise(Kernels(ops=2, wide=2, narrow=3, casts=1), Kernels(ops=4, wide=9, casts=1))
-# The newest token's attention over kept keys and values, which reads all of them: scaled_dot_product_attention.
+# The newest token's attention over kept keys and values, all of which it reads.
 KEPT_ATTENTION = _FUSED
 # Per element of a new key or value: read, and written beside those that are kept.
 KEEP = Kernels(narrow=2)

@@ -122,7 +122,7 @@ class Account:
         resolution, at either end of each unbroken stretch of these phases. Peaks of power shorter than the
         window of `peak_power_w` are not in it.
         """
-        edge_j = self._edge_j()
+        edge_j = self.edge_j()
         return None if edge_j is None else self._stretches(phases) * edge_j
 
     def resolves(self, phases: Collection[Phase]) -> bool:
@@ -131,7 +131,7 @@ class Account:
         The errors of the stretches are independent, so together they are about the square root of their
         number times one.
         """
-        ledger, edge_j = self.ledger(), self._edge_j()
+        ledger, edge_j = self.ledger(), self.edge_j()
         if ledger is None or edge_j is None:
             return False
         spent_j = math.fsum(ledger.energy_j[phase] for phase in phases)
@@ -144,8 +144,9 @@ class Account:
         )
         return entered + (self.first_phase in phases)
 
-    def _edge_j(self) -> float | None:
-        """What the counter may be behind by at one reading."""
+    def edge_j(self) -> float | None:
+        """How many joules the counter may be behind by at one reading, and so move into or out of a window;
+        None where the energy is unknown."""
         ledger = self.ledger()
         if ledger is None:
             return None

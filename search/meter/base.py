@@ -7,11 +7,13 @@ and whose `problem` says why; what a window between two readings is worth is dec
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from model.config import RunConfig
+from model.generation import Generation
 from search.energy.account import Reading
 from search.energy.counter_check import Counter
 from search.record.flags import Flag
@@ -42,7 +44,7 @@ class WorkDone:
     sensor.
 
     `steps` counts optimizer steps, `evaluated_tokens` tokens predicted in evaluations, `compiles`
-    compilations that are done.
+    compilations that are done, `generations` how often each text was generated.
     """
 
     config: RunConfig
@@ -50,6 +52,7 @@ class WorkDone:
     steps: int = 0
     evaluated_tokens: int = 0
     compiles: int = 0
+    generations: Counts[Generation] = field(default_factory=Counts)
 
 
 @dataclass

@@ -7,7 +7,8 @@ It reads no sensor and no clock: the same work is the same joules on every machi
 step or an evaluated token is in operations and bytes is `model.work`'s account; where the batch size or the
 context ramps, each step is counted at its own, and where weights are averaged, that is added. Several
 processes pass the same sequences through the model as one, and each has its own optimizer's step and its own
-weights to read; what they send each other is not modelled. The form is
+weights to read; what they send each other is not modelled. Text that the trained model generates is counted
+with the bytes of the keys and values that it keeps. The form is
 that of Choi et al., "A roofline model of energy" (IPDPS 2013), without its constant power: time costs nothing
 here, so that waiting, launching kernels and an idle machine are free, and idle power is unknown.
 """
@@ -17,15 +18,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from model.generation import Generation
 from model.schedule import Plateau, averaged_steps, plateaus
 from model.work import (
     UncountedWork,
     Work,
     average_work,
     evaluation_work,
+    generation_work,
     plateau_steps,
     setup_work,
     step_work,
@@ -79,7 +82,7 @@ class RooflineMeter:
             return Reading(self._clock(), None, self._problem)
         try:
             energy_j = self._run.energy_j()
-        except Unpriced as error:
+        except (UncountedWork, Unpriced) as error:
             return Reading(self._clock(), None, str(error))
         return Reading(self._clock(), energy_j)
 
@@ -104,6 +107,7 @@ class _Run:
     """A run's work and what its parts cost. At the first reading nothing is set up; afterwards all of it
     is."""
 
+    section: RooflineSection
     work: WorkDone
     step: Work
     setup_j: float
@@ -112,6 +116,7 @@ class _Run:
     token_j: float
     compile_j: float | None
     is_read: bool = False
+    generations_j: dict[Generation, float] = field(default_factory=dict)
 
     @staticmethod
     def of(section: RooflineSection, work: WorkDone) -> _Run:
@@ -121,6 +126,7 @@ class _Run:
             compile_price_j(section.compile_j)
         steps = {one: step_work(config, vocab_size, one.batch_size, one.context) for one in plateaus(config)}
         return _Run(
+            section,
             work,
             step_work(config, vocab_size),
             setup_j=modelled_energy_j(section, setup_work(config, vocab_size)),
@@ -131,7 +137,7 @@ class _Run:
         )
 
     def energy_j(self) -> float:
-        """Joules of the work done so far. Raises Unpriced."""
+        """Joules of the work done so far. Raises UncountedWork or Unpriced."""
         if not self.is_read:
             self.is_read = True
             return 0.0
@@ -141,7 +147,15 @@ class _Run:
         total_j += averaged_steps(self.work.config, self.work.steps) * self.average_j
         if self.work.compiles:
             total_j += self.work.compiles * compile_price_j(self.compile_j)
+        for generation, times in self.work.generations.items():
+            total_j += times * self._generation_j(generation)
         return total_j
+
+    def _generation_j(self, generation: Generation) -> float:
+        if generation not in self.generations_j:
+            work = generation_work(self.work.config.model, self.work.vocab_size, generation)
+            self.generations_j[generation] = modelled_energy_j(self.section, work)
+        return self.generations_j[generation]
 
 
 def modelled_energy_j(section: RooflineSection, work: Work) -> float:

@@ -16,10 +16,12 @@ class Phase(StrEnum):
     TRAIN = "train"
     EVAL = "eval"
     CHECKPOINT = "checkpoint"
+    INFERENCE = "inference"
 
 
 class CountedPhases(StrEnum):
-    """Which phases of the ledger count as the energy of getting the trained model."""
+    """Which phases of the ledger count as the energy of getting the trained model. Generating text with it
+    never does: `gross` is everything else."""
 
     COMPILE_TRAIN = "compile_train"
     TRAIN = "train"
@@ -30,14 +32,14 @@ class CountedPhases(StrEnum):
         return {
             CountedPhases.COMPILE_TRAIN: (Phase.COMPILE, Phase.TRAIN),
             CountedPhases.TRAIN: (Phase.TRAIN,),
-            CountedPhases.GROSS: tuple(Phase),
+            CountedPhases.GROSS: tuple(phase for phase in Phase if phase is not Phase.INFERENCE),
         }[self]
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Joules and seconds by phase. A phase that did not happen is 0; an unknown energy has no ledger at
-    all."""
+    """Joules and seconds by phase. A phase that did not happen is 0; an unknown energy has no ledger at all.
+    All phases together are the gross total."""
 
     energy_j: Mapping[Phase, float]
     time_s: Mapping[Phase, float]

@@ -16,8 +16,8 @@ LARGE_GAP = 10.0
 
 @dataclass(frozen=True)
 class Spent:
-    """What a run has used so far. Everything here only grows while a run goes on, which is what makes it a
-    bound.
+    """What a run has used so far. It only grows while a run goes on, which is what makes it a bound. Only the
+    joules of a generated token do not: they are known when a trained model has generated, and not before.
 
     None is unknown: the meter could not be trusted, or the platform does not say.
     """
@@ -27,17 +27,21 @@ class Spent:
     tokens: int
     parameters: int
     peak_memory_bytes: int | None
+    inference_energy_j_per_token: float | None = None
 
 
 @dataclass(frozen=True)
 class Objective:
     """A row of `OBJECTIVES`. `of` is the value where the target was reached, a lower bound before.
-    `by_luck`: whether it depends on when a run crosses the target, and so on the luck of its seed."""
+    `by_luck`: whether it depends on when a run crosses the target, and so on the luck of its seed.
+    `only_reached`: before, it has no lower bound. A run of unknown end can then be ended for no rival, and
+    one that missed its target has no value of it."""
 
     unit: str
     summary: str
     of: Callable[[Spent], float | None]
     by_luck: bool
+    only_reached: bool = False
 
 
 OBJECTIVES: Mapping[str, Objective] = {
@@ -54,7 +58,20 @@ OBJECTIVES: Mapping[str, Objective] = {
     "peak_memory_bytes": Objective(
         "B", "peak memory of the run", lambda s: s.peak_memory_bytes, by_luck=False
     ),
+    "inference_energy_j_per_token": Objective(
+        "J/token",
+        "joules of a generated token, one text at a time",
+        lambda s: s.inference_energy_j_per_token,
+        by_luck=False,
+        only_reached=True,
+    ),
 }
+INFERENCE = "inference_energy_j_per_token"
+
+
+def known_early(names: Sequence[str]) -> list[str]:
+    """Those that also a run that missed its target has: what it spent, a lower bound."""
+    return [name for name in names if not OBJECTIVES[name].only_reached]
 
 
 def objective_values(names: Sequence[str], spent: Spent) -> dict[str, float] | None:

@@ -14,6 +14,7 @@ from model.config import current_path, with_current_keys
 from search.record.confirmation import Confirmation
 from search.record.crossing import Crossing, CurvePoint
 from search.record.forecast import Foreseen
+from search.record.inference import Inference
 from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.limits import Rival
 from search.record.meter_info import Kind, MeterInfo, SecondMeter
@@ -39,8 +40,8 @@ class Record:
     `gross_energy_j` and `ledger` are None where the energy is unknown (never 0). `values` holds what it cost
     to reach the target, by objective, and is empty where the target was not reached. `spent` holds the same
     objectives as they stood when the run ended, of every run that completes: the same numbers where the
-    target was reached, and lower bounds where it was not. `loss_gap` is best loss minus target: feasible
-    means <= 0.
+    target was reached, and lower bounds, of those that have one, where it was not. `loss_gap` is best loss
+    minus target: feasible means <= 0.
 
     `energy_error_j` bounds what the meter's update period and resolution may have moved into or out of
     `counted_energy_j`; the meter's gain is not in it. `second_meters` are those
@@ -53,6 +54,9 @@ class Record:
     `ended_by` is the trial that a dominated run was ended for, with the margin beyond it; `foreseen` when the
     run first had hardly a chance to matter, by the forecast of its loss. `late_of`: the `run_id` of the same
     run in the record that was written when its lease ran out.
+
+    `inference`: what generating with the trained model took; None where it was not asked for, or the run has
+    no model to ask.
 
     `index` is the configuration's place in the study's sequence, `system_attrs` what Optuna's sampler noted
     with it. In a line they are in `extra`, with `max_steps`.
@@ -103,6 +107,7 @@ class Record:
     ended_by: Rival | None = None
     foreseen: Foreseen | None = None
     late_of: str | None = None
+    inference: Inference | None = None
 
     @property
     def feasible(self) -> bool:
@@ -140,6 +145,7 @@ class Record:
         whole["confirmation"] = None if self.confirmation is None else vars(self.confirmation)
         whole["ended_by"] = None if self.ended_by is None else vars(self.ended_by)
         whole["foreseen"] = None if self.foreseen is None else vars(self.foreseen)
+        whole["inference"] = None if self.inference is None else self.inference.to_dict()
         whole["also"] = [vars(one) for one in self.second_meters]
         return whole
 
@@ -171,6 +177,8 @@ class Record:
             rest["ended_by"] = None if ended_by is None else Rival.from_dict(ended_by)
             foreseen = rest.get("foreseen")
             rest["foreseen"] = None if foreseen is None else Foreseen(**foreseen)
+            inference = rest.get("inference")
+            rest["inference"] = None if inference is None else Inference.from_dict(inference)
             rest["second_meters"] = tuple(_second_meter(one) for one in rest.pop("also", ()))
             return Record(**rest)
         except (KeyError, TypeError, AttributeError) as error:
@@ -201,4 +209,6 @@ def _ledger(data: Mapping[str, Mapping[str, float]]) -> Ledger:
 
 
 def _by_phase(amounts: Mapping[str, float]) -> dict[Phase, float]:
-    return {Phase(name): amount for name, amount in amounts.items()}
+    """Lines of versions that generated no text have no phase of inference: it did not happen."""
+    known = {Phase(name): amount for name, amount in amounts.items()}
+    return {**known, Phase.INFERENCE: known.get(Phase.INFERENCE, 0.0)}

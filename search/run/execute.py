@@ -13,9 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from model.errors import one_line
+from model.generation import Generation
 from model.progress import Progress
+from model.runnable import not_cached
 from search.console.plural import counted
-from search.energy.account import Reading
+from search.energy.account import Account, Reading
 from search.meter.base import WorkDone
 from search.meter.choose import ChosenMeter
 from search.record.flags import Flag
@@ -24,6 +26,7 @@ from search.record.ledger import Phase
 from search.record.outcome import Outcome
 from search.record.record import Record
 from search.run.foresight import foresee, in_words
+from search.run.inference import Generate, measured_inference
 from search.run.observations import observed, own_flags, paused_too_long
 from search.run.pauses import STOOD_STILL_S, NoPauses, Pauses
 from search.run.record_builder import now_utc, to_record
@@ -53,6 +56,7 @@ def execute(
     flags: Sequence[Flag] = (),
     pauses: Pauses | None = None,
     keep: Keep | None = None,
+    generate: Generate | None = None,
 ) -> Record:
     """Drive `training` until the target, a budget, a dominating rival or its end. Never raises for the run's
     errors.
@@ -60,7 +64,7 @@ def execute(
     The first of `meters` ranks; the others are read at the same moments. `report` gets the run so far
     whenever they are read. `clock` must be the meters' own. `flags`: what was wrong before the run began.
     `pauses` tells whether this process stood still. `keep` is called where the run was trained to its end, in
-    the checkpoint phase.
+    the checkpoint phase. `generate` has the trained model generate text, where the request has a plan for it.
     """
     pauses = pauses or NoPauses()
     work = WorkDone(request.run_config(), request.vocab_size)
@@ -84,6 +88,8 @@ def execute(
     end = run.drive(training)
     if keep is not None:
         end = run.keep(keep, end)
+    if generate is not None:
+        end = run.infer(generate, end)
     run.read_last(end)
     for one in meters:
         one.meter.stop()
@@ -209,15 +215,46 @@ class _Run:
         memory is not the training's."""
         if end.outcome not in TRAINED:
             return end
-        trained_with_bytes = self.peak_memory()
-        self.peak_memory = lambda: trained_with_bytes
-        progress = replace(self.state.progress, phase=Phase.CHECKPOINT, loss=None)
         try:
-            self.state = self.state.advance(progress, self.reader.read_anyhow(), trained_with_bytes)
+            self._enter_after_training(Phase.CHECKPOINT)
             keep(self.state, end)
         except KeyboardInterrupt:
             return Ending(Outcome.CRASHED, INTERRUPTED)
         return end
+
+    def infer(self, generate: Generate, end: Ending) -> Ending:
+        """Have the trained model generate, where the target was reached or a schedule of fixed length came to
+        its end. What that takes has its own phase, which never counts."""
+        plan, config = self.state.request.inference, self.work.config
+        at_its_end = self.state.request.to_the_end and self.state.progress.step == config.train.max_steps
+        if plan is None or not (end.outcome is Outcome.REACHED or (at_its_end and end.outcome in TRAINED)):
+            return end
+
+        def counted_generation(generation: Generation) -> int:
+            recomputed = generate(generation)
+            self.work.generations[generation] += 1
+            return recomputed
+
+        try:
+            self._enter_after_training(Phase.INFERENCE)
+            found = measured_inference(plan, counted_generation, self._book, not_cached(config.model))
+        except KeyboardInterrupt:
+            return Ending(Outcome.CRASHED, INTERRUPTED)
+        self.state = replace(self.state, inference=found)
+        return end
+
+    def _enter_after_training(self, phase: Phase) -> None:
+        """What follows takes memory that is not the training's."""
+        trained_with_bytes = self.peak_memory()
+        self.peak_memory = lambda: trained_with_bytes
+        progress = replace(self.state.progress, phase=phase, loss=None)
+        self.state = self.state.advance(progress, self.reader.read_anyhow(), trained_with_bytes)
+
+    def _book(self) -> Account:
+        """Book what was spent in the present phase until now, tell it, and return the account."""
+        self.state = self.state.end(self.reader.read_anyhow())
+        self._tell()
+        return self.state.account
 
     def read_last(self, end: Ending) -> None:
         """After a crash, a reading that could not be had leaves what was read before."""

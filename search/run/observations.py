@@ -32,6 +32,11 @@ def short_window(counted_s: float, update_period_s: float) -> bool:
     return update_period_s > ONE_UPDATE * counted_s
 
 
+def long_enough_s(update_period_s: float) -> float:
+    """The shortest time of which one update of the meter is no more than that."""
+    return update_period_s / ONE_UPDATE
+
+
 def data_wait(state: RunState) -> dict[str, float]:
     """What a run waited for data, in seconds and in joules of its mean training power; empty if it did not
     wait."""

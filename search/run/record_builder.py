@@ -12,7 +12,7 @@ from search.energy.counter_check import Counter
 from search.record.crossing import Crossing, CurvePoint, crossing_at_the_end, find_crossing
 from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.meter_info import MeterInfo, SecondMeter
-from search.record.objective import Spent, loss_gap, objective_values
+from search.record.objective import INFERENCE, Spent, known_early, loss_gap, objective_values
 from search.record.outcome import Outcome
 from search.record.record import Record
 from search.run.observations import paused_too_long, unresolved
@@ -34,9 +34,10 @@ def to_record(state: RunState, end: Ending, interrupted: bool = False) -> Record
     crossing = None if unmeasured else find(state.curve, request.target_loss)
     energy_j, time_s = (None, state.counted[1]) if unmeasured else state.counted
     spent = _spent_until(crossing, state)
-    known = objective_values(request.objectives, spent) if end.outcome.completes else {}
+    asked = request.objectives if end.outcome is Outcome.REACHED else known_early(request.objectives)
+    known = objective_values(asked, spent) if end.outcome.completes else {}
     if known is None:
-        end = Ending(Outcome.UNMEASURED, _unknown_objective(request, spent))
+        end = Ending(Outcome.UNMEASURED, _unknown_objective(asked, spent, state))
     reached = end.outcome is Outcome.REACHED
     return Record(
         study=request.study,
@@ -83,6 +84,7 @@ def to_record(state: RunState, end: Ending, interrupted: bool = False) -> Record
         test_loss_stderr=state.test_loss_stderr,
         ended_by=end.rival,
         foreseen=state.foreseen,
+        inference=state.inference,
     )
 
 
@@ -131,6 +133,8 @@ def _net_energy_j(ledger: Ledger | None, idle_power_w: float | None) -> float | 
     return ledger.gross_energy_j - idle_power_w * ledger.gross_time_s
 
 
-def _unknown_objective(request: RunRequest, spent: Spent) -> str:
-    unknown = [name for name in request.objectives if objective_values([name], spent) is None]
+def _unknown_objective(names: Sequence[str], spent: Spent, state: RunState) -> str:
+    unknown = [name for name in names if objective_values([name], spent) is None]
+    if unknown == [INFERENCE] and state.inference is not None:
+        return f"the joules of a generated token are unknown: {state.inference.reason}"
     return f"the value of {', '.join(unknown)} is unknown on this machine"

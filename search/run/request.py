@@ -9,6 +9,7 @@ from typing import Any
 from model.config import RunConfig
 from search.record.confirmation import Confirmation
 from search.record.forecast import Forecast
+from search.record.inference import InferencePlan
 from search.record.ledger import CountedPhases
 from search.record.limits import Limits, Rival
 from search.record.outcome import Role
@@ -26,6 +27,7 @@ class RunRequest:
     and so has no rivals.
 
     `forecast`: how its loss is forecast, for a run that may be ended where it has hardly a chance to matter.
+    `inference`: what its trained model is to generate, to see what that takes; None for nothing.
     """
 
     study: str
@@ -48,6 +50,7 @@ class RunRequest:
     confirmation: Confirmation | None = None
     to_the_end: bool = False
     forecast: Forecast | None = None
+    inference: InferencePlan | None = None
 
     def __post_init__(self) -> None:
         assert not (self.to_the_end and self.rivals), "a run of fixed length is ended by no rival"
@@ -65,5 +68,6 @@ class RunRequest:
             "confirmation": data["confirmation"] and Confirmation.from_dict(data["confirmation"]),
             "rivals": tuple(map(Rival.from_dict, data["rivals"])),
             "forecast": data["forecast"] and Forecast.from_dict(data["forecast"]),
+            "inference": data["inference"] and InferencePlan.from_dict(data["inference"]),
         }
         return RunRequest(**{**data, **own_types})

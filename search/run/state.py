@@ -13,6 +13,7 @@ from search.energy.counter_check import Counter
 from search.record.crossing import CurvePoint
 from search.record.flags import Flag
 from search.record.forecast import Foreseen
+from search.record.inference import Inference
 from search.record.ledger import CountedPhases, Phase
 from search.record.meter_info import MeterInfo
 from search.record.objective import Spent
@@ -82,6 +83,7 @@ class RunState:
     observed: Mapping[str, Any] = field(default_factory=dict)
     stillness: Stillness = field(default_factory=Stillness)
     foreseen: Foreseen | None = None
+    inference: Inference | None = None
 
     @property
     def meter(self) -> MeterInfo:
@@ -103,7 +105,14 @@ class RunState:
     @property
     def spent(self) -> Spent:
         energy_j, time_s = self.counted
-        return Spent(energy_j, time_s, self.progress.tokens, self.request.parameters, self.peak_memory_bytes)
+        return Spent(
+            energy_j,
+            time_s,
+            self.progress.tokens,
+            self.request.parameters,
+            self.peak_memory_bytes,
+            None if self.inference is None else self.inference.energy_j_per_token,
+        )
 
     @property
     def standing(self) -> Standing:

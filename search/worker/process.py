@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,10 @@ from model.data import load
 from model.data.corpus import Corpus
 from model.distributed.parent import die_with_parent
 from model.errors import one_line
+from model.generation import Generation
 from model.gpt import GPT, count_parameters
+from model.inference import generate
+from model.precision.formats import evaluable
 from model.progress import Progress
 from model.runnable import missing
 from model.train import NextEvaluation, train
@@ -42,6 +45,7 @@ from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.run.cadence import evaluation_cost_steps, steps_until_evaluation
 from search.run.execute import INTERRUPTED, execute
+from search.run.inference import Generate
 from search.run.pauses import Heartbeat
 from search.run.record_builder import to_record
 from search.run.request import RunRequest
@@ -153,7 +157,8 @@ class DeviceWorker:
             import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
         models: list[GPT] = []
-        training, memory = self._training(config, request, None if keep is None else models.append)
+        needs_model = keep is not None or request.inference is not None
+        training, memory = self._training(config, request, models.append if needs_model else None)
         wait = self.setup.device.wait
         locks = _locks(self.setup.slot, self.device, self.meters)
         self.device.siblings.busy = request.role is Role.SEARCH  # the baseline and the confirmation run alone
@@ -175,6 +180,7 @@ class DeviceWorker:
                     flags=flags,
                     pauses=Heartbeat(),
                     keep=None if keep is None else lambda state, end: keep(models[-1], state, end),
+                    generate=self._generator(models) if request.inference is not None else None,
                 )
 
     def _charged_gpus(self, processes: int) -> tuple[str, ...]:
@@ -182,6 +188,17 @@ class DeviceWorker:
         gpus = metered_gpus(self.meters)
         own = self.setup.meter.gpus is None and self.device.type == "cuda"
         return gpus[:processes] if own else gpus
+
+    def _generator(self, models: Sequence[GPT]) -> Generate:
+        """Of the last of `models`, once it is trained: on the device, and in fp32, as it is evaluated."""
+        trained: list[GPT] = []
+
+        def once(generation: Generation) -> int:
+            if not trained:
+                trained.append(evaluable(models[-1]).to(self.device.torch_device))
+            return generate(trained[0], generation)
+
+        return once
 
     def _training(
         self, config: RunConfig, request: RunRequest, hand_over: Callable[[GPT], None] | None

@@ -93,10 +93,24 @@ def test_each_phase_is_charged_what_was_spent_in_it_and_a_second_visit_is_added(
     ledger = walk(BareMeter(profile, clock), clock, visits).ledger()
     assert ledger is not None
     assert ledger.energy_j == pytest.approx(
-        {Phase.SETUP: 10.0, Phase.COMPILE: 0.0, Phase.TRAIN: 500.0, Phase.EVAL: 50.0, Phase.CHECKPOINT: 0.0}
+        {
+            Phase.SETUP: 10.0,
+            Phase.COMPILE: 0.0,
+            Phase.TRAIN: 500.0,
+            Phase.EVAL: 50.0,
+            Phase.CHECKPOINT: 0.0,
+            Phase.INFERENCE: 0.0,
+        }
     )
     assert ledger.time_s == pytest.approx(
-        {Phase.SETUP: 1.0, Phase.COMPILE: 0.0, Phase.TRAIN: 5.0, Phase.EVAL: 1.0, Phase.CHECKPOINT: 0.0}
+        {
+            Phase.SETUP: 1.0,
+            Phase.COMPILE: 0.0,
+            Phase.TRAIN: 5.0,
+            Phase.EVAL: 1.0,
+            Phase.CHECKPOINT: 0.0,
+            Phase.INFERENCE: 0.0,
+        }
     )
 
 

@@ -6,12 +6,21 @@ from itertools import pairwise
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.config import ModelConfig, RunConfig, ScheduleConfig, TrainConfig
+from model.generation import Generation
 from model.tables import PRECISIONS
-from model.work import Work, average_work, evaluation_work, plateau_steps, setup_work, step_work
+from model.work import (
+    Work,
+    average_work,
+    evaluation_work,
+    generation_work,
+    plateau_steps,
+    setup_work,
+    step_work,
+)
 from search.files.paths import config_dir
 from search.meter.base import WorkDone
 from search.meter.roofline import RooflineMeter, Unpriced, modelled_energy_j
@@ -281,3 +290,24 @@ def test_the_shipped_coefficients_are_what_their_comment_derives():
     for precision, tflops in dense_peak_tflops.items():
         assert section.pj_per_flop[precision] == pytest.approx(left_w / tflops, rel=0.003)
     assert section.compile_j is None
+
+
+@settings(max_examples=25)
+@given(st.sampled_from([1, 2]), st.integers(1, 64), st.integers(0, 5), st.integers(1, 5))
+def test_generated_text_is_charged_as_often_as_it_was_generated_and_by_the_keys_that_it_keeps(
+    kv_heads, batch, before, more
+):
+    generation = Generation(batch, prompt_tokens=4, tokens=12)
+    work = work_done(steps=3)
+    work.config.model.n_kv_head = kv_heads
+    work.generations[generation] = before
+    meter = started(work)
+    trained_j = meter.read().energy_j
+    work.generations[generation] += more
+
+    def joules_with(heads):
+        shape = replace(work.config.model, n_kv_head=heads)
+        return more * modelled_energy_j(PRICES, generation_work(shape, VOCAB, generation))
+
+    assert meter.read().energy_j - trained_j == pytest.approx(joules_with(kv_heads))
+    assert joules_with(1) < joules_with(2)

@@ -10,13 +10,21 @@ from hypothesis import strategies as st
 from search.record.objective import LARGE_GAP, OBJECTIVES, Spent, loss_gap, objective_values
 from search.record.outcome import Outcome
 
-SPENT = Spent(energy_j=12.5, time_s=3.5, tokens=4096, parameters=800, peak_memory_bytes=2**20)
+SPENT = Spent(
+    energy_j=12.5,
+    time_s=3.5,
+    tokens=4096,
+    parameters=800,
+    peak_memory_bytes=2**20,
+    inference_energy_j_per_token=0.25,
+)
 EVERY = {
     "energy_to_target_j": 12.5,
     "time_to_target_s": 3.5,
     "tokens_to_target": 4096.0,
     "parameters": 800.0,
     "peak_memory_bytes": 2.0**20,
+    "inference_energy_j_per_token": 0.25,
 }
 
 
@@ -30,7 +38,7 @@ def test_every_objective_reads_its_own_part_of_what_was_spent() -> None:
 def test_every_objective_says_what_it_is_and_carries_its_unit_in_its_name(name: str) -> None:
     row = OBJECTIVES[name]
     assert row.summary
-    suffixes = {"J": "_j", "s": "_s", "B": "_bytes"}
+    suffixes = {"J": "_j", "s": "_s", "B": "_bytes", "J/token": "_j_per_token"}
     assert name.endswith(suffixes.get(row.unit, ""))
 
 
@@ -49,6 +57,7 @@ def test_values_come_in_the_studys_order_and_are_plain_floats(names: list[str]) 
         ("energy_j", "energy_to_target_j"),
         ("time_s", "time_to_target_s"),
         ("peak_memory_bytes", "peak_memory_bytes"),
+        ("inference_energy_j_per_token", "inference_energy_j_per_token"),
     ],
 )
 def test_one_unknown_value_makes_all_of_them_unknown(field: str, objective: str, bad: float | None) -> None:

@@ -49,7 +49,7 @@ from search.run.stopping import Ending
 
 def test_the_ledger_holds_exactly_what_each_phase_spent() -> None:
     record = ran(TO_THE_TARGET)
-    seconds = {"setup": 1.0, "compile": 2.0, "train": 8.0, "eval": 1.5, "checkpoint": 0.0}
+    seconds = {"setup": 1.0, "compile": 2.0, "train": 8.0, "eval": 1.5, "checkpoint": 0.0, "inference": 0.0}
     assert record.ledger is not None
     assert record.ledger.time_s == pytest.approx(seconds)
     assert record.ledger.energy_j == pytest.approx({phase: WATTS * s for phase, s in seconds.items()})
