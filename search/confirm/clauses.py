@@ -100,6 +100,17 @@ def time_clause(
     return Clause(name, holds, words, final, "" if holds else "a faster recipe" if final else MORE_SEEDS)
 
 
+def inference_clause(ratio: Interval | None, pairs: int, needed: int, margin: float) -> Clause:
+    """Against the documented baseline alone: how long a model is trained does not change what it takes."""
+    words = f"{_ratio(ratio)} of the baseline's joules a generated token, one text at a time"
+    if ratio is None or pairs < needed:
+        return _unknown("inference", words, ratio, pairs, needed)
+    holds, final = ratio.high <= 1 + margin, ratio.low > 1 + margin
+    words += f", {1 + margin:g} allowed"
+    mend = "" if holds else "a recipe whose model generates for less" if final else MORE_SEEDS
+    return Clause("inference", holds, words, final, mend)
+
+
 def against_no_arm(documented: Clause, name: str, became: FittedBaseline) -> Clause:
     """The clause against the fitted baseline where no such arm runs, from that against the documented one."""
     if became is FittedBaseline.DOCUMENTED:

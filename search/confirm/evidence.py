@@ -74,6 +74,10 @@ def time_of(run: ConfirmedRun) -> float | None:
     return run.time_s
 
 
+def inference_of(run: ConfirmedRun) -> float | None:
+    return run.inference_j_per_token if run.measured else None
+
+
 def _latest(runs: Sequence[ConfirmedRun]) -> list[ConfirmedRun]:
     """The latest attempt of every arm and round."""
     latest = {(run.arm, run.round): run for run in sorted(runs, key=lambda run: run.attempt)}
@@ -91,7 +95,7 @@ def _pooled(runs: Sequence[ConfirmedRun], value: Callable[[ConfirmedRun], float 
 
 def ratios(evidence: Evidence, value: Callable[[ConfirmedRun], float | None]) -> dict[str, Interval | None]:
     """By baseline that ran. Modelled joules are counts: equal ones are known exactly."""
-    exact = value is energy_of and evidence.facts.meter_kind == Kind.MODELLED
+    exact = value in (energy_of, inference_of) and evidence.facts.meter_kind == Kind.MODELLED
     level = evidence.level(RATIO_LEVEL)
     found: dict[str, Interval | None] = {}
     for other in evidence.arms[1:]:
@@ -118,10 +122,19 @@ def missing(name: str, evidence: Evidence) -> tuple[float, float, float]:
         gaps = [mine - theirs for mine, theirs in evidence.pairs(DOCUMENTED, _test_loss)]
         limit = evidence.settings.loss_margin
     else:
-        what, other = name.split("_")
-        value = energy_of if what == "energy" else time_of
+        what, _, other = name.partition("_")
+        value, margin = _limits(evidence.settings)[what]
         other = other if other in evidence.arms else DOCUMENTED
         gaps = [math.log(mine / theirs) for mine, theirs in evidence.pairs(other, value)]
-        limit = 0.0 if what == "energy" else math.log1p(evidence.settings.time_margin)
+        limit = math.log1p(margin)
     spread = pooled_spread([gaps])
     return limit - math.fsum(gaps) / len(gaps), spread.sd if spread else 0.0, level
+
+
+def _limits(settings: ConfirmSettings) -> dict[str, tuple[Callable[[ConfirmedRun], float | None], float]]:
+    """Of each clause on a ratio: what is compared, and by what share the candidate's may be higher."""
+    return {
+        "energy": (energy_of, 0.0),
+        "time": (time_of, settings.time_margin),
+        "inference": (inference_of, settings.inference_margin),
+    }

@@ -140,4 +140,5 @@ def _confirmed_run(record: Record) -> ConfirmedRun:
         load_flags=frozenset(record.flags) & LOAD_FLAGS,
         flags=tuple(record.flags),
         measured=record.outcome.completes,
+        inference_j_per_token=None if record.inference is None else record.inference.energy_j_per_token,
     )

@@ -22,7 +22,8 @@ class ConfirmedRun:
     Losses are in nats per token at the last step, inf where the run diverged or crashed; `test_loss` is None
     where the data have no test part. `energy_j` and `time_s` are what counts, None where not known.
     `load_flags` are the flags that say what else kept the machine busy, `flags` all of them. `measured`: its
-    energy can be trusted.
+    energy can be trusted. `inference_j_per_token` is what its model takes to generate, None where that is not
+    known or nobody asked.
     """
 
     arm: str
@@ -36,6 +37,7 @@ class ConfirmedRun:
     load_flags: frozenset[str] = frozenset()
     flags: tuple[str, ...] = ()
     measured: bool = True
+    inference_j_per_token: float | None = None
 
     @property
     def has_energy(self) -> bool:

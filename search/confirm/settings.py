@@ -19,6 +19,8 @@ class ConfirmSettings:
     repeats       a round whose sides saw different load is run so often again
     time_margin   a candidate may take this share longer than the baseline: 0.02 is 2 %
     loss_margin   its held-out loss may be this much higher than the baseline's, in nats per token
+    inference     whether a saving must not be bought with dearer inference: the trained models generate
+    inference_margin  a token may then take this share more joules than the baseline's: 0.05 is 5 %
     tie           an energy ratio that is known to be nearer to 1 than this is a tie
     energy_j      the joules that fitting, confirming and ablating may take together; None: no limit
     ablate        for a candidate that saves, whether each group of levers is put back and measured
@@ -33,6 +35,8 @@ class ConfirmSettings:
     repeats: int = 2
     time_margin: float = 0.02
     loss_margin: float = 0.02
+    inference: bool = False
+    inference_margin: float = 0.05
     tie: float = 0.05
     energy_j: float | None = None
     ablate: bool = False
@@ -52,6 +56,7 @@ class ConfirmSettings:
         need(self.repeats >= 0, "confirm.repeats", "0 or more", self.repeats)
         need(self.time_margin >= 0, "confirm.time_margin", "0 or more", self.time_margin)
         need(self.loss_margin >= 0, "confirm.loss_margin", "0 or more", self.loss_margin)
+        need(self.inference_margin >= 0, "confirm.inference_margin", "0 or more", self.inference_margin)
         need(self.tie > 0, "confirm.tie", "more than 0", self.tie)
         need(
             self.energy_j is None or self.energy_j > 0,

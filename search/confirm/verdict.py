@@ -13,13 +13,23 @@ from search.confirm.clauses import (
     against_no_arm,
     energy_clause,
     enough_pairs,
+    inference_clause,
     loss_clause,
     meter_clause,
     problem_clause,
     reach_clause,
     time_clause,
 )
-from search.confirm.evidence import Evidence, energy_of, gap_of_test_losses, gather, missing, ratios, time_of
+from search.confirm.evidence import (
+    Evidence,
+    energy_of,
+    gap_of_test_losses,
+    gather,
+    inference_of,
+    missing,
+    ratios,
+    time_of,
+)
 from search.confirm.intervals import (
     RATIO_LEVEL,
     REACH_LEVEL,
@@ -51,9 +61,9 @@ class Verdict:
     not run. `level` is what this look has of their error, on each side.
 
     `reach_share` is the share of seeds that reached the target, with its 95 % interval. `p_reach` is
-    corrected for looks and candidates: reach is claimed below 0.01. `uneven` counts the rounds whose sides
-    saw different load. `decided`: more seeds change nothing. `why` says in words what fails and what would
-    decide it.
+    corrected for looks and candidates: reach is claimed below 0.01. `inference_ratio` is of the joules of a
+    generated token. `uneven` counts the rounds whose sides saw different load. `decided`: more seeds change
+    nothing. `why` says in words what fails and what would decide it.
     """
 
     arm: str
@@ -74,6 +84,7 @@ class Verdict:
     uneven: int
     decided: bool
     why: str
+    inference_ratio: Interval | None = None
 
     @property
     def would_decide(self) -> str:
@@ -108,11 +119,13 @@ def judge(
     test = mean_below(losses, facts.target_loss, reach_level, evidence.noise)
     misses = sum(not loss <= facts.target_loss for loss in losses)
     energy, time, gap = ratios(evidence, energy_of), ratios(evidence, time_of), gap_of_test_losses(evidence)
+    inference = ratios(evidence, inference_of)[DOCUMENTED]
     clauses = (
         reach_clause(test, misses, n, facts.target_loss),
         *_against(evidence, "energy", energy),
         *_against(evidence, "time", time),
         *_of_itself(evidence, gap),
+        *_of_inference(evidence, inference),
     )
     kind = _kind(n, clauses, energy[DOCUMENTED], settings)
     return Verdict(
@@ -129,6 +142,7 @@ def judge(
         time_ratio=time[DOCUMENTED],
         time_ratio_fitted=time.get(FITTED),
         loss_difference=gap,
+        inference_ratio=inference,
         looks=max(0, n - settings.seeds + 1),
         level=evidence.level(RATIO_LEVEL),
         uneven=sum(bool(one.uneven) for one in evidence.rounds),
@@ -162,6 +176,15 @@ def _of_itself(evidence: Evidence, gap: Interval | None) -> tuple[Clause, Clause
         problem_clause(evidence.facts),
         meter_clause([run for one in evidence.rounds for run in one.runs.values()], evidence.facts),
     )
+
+
+def _of_inference(evidence: Evidence, ratio: Interval | None) -> tuple[Clause, ...]:
+    """None where nobody asked for it."""
+    settings = evidence.settings
+    if not settings.inference:
+        return ()
+    pairs = len(evidence.pairs(DOCUMENTED, inference_of))
+    return (inference_clause(ratio, pairs, enough_pairs(settings), settings.inference_margin),)
 
 
 def _kind(

@@ -23,6 +23,7 @@ def test_the_defaults_can_be_meant_and_no_candidates_is_off() -> None:
         ({"repeats": -1}, "confirm.repeats must be 0 or more, got -1"),
         ({"time_margin": -0.1}, "confirm.time_margin must be 0 or more, got -0.1"),
         ({"loss_margin": -0.1}, "confirm.loss_margin must be 0 or more, got -0.1"),
+        ({"inference_margin": -0.1}, "confirm.inference_margin must be 0 or more, got -0.1"),
         ({"tie": 0.0}, "confirm.tie must be more than 0, got 0.0"),
         ({"energy_j": 0.0}, "confirm.energy_j must be null, or more than 0, got 0.0"),
         ({"ablate_seeds": 2}, "confirm.ablate_seeds must be 3 or more, got 2"),

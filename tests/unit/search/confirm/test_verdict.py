@@ -1,6 +1,7 @@
 """The verdict, clause by clause."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from confirmed_runs import TARGET_LOSS, confirmed, facts, runs_of, without
@@ -249,3 +250,52 @@ def test_more_candidates_never_narrow_an_interval(k: int) -> None:
     assert more.energy_ratio is not None
     assert more.energy_ratio.high >= one.energy_ratio.high
     assert (more.p_reach or 0.0) >= (one.p_reach or 0.0)
+
+
+INFERENCE = ConfirmSettings(inference=True)
+
+
+def with_inference(runs: list[ConfirmedRun], joules: float | None, noise: float = 0.01) -> list[ConfirmedRun]:
+    """The same runs, whose models take so many joules a generated token, some a little more than others."""
+    return [
+        replace(
+            run, inference_j_per_token=None if joules is None else joules * (1 + noise * (run.seed % 3 - 1))
+        )
+        for run in runs
+    ]
+
+
+@pytest.mark.parametrize(
+    ("joules", "holds", "kind"),
+    [
+        (0.5, True, VerdictKind.SAVES),
+        (1.03, True, VerdictKind.SAVES),  # within the margin of 5 %
+        (1.3, False, VerdictKind.UNPROVEN),
+        (None, None, VerdictKind.UNPROVEN),
+    ],
+)
+def test_a_saving_must_not_be_bought_with_dearer_inference(
+    joules: float | None, holds: bool | None, kind: VerdictKind
+) -> None:
+    runs = [*with_inference(BASELINE, 1.0), *with_inference(candidate(), joules, noise=0.012)]
+    found = judge("trial 3", runs, facts(), INFERENCE)
+    assert (found.clause("inference").holds, found.kind) == (holds, kind)
+    assert found.hopeless == (holds is False)
+    if holds is not True:
+        assert failing(found) == ["inference"]
+        assert "inference" in found.why
+    assert judge("trial 3", runs, facts(), SETTINGS).kind is VerdictKind.SAVES  # where nobody asks
+
+
+def test_modelled_joules_of_a_token_are_known_exactly() -> None:
+    runs = [*with_inference(BASELINE, 1.0, 0.0), *with_inference(candidate(), 1.0, 0.0)]
+    found = judge("trial 3", runs, facts(meter_kind="modelled"), INFERENCE)
+    assert found.clause("inference").holds
+    assert not judge("trial 3", runs, facts(), INFERENCE).clause("inference").holds
+
+
+def test_a_clause_on_inference_says_how_many_seeds_would_decide_it() -> None:
+    runs = [*with_inference(BASELINE, 1.0), *with_inference(candidate(), 1.03, noise=0.1)]
+    found = judge("trial 3", runs, facts(), INFERENCE)
+    assert found.clause("inference").holds is False
+    assert "seeds by the present spread" in found.would_decide
