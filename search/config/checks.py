@@ -21,6 +21,7 @@ from search.meter.settings import MeterSection
 from search.meter.simulated.program import Program
 from search.record.ledger import CountedPhases
 from search.record.objective import OBJECTIVES
+from search.record.outcome import Role
 from search.record.target import AUTO
 from search.sampling.lessons import TEACH
 from search.sampling.proposal import MOST_POINTS
@@ -65,6 +66,7 @@ def check_run(config: StudyConfig, cores: Cores | None = None) -> None:
         if value is not None:
             _number(f"budget.{name}", value, above=0)
     _check_held(config)
+    check_inference(config)
     check_seed("seed", config.seed)
     for name in ("reports", "storage", "recipe", "output", "save"):
         if (place := getattr(config, name)) is not None and not place.strip():
@@ -185,6 +187,23 @@ def check_meter(meter: MeterSection) -> None:
             _number("meter.roofline.compile_j", meter.roofline.compile_j, above=0)
     if "simulated" in (meter.name, *meter.also):
         Program.from_mapping(meter.simulated)
+
+
+def check_inference(config: StudyConfig) -> None:
+    """Raises ConfigError."""
+    section = config.inference
+    for size in section.batch_sizes:
+        _number("inference.batch_sizes", size, at_least=1)
+    _number("inference.prompt_tokens", section.prompt_tokens, at_least=1)
+    _number("inference.tokens", section.tokens, at_least=1)
+    _number("inference.window_s", section.window_s, above=0)
+    _number("inference.limit_s", section.limit_s, at_least=section.window_s)
+    hang_s = config.budget.hang_s
+    if config.inference_plan(Role.CONFIRM) is not None and section.limit_s >= hang_s:
+        raise ConfigError(
+            f"inference.limit_s={section.limit_s:g} must be below budget.hang_s={hang_s:g}, after which a "
+            "silent worker is replaced; type a shorter limit"
+        )
 
 
 def check_study(config: StudyConfig, cores: Cores | None = None) -> Space:

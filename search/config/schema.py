@@ -22,8 +22,11 @@ from model.config import (
 from model.data.config import DataConfig
 from search.confirm.settings import ConfirmSettings
 from search.meter.settings import MeterSection
+from search.record.inference import InferencePlan
 from search.record.ledger import CountedPhases
 from search.record.limits import Limits
+from search.record.objective import INFERENCE
+from search.record.outcome import Role
 from search.sampling.samplers import SamplerSection
 from search.space.canonical import SEARCHABLE
 from search.space.model import Space
@@ -116,6 +119,30 @@ class ObjectiveSection:
 
 
 @dataclass
+class InferenceSection:
+    """Generating text with the trained model, to see what a token takes. `measure`: of every run that reaches
+    the target; an objective of it, and `confirm.inference` for the runs of the confirmation, ask for it too.
+
+    It is done at a batch of 1, and at the largest of `batch_sizes` that fits the device's memory. Each text
+    has a prompt of `prompt_tokens`, to which `tokens` are added; beyond `model.block_size` together, the
+    window slides and is computed again for each token. The generation is repeated for `window_s` seconds, or
+    for 100 of the meter's update periods where that is longer, but for no longer than `limit_s`.
+    """
+
+    measure: bool = False
+    batch_sizes: list[int] = field(default_factory=lambda: [1, 16])
+    prompt_tokens: int = 16
+    tokens: int = 48
+    window_s: float = 1.0
+    limit_s: float = 30.0
+
+    def plan(self) -> InferencePlan:
+        return InferencePlan(
+            tuple(self.batch_sizes), self.prompt_tokens, self.tokens, self.window_s, self.limit_s
+        )
+
+
+@dataclass
 class NoiseSection:
     """How often the baseline runs, so that a study can say how far two runs of one configuration differ:
     `runs` times at least (1: not measured), and up to `max_runs` while one more run may differ by over
@@ -196,6 +223,7 @@ class StudyConfig:
     space: dict[str, Any] = field(default_factory=dict)
     objective: ObjectiveSection = field(default_factory=ObjectiveSection)
     sampler: SamplerSection = field(default_factory=SamplerSection)
+    inference: InferenceSection = field(default_factory=InferenceSection)
     noise: NoiseSection = field(default_factory=NoiseSection)
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     meter: MeterSection = field(default_factory=MeterSection)
@@ -227,6 +255,12 @@ class StudyConfig:
 
     def limits(self) -> Limits:
         return Limits(self.budget.run_energy_j, self.budget.run_time_s, self.budget.run_tokens)
+
+    def inference_plan(self, role: Role) -> InferencePlan | None:
+        """What the trained model of such a run is to generate; None for nothing."""
+        of_all = self.inference.measure or INFERENCE in self.objective.names
+        asked = of_all or (self.confirm.inference and role is Role.CONFIRM)
+        return self.inference.plan() if asked else None
 
     def parsed_space(self) -> Space:
         return parse_space(self.space, self.run_values())

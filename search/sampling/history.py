@@ -17,11 +17,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.record.objective import CONSTRAINT
+from search.record.objective import CONSTRAINT, known_early
 from search.record.outcome import Role
 from search.record.record import Record
 from search.sampling.forecast import learnt_forecast
-from search.sampling.lessons import TEACH
+from search.sampling.lessons import TEACH, stand_ins_of, with_stand_ins
 from search.space.canonical import config_key
 from search.space.model import Space
 
@@ -55,15 +55,17 @@ def sampler_history(
     see the noise teaches nothing new. `teach` is a key of `lessons.TEACH`. `trial_of_run` is `drawn_trial`
     for the space, where somebody keeps what it gives."""
     forecast = cache(lambda: learnt_forecast(records))
+    stand_ins = stand_ins_of(records, objectives)
     visited: set[str] = set()
     history = []
     for record in records:
         key = key_of_run(record)
-        known = record.outcome.completes and all(name in record.spent for name in objectives)
+        needed = objectives if record.feasible else known_early(objectives)
+        known = record.outcome.completes and all(name in record.spent for name in needed)
         if not known or key in visited or record.role is Role.TARGET:
             continue
         visited.add(key)
-        lesson = TEACH[teach](record, objectives, forecast)
+        lesson = TEACH[teach](with_stand_ins(record, stand_ins), objectives, forecast)
         trial = copy(drawn_trial(record, space) if trial_of_run is None else trial_of_run(record))
         trial.values = list(lesson.values)
         trial.system_attrs = dict(record.system_attrs) | constraint_attrs(lesson.gap)

@@ -7,11 +7,16 @@ halfway through its schedule looks as if nothing could be shorter.
 `at_the_end`: what its whole schedule takes, and what its loss is at the end of it: measured where it came
 there, forecast where it ended before. Such values are a sampler's alone. They are no joules, and appear
 nowhere else.
+
+A run that missed its target has no joules of a generated token, and a sampler needs a number: it is shown the
+median of the runs that have them, which neither draws it there nor drives it away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from search.record.forecast import Forecast
@@ -19,6 +24,8 @@ from search.record.objective import LARGE_GAP, OBJECTIVES
 from search.record.outcome import Outcome
 from search.record.record import Record
 from search.sampling.forecast import expected_end
+
+NO_RUN_HAS_IT = 1.0
 
 
 class Lesson(NamedTuple):
@@ -46,6 +53,21 @@ def at_the_end(record: Record, objectives: Sequence[str], forecast: Callable[[],
     )
     end = None if record.outcome is Outcome.DIVERGED else expected_end(record, forecast())
     return Lesson(values, LARGE_GAP if end is None else min(end - record.target_loss, LARGE_GAP))
+
+
+def stand_ins_of(records: Sequence[Record], objectives: Sequence[str]) -> dict[str, float]:
+    """For each objective that only runs which reached the target have, the median of theirs. Where no run has
+    it all are shown the same number, which tells a sampler nothing."""
+    found = {}
+    for name in (name for name in objectives if OBJECTIVES[name].only_reached):
+        known = [record.spent[name] for record in records if name in record.spent]
+        found[name] = float(statistics.median(known)) if known else NO_RUN_HAS_IT
+    return found
+
+
+def with_stand_ins(record: Record, stand_ins: Mapping[str, float]) -> Record:
+    """The record as a sampler is shown it."""
+    return replace(record, spent={**stand_ins, **record.spent}) if stand_ins else record
 
 
 TEACH: dict[str, Teach] = {"as_ended": as_ended, "at_the_end": at_the_end}

@@ -55,14 +55,15 @@ def taught(
     trials = [record for record in records if record.role is Role.SEARCH and record.outcome.completes]
     if not trials:
         return Taught((), 0, "no trial of it has ended")
-    if reason := _differs(trials[0], problem):
+    if reason := _differs(trials, problem):
         return Taught((), len(trials), reason)
     inside = [one for one in (_in_space(record, space, key_of) for record in trials) if one is not None]
     reason = "" if inside else "no trial of it lies in this space"
     return Taught(tuple(inside), len(trials), reason)
 
 
-def _differs(record: Record, problem: Problem) -> str:
+def _differs(trials: Sequence[Record], problem: Problem) -> str:
+    record = trials[0]
     if record.target_loss != problem.target_loss:
         return f"its target is {record.target_loss:g}, and this study's {problem.target_loss:g}"
     theirs = record.provenance.get("data", {})
@@ -75,7 +76,7 @@ def _differs(record: Record, problem: Problem) -> str:
         return f"it counts {record.counted_phases.value}, and this study {problem.counted_phases}"
     if record.meter.kind.value != problem.meter_kind:
         return f"its joules are {record.meter.kind.value}, and this study's {problem.meter_kind}"
-    missing = [name for name in problem.objectives if name not in record.spent]
+    missing = [name for name in problem.objectives if not any(name in one.spent for one in trials)]
     return f"its trials have no {missing[0]}" if missing else ""
 
 

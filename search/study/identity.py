@@ -14,6 +14,7 @@ from search.config.schema import StudyConfig
 from search.errors import UserError
 from search.files.paths import shown
 from search.record.meter_info import settings_of_model
+from search.record.objective import INFERENCE, known_early
 from search.record.outcome import Role
 from search.record.record import Record
 from search.sampling.samplers import SamplerSection, with_current_name
@@ -54,6 +55,9 @@ def identity(
         "meter": meter,
         "threads": config.device.threads,
     }
+    if INFERENCE in config.objective.names:
+        section = config.inference
+        facts["inference"] = {"prompt_tokens": section.prompt_tokens, "tokens": section.tokens}
     if not shared:
         facts["device"] = {"name": info.hardware["device"]}
     plain: dict[str, Any] = json.loads(json.dumps(facts))
@@ -89,7 +93,7 @@ def check_records(
         _refuse_changes(f"study {records[-1].study!r}", ours, of_this_version(written))
     for record in records:
         theirs = of_this_version(json.loads(json.dumps(begun_with(record))))
-        part = known_part({**ours, "target_loss": target_loss}, theirs)
+        part = known_part({**_known_of(ours, record), "target_loss": target_loss}, theirs)
         _refuse_changes(f"trial {record.trial} of {shown(path)}", part, theirs)
 
 
@@ -133,6 +137,14 @@ def begun_with(record: Record) -> dict[str, Any]:
     if record.role is Role.BASELINE:
         facts["baseline"] = {key: value for key, value in record.config.items() if key != "seed"}
     return facts
+
+
+def _known_of(ours: Mapping[str, Any], record: Record) -> dict[str, Any]:
+    """Our identity without the objectives that a run which missed its target does not have."""
+    if "objectives" not in ours:
+        return dict(ours)
+    names = [name for name in ours["objectives"] if name in record.spent or known_early([name])]
+    return {**ours, "objectives": names}
 
 
 def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,4 +116,5 @@ class SearchSettings:
             limits=self.config.limits(),
             retry_of=again.trial if again is not None else None,
             provenance=self.provenance,
+            inference=self.config.inference_plan(role),
         )

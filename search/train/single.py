@@ -78,6 +78,7 @@ def _request(config: StudyConfig, problem: Problem, info: WorkerInfo, target_los
         limits=config.limits(),
         provenance=problem.provenance(info.hardware, info.software),
         to_the_end=bool(config.to_the_end),
+        inference=config.inference_plan(Role.SINGLE),
     )
 
 

@@ -15,6 +15,7 @@ from search.config.schema import StudyConfig
 from search.errors import ONE_LINE
 from search.files.paths import folder_name
 from search.record.ledger import CountedPhases
+from search.record.outcome import Role
 
 SPACE: dict[str, Any] = {"optimizer": {"lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True}}}
 
@@ -100,6 +101,11 @@ def test_slots_have_cores_for_all_processes() -> None:
 
 
 RUN_MISTAKES: list[tuple[str, Any]] = [
+    ("inference__batch_sizes", [1, 0]),
+    ("inference__prompt_tokens", 0),
+    ("inference__tokens", 0),
+    ("inference__window_s", 0.0),
+    ("inference__limit_s", 0.5),
     ("target_loss", 0.0),
     ("target_loss", -1.0),
     ("target_loss", math.nan),
@@ -289,3 +295,20 @@ def test_more_runs_of_the_baseline_than_there_may_be_name_both_keys() -> None:
 def test_a_number_without_end_is_not_told_to_be_larger() -> None:
     with pytest.raises(ConfigError, match=r"optimizer\.lr must be a finite number, more than 0, got inf"):
         check_run(config_with(optimizer__lr=math.inf))
+
+
+def test_generating_may_not_last_so_long_that_its_worker_is_taken_for_dead() -> None:
+    values = {"inference__limit_s": 700.0}
+    check_run(config_with(**values))  # nothing is generated
+    for asked in ({"inference__measure": True}, {"confirm__inference": True}):
+        assert refusal(check_run, config_with(**values, **asked)).startswith("inference.limit_s=700 must be")
+
+
+def test_who_generates_is_decided_by_the_objectives_and_the_confirmation() -> None:
+    def roles(**values: Any) -> set[Role]:
+        return {role for role in Role if config_with(**values).inference_plan(role) is not None}
+
+    assert roles() == set()
+    assert roles(confirm__inference=True) == {Role.CONFIRM}
+    assert roles(inference__measure=True) == set(Role)
+    assert roles(objective__names=["energy_to_target_j", "inference_energy_j_per_token"]) == set(Role)

@@ -12,6 +12,7 @@ from records_factory import make_record
 
 from search.config.schema import StudyConfig
 from search.record.confirmation import Confirmation
+from search.record.objective import INFERENCE
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.sampling.history import ShownTrial, sampler_history, state_of, stored, user_attrs, values_of
@@ -47,6 +48,18 @@ def test_samplers_see_every_run_whose_values_can_be_trusted_as_complete_with_wha
         assert trial.params == dict(run.params)
         assert trial.distributions == SPACE.distributions(run.params)
         assert trial.system_attrs["NSGAIISampler:generation"] == 0
+
+
+def test_a_run_that_missed_is_shown_the_median_joules_of_a_token_which_tells_a_sampler_nothing() -> None:
+    names = (*NAMES, INFERENCE)
+    joules = {2: 0.5, 3: 0.1, 4: 0.9}
+    reached = [replace(one, spent={**one.spent, INFERENCE: joules[one.trial]}) for one in map(record, joules)]
+    missed, unknown = record(5, Outcome.OUT_OF_BUDGET), record(6)  # the latter reached, and has no joules
+    history = sampler_history([*reached, missed, unknown], SPACE, names)
+    assert [trial.values[2] for trial in history] == [0.5, 0.1, 0.9, 0.5]
+    assert [trial.values[2] for trial in sampler_history([missed], SPACE, names)] == [1.0]
+    assert INFERENCE not in missed.spent
+    assert state_of(missed) is TrialState.PRUNED
 
 
 def test_a_baseline_that_ran_again_is_learnt_from_once() -> None:

@@ -12,7 +12,8 @@ from records_factory import make_record
 from model.config import RunConfig
 from model.data import HeldOut
 from search.errors import UserError
-from search.record.outcome import Role
+from search.record.objective import INFERENCE
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.study.identity import (
     begun_with,
@@ -173,3 +174,13 @@ def test_a_study_of_before_left_its_gpus_as_they_were_and_goes_on() -> None:
     held = {**ours["baseline"], "device": {"power_limit_w": 300.0, "sm_clock_mhz": None}}
     with pytest.raises(UserError, match=r"baseline\.device\.power_limit_w: None -> 300"):
         check_records({**ours, "baseline": held}, dict(ours), [RECORD], PATH, RECORD.target_loss)
+
+
+def test_a_run_that_missed_its_target_need_not_have_the_joules_of_a_token() -> None:
+    names = ["energy_to_target_j", "time_to_target_s"]
+    missed, reached = make_record(1, outcome=Outcome.OUT_OF_BUDGET), make_record(2)
+    reached = replace(reached, spent={**reached.spent, INFERENCE: 0.1})
+    ours = of_this_version(begun_with(missed)) | {"objectives": [*names, INFERENCE]}
+    check_records(ours, {}, [missed, reached], PATH, missed.target_loss)
+    with pytest.raises(UserError, match="objectives"):
+        check_records(ours | {"objectives": names}, {}, [reached], PATH, reached.target_loss)
