@@ -75,7 +75,12 @@ _WHO = (
 )
 
 _ENERGY = (
-    CsvColumn("gross_energy_j", "J", "everything that the meter saw, all phases", lambda r: r.gross_energy_j),
+    CsvColumn(
+        "gross_energy_j",
+        "J",
+        "everything that the meter saw, all phases, inference too",
+        lambda r: r.gross_energy_j,
+    ),
     CsvColumn(
         "counted_energy_j",
         "J",
@@ -218,6 +223,17 @@ _WORK = (
     CsvColumn("node", "text", "the node of the cluster that trained it", _node, optional=True),
 )
 
+_INFERENCE = (
+    ColumnFamily(
+        "inference_BATCH_j_per_token",
+        "J/token",
+        "joules of a generated token at this batch, the prompt's among them; of the meter that ranks",
+    ),
+    ColumnFamily("inference_BATCH_j", "J", "what generating at this batch took, all repetitions"),
+    ColumnFamily("inference_BATCH_error_j", "J", "what the meter's tick may have moved into or out of that"),
+    ColumnFamily("inference_BATCH_s", "s", "how long that took"),
+    ColumnFamily("inference_BATCH_tokens", "number", "tokens generated meanwhile, of all sequences"),
+)
 _ALSO = (
     ColumnFamily("also_METER_j", "J", "what another meter counted over the same run"),
     ColumnFamily("also_METER_kind", "text", "what that meter's joules are: measured, estimated, modelled"),
@@ -256,11 +272,26 @@ def csv_row(view: StudyView, record: Record) -> dict[str, Any]:
     row = _filled(record, _WHO)
     row |= {name: record.values.get(name) for name in names}
     row |= _filled(record, (*_ENERGY, *_PHASES))
+    row |= _inference(record)
     for side in record.second_meters:
         row |= {f"also_{side.meter}_j": side.counted_energy_j, f"also_{side.meter}_kind": side.kind.value}
     row |= _filled(record, _OBSERVED)
     row |= {f"run_{name}" if name in names else name: value for name, value in _filled(record, _WORK).items()}
     return row | {f"params.{path}": _cell(value) for path, value in flat(view.params(record)).items()}
+
+
+def _inference(record: Record) -> dict[str, Any]:
+    """Of each batch that was generated, whether or not its joules are known."""
+    row: dict[str, Any] = {}
+    for one in () if record.inference is None else record.inference.batches:
+        row |= {
+            f"inference_{one.batch_size}_j_per_token": one.energy_j_per_token,
+            f"inference_{one.batch_size}_j": one.energy_j,
+            f"inference_{one.batch_size}_error_j": one.energy_error_j,
+            f"inference_{one.batch_size}_s": one.time_s,
+            f"inference_{one.batch_size}_tokens": one.tokens,
+        }
+    return row
 
 
 def _filled(record: Record, columns: Iterable[CsvColumn]) -> dict[str, Any]:
@@ -283,7 +314,18 @@ def documented() -> tuple[CsvColumn | ColumnFamily, ...]:
     """Every column that the file can have, in its order."""
     facts = {column.name for column in _WORK}
     objectives = [_objective(name) for name in OBJECTIVES if name not in facts]
-    return (*_WHO, *objectives, *_ENERGY, *_PHASES, *_ALSO, *_OBSERVED, *_WORK, *_FACTS, *_PARAMS)
+    return (
+        *_WHO,
+        *objectives,
+        *_ENERGY,
+        *_PHASES,
+        *_INFERENCE,
+        *_ALSO,
+        *_OBSERVED,
+        *_WORK,
+        *_FACTS,
+        *_PARAMS,
+    )
 
 
 def dictionary() -> str:

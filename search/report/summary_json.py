@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from search.record.inference import Inference
 from search.record.lookup import is_lookup_like
 from search.record.meter_info import Kind
 from search.record.outcome import Outcome
@@ -88,6 +89,30 @@ class DatesSummary(TypedDict):
     last_ended: Annotated[str | None, "When the last run ended."]
 
 
+class BatchInferenceSummary(TypedDict):
+    """Generating with the trained model at one batch size. Null where it is unknown."""
+
+    batch_size: Annotated[int, "Texts at once."]
+    tokens: Annotated[int, "Generated, of all texts and repetitions; 0 where the batch did not fit."]
+    energy_j: Annotated[float | None, "What generating them took, the prompts' joules among it."]
+    energy_error_j: Annotated[float | None, "What the meter's tick may have moved into or out of it."]
+    time_s: Annotated[float, "How long it took."]
+    energy_j_per_token: Annotated[float | None, "Of a generated token; that of batch 1 is the objective."]
+    reason: Annotated[str, "Why the joules are unknown; empty where they are known."]
+
+
+class InferenceSummary(TypedDict):
+    """What the trained model took to generate text. It is in no joules that rank, unless by its objective."""
+
+    prompt_tokens: Annotated[int, "Of each text."]
+    tokens: Annotated[int, "Added to each text."]
+    uncached: Annotated[str, "Why no keys and values were kept between tokens; empty where they were."]
+    batches: Annotated[list[BatchInferenceSummary], "Batch 1 first."]
+
+
+Inferred = Annotated[InferenceSummary, "Only where the run was asked to generate."]
+
+
 class BaselineSummary(TypedDict):
     """The reference configuration's run. Null or empty where there is none."""
 
@@ -104,6 +129,7 @@ class BaselineSummary(TypedDict):
     ]
     energy_error_j: ErrorJ
     phases_j: Joules
+    inference: NotRequired[Inferred]
     flags: Flags
 
 
@@ -122,6 +148,7 @@ class FrontSummary(TypedDict):
         "Candidate over baseline by objective: 0.1 is a tenth. Null where the baseline has no value.",
     ]
     phases_j: Joules
+    inference: NotRequired[Inferred]
     flags: Flags
     confirmed: Annotated[
         bool,
@@ -302,7 +329,7 @@ def _baseline_summary(view: StudyView) -> BaselineSummary:
             "phases_j": {},
             "flags": [],
         }
-    return {
+    found: BaselineSummary = {
         "trial": record.trial,
         "outcome": record.outcome,
         "lookup_like": is_lookup_like(record),
@@ -313,10 +340,13 @@ def _baseline_summary(view: StudyView) -> BaselineSummary:
         "phases_j": _phases_j(record),
         "flags": list(record.flags),
     }
+    if record.inference is not None:
+        found["inference"] = _inference(record.inference)
+    return found
 
 
 def _front_summary(view: StudyView, record: Record) -> FrontSummary:
-    return {
+    found: FrontSummary = {
         "trial": record.trial,
         "role": record.role,
         "seed": record.seed,
@@ -328,6 +358,29 @@ def _front_summary(view: StudyView, record: Record) -> FrontSummary:
         "phases_j": _phases_j(record),
         "flags": list(record.flags),
         "confirmed": view.confirmed(record),
+    }
+    if record.inference is not None:
+        found["inference"] = _inference(record.inference)
+    return found
+
+
+def _inference(found: Inference) -> InferenceSummary:
+    return {
+        "prompt_tokens": found.prompt_tokens,
+        "tokens": found.tokens,
+        "uncached": found.uncached,
+        "batches": [
+            {
+                "batch_size": one.batch_size,
+                "tokens": one.tokens,
+                "energy_j": one.energy_j,
+                "energy_error_j": one.energy_error_j,
+                "time_s": one.time_s,
+                "energy_j_per_token": one.energy_j_per_token,
+                "reason": one.reason,
+            }
+            for one in found.batches
+        ],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 from search.confirm.clauses import Clause, FittedBaseline
 from search.confirm.intervals import Interval
@@ -30,7 +30,8 @@ class ClauseSummary(TypedDict):
 
     name: Annotated[
         str,
-        "reach, energy_documented, energy_fitted, time_documented, time_fitted, loss, problem or meter.",
+        "reach, energy_documented, energy_fitted, time_documented, time_fitted, loss, problem, meter or "
+        "(with confirm.inference) inference.",
     ]
     holds: Annotated[bool | None, "Null: not known yet."]
     words: Annotated[str, "What it rests on."]
@@ -66,6 +67,13 @@ class VerdictSummary(TypedDict):
     ]
     loss_difference: Annotated[
         IntervalSummary | None, "Test loss minus the documented baseline's, in nats per token."
+    ]
+    inference_ratio: NotRequired[
+        Annotated[
+            IntervalSummary,
+            "Joules of a generated token, one text at a time, over the documented baseline's, paired; "
+            "only where that is known.",
+        ]
     ]
     clauses: Annotated[list[ClauseSummary], "What the verdict is made of."]
     uneven_rounds: Annotated[int, "Rounds whose sides saw different load; they count as they are."]
@@ -144,7 +152,7 @@ def confirmation_summary(view: StudyView) -> ConfirmationSummary | None:
 
 def _verdict(state: ConfirmationState, verdict: Verdict) -> VerdictSummary:
     left: Mapping[str, str] = {} if state.race is None else state.race.left
-    return {
+    found: VerdictSummary = {
         "trial": state.recipe(verdict.arm).of_trial,
         "arm": verdict.arm,
         "verdict": verdict.kind,
@@ -166,6 +174,9 @@ def _verdict(state: ConfirmationState, verdict: Verdict) -> VerdictSummary:
         "why": verdict.why,
         "left": left.get(verdict.arm, ""),
     }
+    if verdict.inference_ratio is not None:
+        found["inference_ratio"] = _interval_summary(verdict.inference_ratio)
+    return found
 
 
 def _clause(clause: Clause) -> ClauseSummary:
@@ -186,8 +197,10 @@ def _arm(arm: ArmResult) -> ArmSummary:
 
 
 def _interval(interval: Interval | None) -> IntervalSummary | None:
-    if interval is None:
-        return None
+    return None if interval is None else _interval_summary(interval)
+
+
+def _interval_summary(interval: Interval) -> IntervalSummary:
     return {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
 
 

@@ -13,6 +13,7 @@ from search.record.outcome import Outcome
 from search.record.record import Record
 from search.record.target import TO_THE_END
 from search.report.findings.advice import reachable_target
+from search.report.findings.inference import inference_words
 
 
 def print_summary(record: Record, console: Console) -> None:
@@ -56,6 +57,8 @@ def _lines_below(record: Record) -> Iterator[str]:
             f"({record.meter.kind.value}; {record.crossing.relative_interval:.1%} of the counted joules); "
             f"{high:.3f} J counts"
         )
+    for one in () if record.inference is None else record.inference.batches:
+        yield f"generating: {inference_words(one)}, {record.meter.kind.value}"
     if record.energy_error_j is not None:
         yield _error_words(record.energy_error_j)
     if rise := _temperature_words(record):

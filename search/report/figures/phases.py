@@ -24,11 +24,13 @@ class PhasesInfo:
 
 
 def phases_info(view: StudyView) -> PhasesInfo:
-    """Runs without a ledger have no phases and are left out."""
+    """Runs without a ledger have no phases and are left out; so is inference, where nothing was generated."""
     known = [(record, record.ledger) for record in view.shown if record.ledger is not None]
+    generated = any(ledger.energy_j[Phase.INFERENCE] for _, ledger in known)
+    phases = [phase for phase in Phase if generated or phase is not Phase.INFERENCE]
     return PhasesInfo(
         names=tuple(marked_name(view, record) for record, _ in known),
-        energy_j={phase: tuple(float(ledger.energy_j[phase]) for _, ledger in known) for phase in Phase},
+        energy_j={phase: tuple(float(ledger.energy_j[phase]) for _, ledger in known) for phase in phases},
         counted=view.counted_phases.phases if view.counted_phases is not None else (),
         kind=kind_words(view),
     )
@@ -42,6 +44,7 @@ _PHASES = {
     "train": (style.BLUE, "\\", "white"),
     "eval": (style.GREEN, "/", "white"),
     "checkpoint": (style.VERMILLION, "-", "white"),
+    "inference": (style.SKY, "|", "black"),
 }
 
 
@@ -49,7 +52,7 @@ def phases_figure(info: PhasesInfo) -> go.Figure:
     """One stacked bar a run: phases that count are plain, the others are hatched outlines."""
     figure = style.figure(150 + 42 * len(info.names), barmode="stack", bargap=0.35)
     figure.update_layout(uniformtext={"minsize": 10, "mode": "hide"})
-    for phase in Phase:
+    for phase in map(Phase, info.energy_j):
         colour, pattern, name_colour = _PHASES[phase]
         counts = phase in info.counted
         filled = {"color": colour, "line": {"color": "white", "width": 1.5}}

@@ -15,7 +15,16 @@ _TERMS = (
         "is an upper bound: the true crossing lies between it and the one before, which is the interval "
         "shown.",
     ),
-    ("gross", "Everything that the meter saw from the start of the run to its end, over all phases."),
+    (
+        "gross",
+        "Everything that the meter saw from the start of the run to its end, over all phases. As a way to "
+        "count it is all of them but inference.",
+    ),
+    (
+        "inference",
+        "Generating text with the trained model, where it was asked for: a phase of its own that is no part "
+        "of what training takes. Its joules over the generated tokens, one text at a time, are an objective.",
+    ),
     (
         "counted",
         "The phases that rank: by default compile + train, the energy of getting the trained model. "

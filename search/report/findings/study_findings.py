@@ -12,6 +12,7 @@ from search.report.findings.flags import FlagRow, flags
 from search.report.findings.front import Front, error_note, front
 from search.report.findings.glossary import glossary
 from search.report.findings.importance import importance_words
+from search.report.findings.inference import InferenceFindings, inference_findings
 from search.report.findings.meters import measured_hint
 from search.report.findings.opening import Opening, opening
 from search.report.findings.provenance import Part, provenance_parts
@@ -37,6 +38,7 @@ class StudyFindings:
     ablation: AblationFindings | None
     cost: tuple[Tile, ...]
     accountings: Accountings
+    inference: InferenceFindings
     meters: MetersBeside
     importance: str
     varied: tuple[Varied, ...]
@@ -63,6 +65,7 @@ def study_findings(
         ablation=ablation_findings(view),
         cost=cost_tiles(view),
         accountings=accountings(view),
+        inference=inference_findings(view),
         meters=meters_beside(view),
         importance=importance_words(importance),
         varied=varied(view),

@@ -112,6 +112,7 @@ def verdict_lines(view: StudyView) -> tuple[str, ...]:
         f"  loss: {_ends_at(view, verdict)}; {_seeds(verdict)}",
         f"  energy: {_beside(verdict.energy_ratio, verdict.energy_ratio_fitted)}; {kind_words(view)}",
         f"  time: {_beside(verdict.time_ratio, verdict.time_ratio_fitted)}",
+        *_inference_lines(verdict),
         *([] if runs is None else [f"  {numbers.number(runs)} runs pay for search and confirmation"]),
     ]
     if not verdict.decided:
@@ -122,6 +123,15 @@ def verdict_lines(view: StudyView) -> tuple[str, ...]:
     if verdict.would_decide:
         lines.append(f"  what would decide it: {verdict.would_decide}")
     return (*lines, *(f"  {line}" for line in left_lines(state)))
+
+
+def _inference_lines(verdict: Verdict) -> tuple[str, ...]:
+    """None where nothing was generated."""
+    if verdict.inference_ratio is None:
+        return ()
+    return (
+        f"  a generated token: {ratio_words(verdict.inference_ratio)} of the documented baseline's joules",
+    )
 
 
 def left_lines(state: ConfirmationState) -> tuple[str, ...]:
