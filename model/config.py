@@ -11,8 +11,9 @@ import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast, get_args, get_type_hints
 
+from model.metric import LOSS, METRICS, Metric
 from model.tables import COMPILE_MODES, MUON_SCALES, NS_DTYPES, TABLES
 
 COOLDOWN_SHAPES = ("linear", "sqrt")
@@ -301,20 +302,29 @@ class DeviceConfig:
 EVALUATION_TOKENS_PER_PASS = {"cpu": 1024, "cuda": 65536}
 
 
+# Of an accuracy, where `evaluation.stride` does not say. On a model of 64 tokens each prediction then sees
+# three quarters of its context or more, for four times the work of windows side by side.
+ACCURACY_STRIDE = 16
+
+
 @dataclass
 class EvaluationConfig:
-    """How validation loss is measured: on the first `tokens` of the validation part (null: all), in whole
-    windows of `context`, in fp32.
+    """How the validation part is evaluated: its first `tokens` (null: all), in fp32.
 
-    `interval` is the most steps between two evaluations; near the target they get denser.
+    `stride` null: in whole windows of `context` tokens side by side. A number: as a stream, in windows as
+    long as the model's block, each of which scores the `stride` tokens that follow those of the window before
+    it; then `context` plays no part. An accuracy is always that of a stream, by default of
+    `ACCURACY_STRIDE`. `interval` is the most steps between two evaluations; near the target they get denser.
     """
 
     tokens: int | None = None
     context: int = 64
+    stride: int | None = None
     interval: int = 250
 
     def __post_init__(self) -> None:
         need(self.context >= 1, "evaluation.context", "1 or more", self.context)
+        need(self.stride is None or self.stride >= 1, "evaluation.stride", "null, or 1 or more", self.stride)
         need(self.interval >= 1, "evaluation.interval", "1 or more", self.interval)
         need(
             self.tokens is None or self.tokens >= 2 * self.context,
@@ -322,6 +332,26 @@ class EvaluationConfig:
             f"null, or at least two windows ({2 * self.context})",
             self.tokens,
         )
+
+
+class EvaluationWindows(NamedTuple):
+    """The windows of an evaluation of `tokens` tokens (None: all): each sees `context` tokens and scores
+    `stride` predictions, those that no window before it scores. Where both are equal they lie side by side.
+    """
+
+    tokens: int | None
+    context: int
+    stride: int
+
+    def scored(self, available: int) -> int:
+        """How many predictions are scored of a part of `available` tokens: whole windows of what there is, or
+        is asked for."""
+        return (self.tokens or available - 1) // self.stride * self.stride
+
+    @property
+    def passed_per_scored(self) -> float:
+        """How many tokens go through the model for each prediction that is scored."""
+        return self.context / self.stride
 
 
 @dataclass
@@ -336,6 +366,19 @@ class RunConfig:
     device: DeviceConfig = field(default_factory=DeviceConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     seed: int = 1337
+    target_metric: str = LOSS
+
+    @property
+    def metric(self) -> Metric:
+        """What its evaluations measure."""
+        return METRICS[self.target_metric]
+
+    @property
+    def windows(self) -> EvaluationWindows:
+        stride = self.evaluation.stride or (ACCURACY_STRIDE if self.metric.is_error_rate else None)
+        if stride is None:
+            return EvaluationWindows(self.evaluation.tokens, self.evaluation.context, self.evaluation.context)
+        return EvaluationWindows(self.evaluation.tokens, self.model.block_size, stride)
 
     @property
     def decay_steps(self) -> int:
@@ -370,7 +413,7 @@ class RunConfig:
             "device": DeviceConfig,
             "evaluation": EvaluationConfig,
         }
-        unknown = set(values) - set(parts) - {"seed"}
+        unknown = set(values) - set(parts) - {"seed", "target_metric"}
         if unknown:
             raise ConfigError(f"unknown part {sorted(unknown)[0]!r}; a run has {', '.join(parts)} and seed")
         built: dict[str, Any] = {
@@ -378,7 +421,9 @@ class RunConfig:
         }
         seed = values.get("seed", 1337)
         check_seed("seed", seed)
-        return RunConfig(seed=seed, **built)
+        metric = values.get("target_metric", LOSS)
+        need_choice("target_metric", metric, METRICS)
+        return RunConfig(seed=seed, target_metric=metric, **built)
 
 
 def current_path(path: str) -> str:

@@ -20,8 +20,7 @@ def unfit(config: RunConfig, corpus: Corpus) -> str | None:
 
 def scored_tokens(config: RunConfig, corpus: Corpus) -> int:
     """How many validation tokens an evaluation predicts: whole windows of what there is, or is asked for."""
-    wanted = config.evaluation.tokens or len(corpus.validation) - 1
-    return wanted // config.evaluation.context * config.evaluation.context
+    return config.windows.scored(len(corpus.validation))
 
 
 def no_window(config: RunConfig, corpus: Corpus) -> str | None:
@@ -47,9 +46,15 @@ def _batch(config: RunConfig, corpus: Corpus) -> str | None:
 
 
 def _windows(config: RunConfig, corpus: Corpus) -> str | None:
-    context, available = config.evaluation.context, len(corpus.validation) - 1
-    if 2 * context <= available:
+    (_, context, stride), available = config.windows, len(corpus.validation) - 1
+    if max(context, 2 * stride) <= available:
         return None
+    if stride < context:
+        return (
+            f"model.block_size={context} is a window of the evaluation's stream, and the validation part of "
+            f"data={corpus.name} has {len(corpus.validation):,} tokens; "
+            f"{_at_most('model.block_size', available)}"
+        )
     return (
         f"evaluation.context={context} needs two windows, and the validation part of data={corpus.name} has "
         f"{len(corpus.validation):,} tokens; {_at_most('evaluation.context', available // 2)}"

@@ -198,7 +198,12 @@ def _kv_heads(config: RunConfig) -> str | None:
 
 
 def _evaluation_context(config: RunConfig) -> str | None:
-    context, block = config.evaluation.context, config.model.block_size
+    (_, context, stride), block = config.windows, config.model.block_size
+    if stride > context:
+        return (
+            f"evaluation.stride={stride} is longer than model.block_size={block}, so that some predictions "
+            f"would see nothing; type evaluation.stride={block} or less"
+        )
     if block < context and context % block:
         return (
             f"evaluation.context={context} must be a multiple of model.block_size={block}, which is shorter"

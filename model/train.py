@@ -84,8 +84,8 @@ def train(
         raise ConfigError(problem)
     next_evaluation = next_evaluation or (lambda results: config.evaluation.interval)
     torch.manual_seed(config.seed)
-    windows = validation_windows(_tensor(corpus.validation), config.evaluation).to(device)
-    evaluator = Evaluator(windows, target_loss) if team.leads else NoEvaluator()
+    windows = validation_windows(_tensor(corpus.validation), config.windows).to(device)
+    evaluator = Evaluator(windows, target_loss, config.target_metric) if team.leads else NoEvaluator()
     model = GPT(config.model, corpus.vocab_size).to(device)
     precision: Precision = PRECISIONS[config.train.precision].load()
     precision.prepare(model)
@@ -145,7 +145,7 @@ def train(
                 result = evaluator.evaluate(evaluable(judged), whole=is_last)
                 scores = score_test and is_last and math.isfinite(result.loss)
                 on_test = _evaluate_on_test(evaluable(judged), corpus, config, device) if scores else None
-                taken = result.tokens / windows[:, 1:].numel()
+                taken = result.tokens / (len(windows) * windows.context)
                 results.append(EvaluationResult(step, result.loss, result.stderr, taken))
                 due = step + max(1, next_evaluation(results))
                 yield Progress(
@@ -183,8 +183,8 @@ def _evaluate_on_test(
     model: GPT, corpus: Corpus, config: RunConfig, device: torch.device
 ) -> Evaluation | None:
     """None where the corpus has no test part, or one too short for two windows."""
-    windows = windows_of_test_part(_tensor(corpus.test), config.evaluation)
-    return None if windows is None else evaluate(model, windows.to(device))
+    windows = windows_of_test_part(_tensor(corpus.test), config.windows)
+    return None if windows is None else evaluate(model, windows.to(device), config.target_metric)
 
 
 def _loss_function(model: GPT, precision: Precision, device: torch.device) -> LossFunction:

@@ -63,9 +63,9 @@ def plateau_steps(config: RunConfig, steps: int) -> tuple[tuple[Plateau, int], .
 
 
 def evaluation_work(config: RunConfig, vocab_size: int, tokens: float) -> Work:
-    """Forward only, in fp32 and with an evaluation's kernels, for `tokens` predicted; proportional to
-    them."""
-    context = min(config.evaluation.context, config.model.block_size)
+    """Forward only, in fp32 and with an evaluation's kernels, for `tokens` that go through the model;
+    proportional to them."""
+    context = min(config.windows.context, config.model.block_size)
     one_pass = Pass(
         config.model,
         vocab_size,

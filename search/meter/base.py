@@ -43,8 +43,8 @@ class WorkDone:
     """What a run has computed so far. The run keeps it current; a modelled meter reads it instead of a
     sensor.
 
-    `steps` counts optimizer steps, `evaluated_tokens` tokens predicted in evaluations, `compiles`
-    compilations that are done, `generations` how often each text was generated.
+    `steps` counts optimizer steps, `evaluated_tokens` those that went through the model in evaluations,
+    `compiles` compilations that are done, `generations` how often each text was generated.
     """
 
     config: RunConfig

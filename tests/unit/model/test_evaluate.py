@@ -6,11 +6,15 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.config import ConfigError, EvaluationConfig, ModelConfig
+from model.config import ConfigError, EvaluationWindows, ModelConfig
 from model.evaluate import Evaluator, evaluate, validation_windows, windows_of_test_part
 from model.gpt import GPT
 
 V = 13
+
+
+def side_by_side(context, tokens=None):
+    return EvaluationWindows(tokens, context, context)
 
 
 def some_tokens(n, seed=0):
@@ -35,7 +39,7 @@ def losses_token_by_token(model, windows, piece):
     model = model.double().eval()
     losses = []
     with torch.no_grad():
-        for window in windows.long():
+        for window in windows.tokens.long():
             for t in range(len(window) - 1):
                 start = t - t % piece
                 logits = model(window[start : t + 1][None])[0, -1]
@@ -48,9 +52,9 @@ def losses_token_by_token(model, windows, piece):
 def test_every_validation_token_but_the_first_is_predicted_exactly_once(n, context):
     """Up to the last whole window: what is left over is shorter than a context."""
     split = torch.arange(n)
-    windows = validation_windows(split, EvaluationConfig(context=context))
-    assert windows.shape[1] == context + 1
-    predicted = windows[:, 1:].flatten()
+    windows = validation_windows(split, side_by_side(context=context))
+    assert windows.tokens.shape[1] == context + 1
+    predicted = windows.tokens[:, 1:].flatten()
     assert torch.equal(predicted, torch.arange(1, len(predicted) + 1))
     left_over = n - 1 - len(predicted)
     assert 0 <= left_over < context
@@ -58,19 +62,19 @@ def test_every_validation_token_but_the_first_is_predicted_exactly_once(n, conte
 
 @given(tokens=st.integers(20, 90))
 def test_a_stated_part_is_the_first_tokens_of_the_split_in_whole_windows(tokens):
-    windows = validation_windows(torch.arange(100), EvaluationConfig(tokens=tokens, context=10))
-    assert torch.equal(windows[:, 1:].flatten(), torch.arange(1, tokens // 10 * 10 + 1))
+    windows = validation_windows(torch.arange(100), side_by_side(tokens=tokens, context=10))
+    assert torch.equal(windows.tokens[:, 1:].flatten(), torch.arange(1, tokens // 10 * 10 + 1))
 
 
 def test_each_window_sees_the_token_before_its_first_target():
-    windows = validation_windows(torch.arange(13), EvaluationConfig(context=4))
-    assert windows.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8], [8, 9, 10, 11, 12]]
+    windows = validation_windows(torch.arange(13), side_by_side(context=4))
+    assert windows.tokens.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8], [8, 9, 10, 11, 12]]
 
 
 @pytest.mark.parametrize("n", [0, 1, 8, 20])
 def test_a_split_shorter_than_two_windows_is_refused_with_the_length_that_is_needed(n):
     with pytest.raises(ConfigError) as error:
-        validation_windows(some_tokens(n), EvaluationConfig(context=10))
+        validation_windows(some_tokens(n), side_by_side(context=10))
     [line] = str(error.value).splitlines()
     assert f"has {n} tokens" in line
     assert "evaluation.context=10" in line
@@ -78,12 +82,12 @@ def test_a_split_shorter_than_two_windows_is_refused_with_the_length_that_is_nee
 
 
 def test_a_split_of_exactly_two_windows_is_enough():
-    assert len(validation_windows(some_tokens(21), EvaluationConfig(context=10))) == 2
+    assert len(validation_windows(some_tokens(21), side_by_side(context=10))) == 2
 
 
 def test_a_split_shorter_than_the_stated_part_is_refused_with_the_length_that_is_needed():
     with pytest.raises(ConfigError) as error:
-        validation_windows(some_tokens(50), EvaluationConfig(tokens=50, context=10))
+        validation_windows(some_tokens(50), side_by_side(tokens=50, context=10))
     [line] = str(error.value).splitlines()
     assert "has 50 tokens" in line
     assert "evaluation.tokens=50" in line
@@ -93,20 +97,20 @@ def test_a_split_shorter_than_the_stated_part_is_refused_with_the_length_that_is
 @pytest.mark.parametrize(("tokens", "expected"), [(None, 9), (40, 4), (99, 9), (10_000, 9)])
 def test_windows_of_the_test_part_are_those_of_validation_as_many_as_there_are(tokens, expected):
     part = torch.arange(100)
-    windows = windows_of_test_part(part, EvaluationConfig(tokens=tokens, context=10))
+    windows = windows_of_test_part(part, side_by_side(tokens=tokens, context=10))
     assert len(windows) == expected
-    assert torch.equal(windows, validation_windows(part, EvaluationConfig(context=10))[:expected])
+    assert torch.equal(windows.tokens, validation_windows(part, side_by_side(context=10)).tokens[:expected])
 
 
 @pytest.mark.parametrize("n", [0, 1, 11, 20])
 def test_a_test_part_of_less_than_two_windows_is_none(n):
-    assert windows_of_test_part(torch.arange(n), EvaluationConfig(context=10)) is None
+    assert windows_of_test_part(torch.arange(n), side_by_side(context=10)) is None
 
 
 @pytest.mark.parametrize("context", [8, 24])
 def test_loss_is_the_mean_over_all_tokens_and_stderr_comes_from_the_spread_between_windows(context):
     model = small_model(block_size=context)
-    windows = validation_windows(some_tokens(241), EvaluationConfig(context=context))
+    windows = validation_windows(some_tokens(241), side_by_side(context=context))
     result = evaluate(model, windows)
     losses = torch.tensor(losses_token_by_token(model, windows, piece=context), dtype=torch.float64)
     assert result.loss == pytest.approx(float(losses.mean()), rel=1e-6)
@@ -118,11 +122,11 @@ def test_loss_is_the_mean_over_all_tokens_and_stderr_comes_from_the_spread_betwe
 
 def test_many_windows_are_evaluated_in_passes_without_losing_any():
     model = small_model(n_layer=1)
-    windows = validation_windows(some_tokens(9001), EvaluationConfig(context=8))
+    windows = validation_windows(some_tokens(9001), side_by_side(context=8))
     result = evaluate(model, windows)
     with torch.no_grad():
-        logits = model.eval()(windows[:, :-1].long())
-    expected = F.cross_entropy(logits.flatten(0, 1).double(), windows[:, 1:].flatten().long())
+        logits = model.eval()(windows.tokens[:, :-1].long())
+    expected = F.cross_entropy(logits.flatten(0, 1).double(), windows.tokens[:, 1:].flatten().long())
     assert result.tokens == 9000
     assert result.loss == pytest.approx(float(expected), rel=1e-6)
 
@@ -130,7 +134,7 @@ def test_many_windows_are_evaluated_in_passes_without_losing_any():
 @pytest.mark.parametrize("block_size", [1, 4, 12])
 def test_a_block_shorter_than_the_context_predicts_the_same_targets_from_less(block_size):
     model = small_model(block_size=block_size)
-    windows = validation_windows(some_tokens(121), EvaluationConfig(context=12))
+    windows = validation_windows(some_tokens(121), side_by_side(context=12))
     result = evaluate(model, windows)
     losses = losses_token_by_token(model, windows, piece=block_size)
     assert result.tokens == len(losses) == 120
@@ -139,7 +143,7 @@ def test_a_block_shorter_than_the_context_predicts_the_same_targets_from_less(bl
 
 def test_a_block_longer_than_the_context_sees_the_context_only():
     model = small_model(block_size=64)
-    windows = validation_windows(some_tokens(121), EvaluationConfig(context=12))
+    windows = validation_windows(some_tokens(121), side_by_side(context=12))
     losses = losses_token_by_token(model, windows, piece=12)
     assert evaluate(model, windows).loss == pytest.approx(sum(losses) / len(losses), rel=1e-6)
 
@@ -154,7 +158,7 @@ def test_evaluation_leaves_weights_gradients_mode_and_random_state_alone(trainin
     gradients = [p.grad.clone() for p in model.parameters()]
     random_state = torch.get_rng_state()
 
-    evaluate(model, validation_windows(some_tokens(81), EvaluationConfig(context=8)))
+    evaluate(model, validation_windows(some_tokens(81), side_by_side(context=8)))
 
     assert torch.equal(torch.get_rng_state(), random_state)
     assert torch.is_grad_enabled()
@@ -164,21 +168,21 @@ def test_evaluation_leaves_weights_gradients_mode_and_random_state_alone(trainin
 
 
 def test_evaluation_is_without_dropout_and_repeats_to_the_last_bit():
-    windows = validation_windows(some_tokens(81), EvaluationConfig(context=8))
+    windows = validation_windows(some_tokens(81), side_by_side(context=8))
     with_dropout = small_model(dropout=0.5).train()
     assert evaluate(with_dropout, windows) == evaluate(with_dropout, windows)
     assert evaluate(with_dropout, windows) == evaluate(small_model(dropout=0.0), windows)
 
 
 def test_the_loss_does_not_depend_on_the_attention_that_a_model_trains_with():
-    windows = validation_windows(some_tokens(81), EvaluationConfig(context=8))
+    windows = validation_windows(some_tokens(81), side_by_side(context=8))
     losses = {evaluate(small_model(attention=name), windows).loss for name in ("manual", "sdpa", "sdpa_math")}
     assert len(losses) == 1
 
 
 # --- on the way to a target
 
-WINDOWS = validation_windows(some_tokens(64 * 300 + 1), EvaluationConfig(context=64))
+WINDOWS = validation_windows(some_tokens(64 * 300 + 1), side_by_side(context=64))
 
 
 def some_model(seed=0, **changes):
@@ -199,7 +203,7 @@ def moved(model, by, seed=0):
 def test_without_a_target_every_evaluation_is_whole():
     evaluator = Evaluator(WINDOWS)
     results = [evaluator.evaluate(some_model(seed)) for seed in range(3)]
-    assert all(result.whole and result.tokens == WINDOWS[:, 1:].numel() for result in results)
+    assert all(result.whole and result.tokens == 300 * 64 for result in results)
     assert results == [evaluate(some_model(seed), WINDOWS) for seed in range(3)]
 
 
@@ -223,7 +227,7 @@ def test_the_nearer_the_target_the_more_is_looked_at():
     loss = evaluate(some_model(), WINDOWS).loss
     tokens = [Evaluator(WINDOWS, loss - gap).evaluate(some_model()).tokens for gap in (1.0, 0.1, 0.0001)]
     assert tokens == sorted(tokens)
-    assert tokens[0] < tokens[-1] == WINDOWS[:, 1:].numel()
+    assert tokens[0] < tokens[-1] == 300 * 64
 
 
 @settings(deadline=None, max_examples=20)
@@ -331,5 +335,5 @@ def test_ending_early_leaves_weights_mode_and_random_state_alone(training):
 
 
 def test_a_part_too_small_to_show_its_spread_is_never_enough():
-    windows = validation_windows(some_tokens(31 * 64 + 1), EvaluationConfig(context=64))
+    windows = validation_windows(some_tokens(31 * 64 + 1), side_by_side(context=64))
     assert Evaluator(windows, -100.0).evaluate(some_model()).whole

@@ -209,7 +209,7 @@ def test_two_micro_batches_make_the_step_of_one_batch_twice_as_large():
 def test_the_generator_returns_the_trained_model_whose_loss_it_yielded_last():
     config = small_run(train={"precision": "bf16"})
     progress, model = drain(config)
-    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.evaluation)
+    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.windows)
     assert model.training
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert evaluate(model, windows).loss == progress[-1].loss
@@ -266,7 +266,7 @@ def test_the_model_at_the_end_is_the_mean_of_the_weights_after_the_last_steps(ti
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_whoever_stops_early_has_the_model_that_was_evaluated_last(precision):
     config = with_mean(0.5, train={"precision": precision})
-    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.evaluation)
+    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.windows)
     for stop in (4, 8):
         models = []
         training = train(config, CORPUS, CPU, lambda results: 1, hand_over=models.append)
@@ -279,7 +279,7 @@ def test_whoever_stops_early_has_the_model_that_was_evaluated_last(precision):
 def test_a_model_whose_weights_are_averaged_is_returned_ready_to_train_with_the_loss_that_it_yielded():
     config = with_mean(0.5, model={"dropout": 0.1})
     progress, model = drain(config)
-    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.evaluation)
+    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.windows)
     assert model.training
     assert evaluate(model, windows).loss == progress[-1].loss
 
@@ -308,7 +308,7 @@ def test_the_test_part_is_scored_once_with_the_last_evaluation(precision, averag
     progress, model = drain(config, lambda results: 3, WITH_TEST, score_test=True)
     assert [p.step for p in progress if p.loss is not None] == [3, 6, 7]
     assert [p.step for p in progress if p.test_loss is not None] == [7]
-    windows = windows_of_test_part(torch.from_numpy(WITH_TEST.test.astype("int32")), config.evaluation)
+    windows = windows_of_test_part(torch.from_numpy(WITH_TEST.test.astype("int32")), config.windows)
     scored = evaluate(model, windows)
     last = progress[-1]
     assert (last.test_loss, last.test_loss_stderr) == (scored.loss, scored.stderr)

@@ -104,7 +104,7 @@ def test_the_model_that_is_kept_is_the_one_that_was_evaluated_last(
     record = worker(CORPUS).run(
         request, lambda state: None, keep=lambda model, state, end: kept.append(model)
     )
-    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.evaluation)
+    windows = validation_windows(torch.from_numpy(CORPUS.validation.astype("int32")), config.windows)
     assert [evaluate(model, windows).loss for model in kept] == [record.curve[-1].loss]
 
 
