@@ -30,22 +30,23 @@ import numpy.typing as npt
 from model.data import cache
 from model.data.corpus import Corpus, corpus_folder
 from model.data.download import OnProgress, silent
+from model.data.grams import count, look_up
+from model.data.held_out import HeldOut
+from model.data.ngram_choices import ngram_choices
+from model.metric import LOSS, METRICS
 
 MAX_ORDER = 6
 COUNTED_TOKENS = 20_000_000
 _FORMAT = 3  # of the cached loss; a change in the formula or in what is counted needs a new one
-_DENSE_CODES_PER_TOKEN = (
-    8  # up to here counting in an array beats sorting, at no more than 0.7 GB for 5 M tokens
-)
 
 Tokens = npt.NDArray[Any]
-Ids = npt.NDArray[np.int64]
 OnOrder = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class NgramLoss:
-    """The best of several n-grams: its order and loss, and the losses of orders 1, 2, ... in nats a token.
+    """The best of several n-grams: its order and loss, and the losses of orders 1, 2, ... in nats a token; or
+    the error rates of their greedy predictions, where that is what is measured.
 
     Order 0 is guessing: every token alike. They were counted on the first `counted_tokens` of the training
     part.
@@ -55,17 +56,6 @@ class NgramLoss:
     loss: float
     losses: tuple[float, ...]
     counted_tokens: int
-
-
-@dataclass(frozen=True)
-class _Grams:
-    """The different k-grams of a text by rising code, closed by one code that no k-gram has (count 0)."""
-
-    codes: Ids
-    counts: Ids
-
-    def __len__(self) -> int:
-        return len(self.codes) - 1
 
 
 def ngram_losses(
@@ -82,25 +72,20 @@ def ngram_losses(
     within `validation`; near its start, where there are fewer than an order looks at, from all of them.
     Raises ValueError for fewer than two validation tokens, or an id that is out of range.
     """
-    if len(validation) < 2:
-        raise ValueError(f"expected two validation tokens or more, got {len(validation)}")
-    for tokens in (train, validation):
-        if len(tokens) and not 0 <= int(tokens.min()) <= int(tokens.max()) < vocab_size:
-            raise ValueError(f"expected token ids in 0..{vocab_size - 1}, got {tokens.min()}..{tokens.max()}")
-
+    _check(train, validation, vocab_size)
     p = np.full(len(validation), 1 / vocab_size)
     n_contexts = 1  # the empty one
     context = np.zeros(len(train), dtype=np.int64)  # of each token: id of the order - 1 tokens before it
     validation_context = np.zeros(len(validation), dtype=np.int64)  # the same; -1: not in the training tokens
     losses = []
     for order in range(1, max_order + 1):
-        grams, ids = _count(context * vocab_size + train[order - 1 :], n_contexts * vocab_size)
+        grams, ids = count(context * vocab_size + train[order - 1 :], n_contexts * vocab_size)
         # One row more than there are contexts: zeros, which the id -1 finds.
         context_of_gram = grams.codes[:-1] // vocab_size
         total = np.bincount(context_of_gram, weights=grams.counts[:-1], minlength=n_contexts + 1)
         followers = np.bincount(context_of_gram, minlength=n_contexts + 1)
 
-        at, validation_ids = _look_up(grams, validation_context * vocab_size + validation[order - 1 :])
+        at, validation_ids = look_up(grams, validation_context * vocab_size + validation[order - 1 :])
         counted = np.where(validation_ids >= 0, grams.counts[at], 0)
         c, t = total[validation_context], followers[validation_context]
         p_lower = p[order - 1 :]
@@ -112,17 +97,47 @@ def ngram_losses(
     return tuple(losses)
 
 
+def ngram_error_rates(
+    train: Tokens,
+    validation: Tokens,
+    vocab_size: int,
+    max_order: int = MAX_ORDER,
+    on_order: OnOrder = lambda order: None,
+) -> tuple[float, ...]:
+    """As `ngram_losses`: the shares of `validation[1:]` that the most likely token of each order misses."""
+    _check(train, validation, vocab_size)
+    rates = []
+    for order, choices in enumerate(ngram_choices(train, validation, vocab_size, max_order), start=1):
+        rates.append(float((choices[1:] != validation[1:]).mean()))
+        on_order(order)
+    return tuple(rates)
+
+
+def _check(train: Tokens, validation: Tokens, vocab_size: int) -> None:
+    if len(validation) < 2:
+        raise ValueError(f"expected two validation tokens or more, got {len(validation)}")
+    for tokens in (train, validation):
+        if len(tokens) and not 0 <= int(tokens.min()) <= int(tokens.max()) < vocab_size:
+            raise ValueError(f"expected token ids in 0..{vocab_size - 1}, got {tokens.min()}..{tokens.max()}")
+
+
 def best_ngram(
     train: Tokens,
     validation: Tokens,
     vocab_size: int,
     max_order: int = MAX_ORDER,
     on_order: OnOrder = lambda order: None,
+    metric: str = LOSS,
 ) -> NgramLoss:
-    """The order with the lowest loss, the shortest of equal ones; 0 where guessing does better than all of
-    them. Arguments and errors as `ngram_losses`."""
-    losses = ngram_losses(train, validation, vocab_size, max_order, on_order)
-    best, guessing = min(losses), math.log(vocab_size)
+    """The order with the lowest loss, or error rate, the shortest of equal ones; 0 where guessing does better
+    than all of them. Arguments and errors as `ngram_losses`."""
+    if METRICS[metric].is_error_rate:
+        losses = ngram_error_rates(train, validation, vocab_size, max_order, on_order)
+        guessing = 1 - 1 / vocab_size
+    else:
+        losses = ngram_losses(train, validation, vocab_size, max_order, on_order)
+        guessing = math.log(vocab_size)
+    best = min(losses)
     if guessing < best:
         return NgramLoss(0, guessing, losses, len(train))
     return NgramLoss(losses.index(best) + 1, best, losses, len(train))
@@ -134,8 +149,10 @@ def cached_best_ngram(
     cache_dir: Path,
     counted_tokens: int = COUNTED_TOKENS,
     on_progress: OnProgress = silent,
+    metric: str = LOSS,
 ) -> NgramLoss:
-    """The best n-gram at predicting `validation[1 : n_validation_tokens + 1]`, kept in `cache_dir`.
+    """The best n-gram by `metric` at predicting `validation[1 : n_validation_tokens + 1]`, kept in
+    `cache_dir`.
 
     These are the tokens that an evaluation of `n_validation_tokens` scores. At most the first
     `counted_tokens` of the training part are counted. Raises ValueError where the corpus has fewer validation
@@ -146,7 +163,10 @@ def cached_best_ngram(
             f"expected 1 to {len(corpus.validation) - 1} validation tokens, got {n_validation_tokens}"
         )
     train = np.asarray(corpus.train[:counted_tokens])
-    name = f"ngram-v{_FORMAT}-{corpus.tokenizer}-{len(train)}-{n_validation_tokens}.cache"
+    kind = "" if metric == LOSS else f"{metric}-"
+    if corpus.held_out is HeldOut.PUBLISHED:  # whose characters are more
+        kind += f"{corpus.held_out}-"
+    name = f"ngram-v{_FORMAT}-{kind}{corpus.tokenizer}-{len(train)}-{n_validation_tokens}.cache"
     path = corpus_folder(corpus.sha256, cache_dir) / name
     if (payload := cache.read(path)) is not None:
         facts = json.loads(payload)
@@ -156,25 +176,6 @@ def cached_best_ngram(
     def on_order(order: int) -> None:
         on_progress("counting n-grams", train.nbytes * order // MAX_ORDER, train.nbytes)
 
-    result = best_ngram(train, scored, corpus.vocab_size, MAX_ORDER, on_order)
+    result = best_ngram(train, scored, corpus.vocab_size, MAX_ORDER, on_order, metric)
     cache.write(path, json.dumps(asdict(result)).encode())
     return result
-
-
-def _count(codes: Ids, n_codes: int) -> tuple[_Grams, Ids]:
-    """The different `codes` (each below `n_codes`) with their counts, and which of them each code is."""
-    if n_codes <= _DENSE_CODES_PER_TOKEN * len(codes):
-        by_code = np.bincount(codes, minlength=n_codes)
-        unique = np.flatnonzero(by_code)
-        counts = by_code[unique]
-        by_code[unique] = np.arange(len(unique))
-        ids = by_code[codes]
-    else:
-        unique, ids, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    return _Grams(np.append(unique, n_codes), np.append(counts, 0)), ids
-
-
-def _look_up(grams: _Grams, codes: Ids) -> tuple[Ids, Ids]:
-    """Where each code would stand in `grams`, and its id there, -1 for a code that is not in it."""
-    at = np.searchsorted(grams.codes, codes)
-    return at, np.where(grams.codes[at] == codes, at, -1)

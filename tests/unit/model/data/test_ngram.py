@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.data import best_ngram, cached_best_ngram, ngram_losses
+from model.data import best_ngram, cached_best_ngram, ngram_error_rates, ngram_losses
 from model.data.corpus import Corpus, corpus_folder
+from model.data.ngram_choices import ngram_choices
+from model.metric import ACCURACY
 
 ORDERS = 4
 
@@ -25,9 +27,9 @@ def problems(draw):
     return draw(tokens(vocab_size)), draw(tokens(vocab_size, min_size=2)), vocab_size
 
 
-def slow_losses(train, validation, vocab_size, max_order):
-    """The formula of the module docstring, word by word."""
-    train, validation = train.tolist(), validation.tolist()
+def slow_probability(train, vocab_size, max_order):
+    """The formula of the module docstring, word by word: of (token, context, order)."""
+    train = train.tolist()
     follower_counts = defaultdict(Counter)
     for order in range(1, max_order + 1):
         for i in range(order - 1, len(train)):
@@ -41,6 +43,12 @@ def slow_losses(train, validation, vocab_size, max_order):
         if not counts:
             return lower
         return (counts[token] + len(counts) * lower) / (counts.total() + len(counts))
+
+    return probability
+
+
+def slow_losses(train, validation, vocab_size, max_order):
+    probability, validation = slow_probability(train, vocab_size, max_order), validation.tolist()
 
     def loss(i, order):
         length = min(order - 1, i)
@@ -193,3 +201,35 @@ def test_more_tokens_than_the_corpus_holds_are_refused(corpus, tmp_path):
     n = len(corpus.validation)
     with pytest.raises(ValueError, match=f"expected 1 to {n - 1} validation tokens, got {n}"):
         cached_best_ngram(corpus, n, tmp_path)
+
+
+# --- greedy predictions
+
+
+@given(tokens(4), tokens(4, min_size=2))
+def test_a_choice_is_a_most_likely_token_and_what_it_misses_is_the_error_rate(train, validation):
+    probability = slow_probability(train, 4, ORDERS)
+    rates = ngram_error_rates(train, validation, 4, ORDERS)
+    for order, choices in enumerate(ngram_choices(train, validation, 4, ORDERS), start=1):
+        for i, choice in enumerate(choices.tolist()):
+            length = min(order - 1, i)
+            context = tuple(validation.tolist()[i - length : i])
+            every = [probability(w, context, length + 1) for w in range(4)]
+            assert every[choice] == pytest.approx(max(every), rel=1e-12)
+        assert rates[order - 1] == (choices[1:] != validation[1:]).mean()
+
+
+def test_the_best_at_choosing_is_never_worse_than_guessing():
+    cycle = np.tile([0, 1, 2], 50)
+    best = best_ngram(cycle, cycle[:20], 3, 3, metric=ACCURACY)
+    assert (best.order, best.loss) == (2, 0.0)
+    other_text = best_ngram(np.zeros(50, int), np.ones(20, int), 2, 2, metric=ACCURACY)
+    assert (other_text.order, other_text.loss) == (0, 0.5)
+
+
+def test_losses_and_error_rates_are_kept_apart(tmp_path):
+    corpus = Corpus.from_text("text", "so it goes on, and on. " * 100)
+    loss = cached_best_ngram(corpus, 100, tmp_path)
+    by_choice = cached_best_ngram(corpus, 100, tmp_path, metric=ACCURACY)
+    assert cached_best_ngram(corpus, 100, tmp_path) == loss != by_choice
+    assert cached_best_ngram(corpus, 100, tmp_path, metric=ACCURACY) == by_choice
