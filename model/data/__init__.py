@@ -11,12 +11,14 @@ function that opens it, and a row in `DATASETS`. The tokens are kept in the cach
     held_out.py                  those that are held out, in validation and test
     loader.py                    batches of them, for a training loop (imports torch)
     ngram.py                     how well counting predicts them
+    ngram_choices.py, grams.py   what it predicts greedily, and how it counts
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,7 +30,7 @@ from model.data import (
     tinyshakespeare,
     wikitext103,
 )
-from model.data.config import DataConfig
+from model.data.config import PUBLISHED, DataConfig
 from model.data.corpus import (
     Corpus,
     Tokens,
@@ -42,7 +44,7 @@ from model.data.corpus import (
 from model.data.download import Downloads, OnProgress, silent
 from model.data.errors import DataError
 from model.data.held_out import HeldOut
-from model.data.ngram import NgramLoss, best_ngram, cached_best_ngram, ngram_losses
+from model.data.ngram import NgramLoss, best_ngram, cached_best_ngram, ngram_error_rates, ngram_losses
 from model.data.text import read_text
 from model.data.text_parts import Pieces, Text, told
 from model.data.tokenizer import DEFAULT_VOCABULARY, TOKENIZERS, CharTokenizer, KeptTokenizer, Making
@@ -61,6 +63,7 @@ __all__ = [
     "cached_best_ngram",
     "kept_tokenizer",
     "load",
+    "ngram_error_rates",
     "ngram_losses",
     "unseen_share",
 ]
@@ -119,7 +122,7 @@ DATASETS: Mapping[str, DataSet] = MappingProxyType(
             wikitext103.open_text,
             "gpt2",
             lambda config: wikitext103.FILE.sha256,
-            (*_OF_TEXTS, "urls"),
+            (*_OF_TEXTS, "urls", "split"),
         ),
         "fineweb": DataSet(
             "the speed-run's, 100 million tokens a shard",
@@ -139,7 +142,7 @@ def load(
     held_out: HeldOut = HeldOut.HALVES,
 ) -> Corpus:
     """The corpus of the data set that `config` names: from `cache_dir`, or made and put there. What is kept
-    does not depend on `held_out`.
+    does not depend on `held_out`, nor does what has a test part of its own.
 
     Safe to call from several processes at once, and to kill. `on_progress` is told of downloads and of
     tokenising. Raises `DataError` where there is no such data set, it cannot be had, it does not use a key
@@ -195,7 +198,9 @@ def _dataset(config: DataConfig) -> DataSet:
 
 def _kind_of_tokens(config: DataConfig, dataset: DataSet) -> str:
     tokenizer = config.tokenizer or dataset.tokenizer
-    return f"bpe-{config.vocab_size or DEFAULT_VOCABULARY}" if tokenizer == "bpe" else tokenizer
+    if tokenizer == "bpe":
+        tokenizer = f"bpe-{config.vocab_size or DEFAULT_VOCABULARY}"
+    return f"{tokenizer}-{PUBLISHED}" if config.split == PUBLISHED else tokenizer
 
 
 def _make(opened: Text | Tokens, config: DataConfig, folder: Path, downloads: Downloads) -> None:
@@ -216,5 +221,5 @@ def _making(text: Text, config: DataConfig, folder: Path, downloads: Downloads) 
         config.vocab_size,
         folder.parent,
         replace(downloads, urls=None),
-        read(text.held_out),
+        read(lambda: chain(text.held_out(), text.test() if text.test else ())),
     )

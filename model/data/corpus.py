@@ -1,9 +1,9 @@
 """Tokens to learn, to validate and to test on, and their way into the cache and back.
 
-What a data set gives is tokenised once and kept, whole or not at all: a folder with two files of token ids,
+What a data set gives is tokenised once and kept, whole or not at all: a folder with files of token ids,
 little endian uint16, and one of facts. `validation.bin` has all that is held out, which is divided when it is
-read. Small files are read and checked against their digests; of large ones only the size is checked, and they
-are mapped into memory, so that a run reads only what it uses.
+read, unless there is a `test.bin` beside it. Small files are read and checked against their digests; of large
+ones only the size is checked, and they are mapped into memory, so that a run reads only what it uses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FORMAT = 2  # of what is kept; a change in what a data set or a tokenizer makes
 _DTYPE = np.dtype("<u2")
 READ_WHOLE_BYTES = 2**26
 _LOOKED_AT_ONCE = 2**24  # tokens of a part that may be mapped from a file
-_PARTS = ("train", "validation")  # in files of these names, the second with all that is held out
+_PARTS = ("train", "validation", "test")  # in files of these names; mostly without a test part of its own
 
 Chunks = Callable[[], Iterator[tuple[npt.NDArray[np.uint16], int]]]
 """Gives a part from its beginning: token ids, and how many bytes of text they stand for."""
@@ -89,7 +89,8 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Tokens:
-    """A corpus that is still to be made: as `Corpus`, chunk by chunk, and all that is held out in one.
+    """A corpus that is still to be made: as `Corpus`, chunk by chunk, and all that is held out in one, but
+    for a `test` part of its own.
 
     `size_bytes` is how much text there is, None where that is not known.
     """
@@ -101,6 +102,7 @@ class Tokens:
     held_out: Chunks
     size_bytes: int | None
     record_tokens: int = 1
+    test: Chunks | None = None
 
 
 def tokenised(text: Text, tokenizer: Tokenizer) -> Tokens:
@@ -116,6 +118,7 @@ def tokenised(text: Text, tokenizer: Tokenizer) -> Tokens:
         train=chunks(text.train),
         held_out=chunks(text.held_out),
         size_bytes=text.size_bytes,
+        test=None if text.test is None else chunks(text.test),
     )
 
 
@@ -148,7 +151,8 @@ def read_corpus(
 ) -> Corpus | None:
     """The corpus in `folder`, called `name`; None where there is none, or a damaged one.
 
-    A part of more than `read_whole_bytes` is mapped and only its size is checked.
+    A part of more than `read_whole_bytes` is mapped and only its size is checked. `held_out` says how to
+    divide what is held out of one without a test part of its own.
     """
     payload = cache.read(folder / "facts.cache")
     if payload is None:
@@ -157,11 +161,14 @@ def read_corpus(
     parts = {
         part: _read_part(folder / f"{part}.bin", **facts[part], read_whole_bytes=read_whole_bytes)
         for part in _PARTS
+        if part in facts
     }
     train, rest = parts["train"], parts["validation"]
-    if train is None or rest is None:
+    if train is None or rest is None or ("test" in parts and parts["test"] is None):
         return None
     validation, test = validation_and_test(rest, facts["record_tokens"], held_out)
+    if (own := parts.get("test")) is not None:
+        validation, test, held_out = rest, own, HeldOut.PUBLISHED
     bytes_per_token = facts["validation_bytes_per_token"]
     if facts["tokenizer"] == CharTokenizer.label:
         bytes_per_token = _bytes_per_character(validation, facts["vocabulary"])
@@ -207,7 +214,9 @@ def _write_parts(tokens: Tokens, folder: Path, what: str, on_progress: OnProgres
     counts = {}
     digests = {}
     text_bytes = dict.fromkeys(_PARTS, 0)
-    for part, chunks in zip(_PARTS, (tokens.train, tokens.held_out), strict=True):
+    for part, chunks in zip(_PARTS, (tokens.train, tokens.held_out, tokens.test), strict=True):
+        if chunks is None:
+            continue
         digest = hashlib.sha256()
         counts[part] = 0
         with (folder / f"{part}.bin").open("xb") as file:
@@ -228,7 +237,7 @@ def _write_parts(tokens: Tokens, folder: Path, what: str, on_progress: OnProgres
         "vocabulary": tokens.vocabulary,
         "validation_bytes_per_token": text_bytes["validation"] / counts["validation"],
         "record_tokens": tokens.record_tokens,
-    } | {part: {"tokens": counts[part], "sha256": digests[part]} for part in _PARTS}
+    } | {part: {"tokens": counts[part], "sha256": digests[part]} for part in counts}
 
 
 def _read_part(path: Path, tokens: int, sha256: str, read_whole_bytes: int) -> npt.NDArray[np.uint16] | None:

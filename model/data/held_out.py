@@ -14,6 +14,7 @@ class HeldOut(StrEnum):
     other do not compare."""
 
     HALVES = "halves"  # the first for validation, the second is the test part
+    PUBLISHED = "published"  # the parts that the data set was published with
     WHOLE = "whole"  # all for validation, as before there was a test part: for studies that were begun then
 
 

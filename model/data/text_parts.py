@@ -26,13 +26,15 @@ Pieces = Callable[[], Iterator[str]]
 class Text:
     """`sha256` is of what the text was read from: the whole text in UTF-8, or the published file it came in.
 
-    `size_bytes` is roughly how much there is to read, for showing progress.
+    `test` is a part of its own, of a text that was published with one and is to be split so: all that is held
+    out is for validation then. `size_bytes` is roughly how much there is to read, for showing progress.
     """
 
     sha256: str
     train: Pieces
     held_out: Pieces
     size_bytes: int
+    test: Pieces | None = None
 
     @staticmethod
     def from_string(text: str) -> Text:

@@ -1,5 +1,5 @@
 """The data set `wikitext103`: 28,475 articles of Wikipedia with their words as they are, 0.5 GB; held out
-is its own validation part. Its own test part is not read.
+is its own validation part. Its own test part is read where `data.split=published`.
 
 Merity, Xiong, Bradbury and Socher, "Pointer sentinel mixture models", 2016; the "raw" variant. The text is CC
 BY-SA. The archive's first address is gone, and several projects pin this digest from the time when it was
@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.data.config import DataConfig
+from model.data.config import PUBLISHED, DataConfig
 from model.data.download import Downloads, RemoteFile
 from model.data.text_parts import Pieces, Text, pieces
 
@@ -29,24 +29,25 @@ FILE = RemoteFile(
     ),
     otherwise="type data.urls=[ADDRESS] for another mirror, or data=text data.path=FILE for your own",
 )
-_TRAIN, _HELD_OUT = "wikitext-103-raw/wiki.train.raw", "wikitext-103-raw/wiki.valid.raw"
+_TRAIN, _HELD_OUT, _TEST = (f"wikitext-103-raw/wiki.{part}.raw" for part in ("train", "valid", "test"))
 
 
 def open_text(config: DataConfig, downloads: Downloads) -> Text:
     """The text, read from the archive piece by piece. Raises `DataError` where it cannot be downloaded."""
-    del config
-    return text_of(downloads.get(FILE), FILE.sha256)
+    return text_of(downloads.get(FILE), FILE.sha256, with_test=config.split == PUBLISHED)
 
 
-def text_of(archive: Path, sha256: str) -> Text:
-    """The text in `archive`, whose digest is `sha256`."""
+def text_of(archive: Path, sha256: str, with_test: bool = False) -> Text:
+    """The text in `archive`, whose digest is `sha256`; `with_test` its own test part too."""
+    names = [_TRAIN, _HELD_OUT, *([_TEST] if with_test else [])]
     with zipfile.ZipFile(archive) as there:
-        size_bytes = sum(there.getinfo(name).file_size for name in (_TRAIN, _HELD_OUT))
+        size_bytes = sum(there.getinfo(name).file_size for name in names)
     return Text(
         sha256=sha256,
         train=_member(archive, _TRAIN),
         held_out=_member(archive, _HELD_OUT),
         size_bytes=size_bytes,
+        test=_member(archive, _TEST) if with_test else None,
     )
 
 

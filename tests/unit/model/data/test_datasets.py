@@ -17,6 +17,7 @@ from model.data import DATASETS, TOKENIZERS, DataError, cache, fineweb, load, sp
 from model.data.config import DataConfig
 from model.data.corpus import read_corpus, tokenised, write_corpus
 from model.data.download import Downloads, RemoteFile
+from model.data.held_out import HeldOut
 from model.data.tokenizer import ByteTokenizer
 from model.data.tokenizer.gpt2 import Gpt2Tokenizer
 
@@ -156,6 +157,33 @@ def test_wikitext_becomes_a_corpus_of_bytes(tmp_path):
     assert bytes(corpus.train.tolist()) == b"abc " * 9
     assert bytes(corpus.validation.tolist()) == "é".encode()
     assert bytes(corpus.test.tolist()) == "à".encode()
+
+
+def test_wikitext_as_published_is_validated_and_tested_on_its_own_parts(tmp_path):
+    text = wikitext103.text_of(archive_of(tmp_path, "abc " * 9, "éà"), "0" * 64, with_test=True)
+    folder = tmp_path / "cache" / "tokens"
+    with cache.alone(folder):
+        write_corpus(tokenised(text, ByteTokenizer()), folder, "")
+    for held_out in HeldOut:
+        corpus = read_corpus("wikitext103", folder, held_out=held_out)
+        assert bytes(corpus.validation.tolist()) == "éà".encode()
+        assert bytes(corpus.test.tolist()) == b"not to be read"
+        assert corpus.held_out is HeldOut.PUBLISHED
+        assert corpus.validation_bytes_per_token == 1.0
+
+
+def test_a_damaged_test_part_is_a_damaged_corpus(tmp_path):
+    text = wikitext103.text_of(archive_of(tmp_path, "abc " * 9, "éà"), "0" * 64, with_test=True)
+    folder = tmp_path / "cache" / "tokens"
+    with cache.alone(folder):
+        write_corpus(tokenised(text, ByteTokenizer()), folder, "")
+    (folder / "test.bin").write_bytes(b"x")
+    assert read_corpus("wikitext103", folder) is None
+
+
+def test_a_data_set_without_published_parts_cannot_be_split_by_them(tmp_path):
+    with pytest.raises(DataError, match=r"data.split=published: .* type data.split=halves"):
+        load(DataConfig("shakespeare", split="published"), tmp_path)
 
 
 # fineweb
