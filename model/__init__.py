@@ -4,6 +4,7 @@ The map, in the order of a run's life:
 
     variant.py    a row of a table: where a variant is, what it needs, what it cannot do (no torch)
     tables.py     every variant that there is, by configuration path (no torch)
+    metric.py     what an evaluation measures: loss or accuracy (no torch)
     config.py     what a run is made of, as dataclasses that check themselves (no torch)
     errors.py     what data raises for a person (no torch)
     capabilities.py  what a device and its software can do (no torch)
@@ -17,7 +18,7 @@ The map, in the order of a run's life:
     compiling.py  torch.compile of a training step
     schedule.py   learning rate, momentum, batch size, context and averaging as functions of the step
     work/         operations and bytes of a step, on paper (no torch)
-    evaluate.py   validation loss, the same for every configuration
+    evaluate.py   validation loss or accuracy, the same for every configuration
     progress.py   what training yields (no torch)
     share.py      what each of several processes takes of a step (no torch)
     team.py       what the training loop asks of the other processes

@@ -18,7 +18,8 @@ class Progress:
 
     `train_loss` is the last step's loss where it was read. `loss` and `loss_stderr` are set right after
     an evaluation, in nats per token or as an error rate (`model.metric`), and with them `evaluated_tokens`,
-    how many tokens went through the model. `whole` is False where it ended early, plainly above the target: `loss` is then an estimate, never at or below it.
+    how many tokens went through the model. `whole` is False where it ended early, plainly above the target:
+    `loss` is then an estimate, never at or below it.
     `test_loss` and `test_loss_stderr` are the same of the test part, with the last evaluation of a run that
     is to score it; `evaluated_tokens` counts those tokens too.
     `waited_s`: seconds that training has waited for data so far. `compiled`: what was compiled, once it was.

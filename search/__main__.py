@@ -32,7 +32,7 @@ def task(composed: DictConfig) -> int:
         from search.study.loop import run_study
         from search.study.progress import Watcher
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    watcher = Watcher(console(), config.study.name, config.budget.n_trials)
+    watcher = Watcher(console(), config.study.name, config.budget.n_trials, config.metric)
     if config.launcher.name == SLURM:
         from search.launch.slurm import submit_study
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from model.metric import PER_NAT
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import NextRecipe, confirmation_state
 from search.record.confirmation import DOCUMENTED
@@ -517,6 +518,30 @@ def end_of_schedule(record: Record) -> Record:
     """The record as of a run of fixed length: evaluated once, at its end."""
     curve = record.curve[-1:]
     return dataclasses.replace(record, curve=curve, crossing=crossing_at_the_end(curve, TARGET))
+
+
+def by_accuracy(records: Sequence[Record]) -> list[Record]:
+    """The same runs as if an accuracy had been their target, with PER_NAT of each loss for an error rate."""
+    return [_by_accuracy(record) for record in records]
+
+
+def _by_accuracy(record: Record) -> Record:
+    def rate(loss: float | None) -> float | None:
+        return None if loss is None else PER_NAT * loss
+
+    data = record.provenance["data"]
+    crossing = record.crossing
+    return dataclasses.replace(
+        record,
+        config={**record.config, "target_metric": "accuracy"},
+        target_loss=PER_NAT * record.target_loss,
+        loss_gap=rate(record.loss_gap),
+        best_loss=rate(record.best_loss),
+        test_loss=rate(record.test_loss),
+        curve=tuple(dataclasses.replace(point, loss=PER_NAT * point.loss) for point in record.curve),
+        crossing=None if crossing is None else dataclasses.replace(crossing, loss=PER_NAT * crossing.loss),
+        provenance={**record.provenance, "data": {**data, "ngram_loss": rate(data["ngram_loss"])}},
+    )
 
 
 def confirmed_config(**confirm: Any) -> dict[str, Any]:

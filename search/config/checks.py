@@ -39,7 +39,7 @@ NAME_LENGTH = 120
 def check_run(config: StudyConfig, cores: Cores | None = None) -> None:
     """Raises ConfigError where a setting that every run needs is invalid. `cores`: those that it will have,
     None for this process's."""
-    _check_target(config.target_loss)
+    _check_target(config)
     _number("target_margin", config.target_margin, at_least=0)
     _choice("data", config.data.name, DATASETS)
     check_meter(config.meter)
@@ -75,14 +75,31 @@ def check_run(config: StudyConfig, cores: Cores | None = None) -> None:
         raise ConfigError(reason)
 
 
-def _check_target(target_loss: float | str) -> None:
-    if isinstance(target_loss, str) and target_loss != AUTO:
+def _check_target(config: StudyConfig) -> None:
+    loss, accuracy = config.target_loss, config.target_accuracy
+    if not config.metric.is_error_rate:
+        if accuracy is not None:
+            raise ConfigError(
+                f"target_accuracy must be null with target_metric=loss, got {accuracy!r}; type "
+                "target_metric=accuracy to reach it"
+            )
+        if isinstance(loss, str) and loss != AUTO:
+            raise ConfigError(
+                f"target_loss must be a number in nats per token, or auto for what the baseline ends at, got "
+                f"{loss!r}"
+            )
+        if not isinstance(loss, str):
+            _number("target_loss", loss, above=0)
+    elif accuracy is None:
         raise ConfigError(
-            f"target_loss must be a number in nats per token, or auto for what the baseline ends at, got "
-            f"{target_loss!r}"
+            "target_metric must be loss where there is no target_accuracy, got 'accuracy'; type "
+            "target_accuracy=NUMBER above 0 and below 1, or target_accuracy=auto"
         )
-    if not isinstance(target_loss, str):
-        _number("target_loss", target_loss, above=0)
+    elif accuracy != AUTO and not (isinstance(accuracy, float) and 0 < accuracy < 1):
+        raise ConfigError(
+            "target_accuracy must be a share above 0 and below 1 (0.7: seven tokens of ten), or auto for "
+            f"what the baseline ends at, got {accuracy!r}"
+        )
 
 
 def _check_held(config: StudyConfig) -> None:

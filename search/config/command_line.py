@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from model.metric import ACCURACY
 from search.errors import UserError
 
 _LONG = {
@@ -53,6 +54,17 @@ _HYDRA_KEYS = {
 }
 # Keys whose value is a path or an address: what Hydra's grammar cannot read in one is meant as it stands.
 _TEXTS = ("data.path", "output", "recipe", "reports", "save", "storage")
+
+
+def check_typed_target(metric: str, overrides: Sequence[str]) -> None:
+    """Raises UserError where a target_loss is typed that target_metric=accuracy does not look at. One that a
+    study's file sets is that file's, and may stay there."""
+    typed = next((text for text in overrides if text.lstrip("+").startswith("target_loss=")), None)
+    if metric == ACCURACY and typed is not None:
+        raise UserError(
+            f"{typed.lstrip('+')} is reached by target_metric=loss, and this one is accuracy; type "
+            "target_accuracy=NUMBER in its place, or target_metric=loss"
+        )
 
 
 def checked(arguments: Sequence[str]) -> list[str]:

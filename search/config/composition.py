@@ -9,12 +9,13 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from search.config.command_line import checked, is_text, quoted
+from search.config.command_line import check_typed_target, checked, is_text, quoted
 from search.config.complaints import explain, no_such_key
 from search.config.help import answer
 from search.config.schema import StudyConfig
@@ -109,6 +110,7 @@ class _Job:
             return
         raise_when_stopped()
         try:
+            check_typed_target(composed.target_metric, HydraConfig.get().overrides.task)
             self.status = max(self.status, self._task(composed))
         except ONE_LINE as error:
             say(str(error))

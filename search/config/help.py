@@ -34,6 +34,7 @@ Keys that people set most:
   study.first=[RECIPE]          recipes to try first: names of conf/recipes/, report folders, files
   study.on_change=allow         go on with a study whose baseline was trained by other code; marks the runs
   target_loss                   validation loss to reach, nats per token; auto: what the baseline ends at
+  target_metric=accuracy        in place of the loss: target_accuracy=0.25, the share of tokens predicted
   budget.n_trials               trials of the study, failed ones included
   budget.study_energy_j         joules after which the study ends; budget.study_time_s: seconds
   budget.uses                   how often the recipe will be trained: the search ends where more does not pay

@@ -18,8 +18,10 @@ from model.config import (
     RunConfig,
     ScheduleConfig,
     TrainConfig,
+    need_choice,
 )
 from model.data.config import DataConfig
+from model.metric import LOSS, METRICS, Metric
 from search.confirm.settings import ConfirmSettings
 from search.meter.settings import MeterSection
 from search.record.inference import InferencePlan
@@ -200,7 +202,12 @@ class LauncherSection:
 class StudyConfig:
     """Everything that a person can set. `model`, `optimizer`, `schedule` and `train` are the baseline;
     `space` says what may vary; `reports` is the folder that studies are written to, null for the repository's
-    own. `target_loss` is in nats per token, or `auto`: what the baseline ends at, plus `target_margin`.
+    own.
+
+    `target_metric`: `loss`, reached by `target_loss` in nats per token, or `accuracy`, reached by
+    `target_accuracy`: the share of tokens that the model's most likely choice predicts. A target may be
+    `auto`: what the baseline ends at, and `target_margin` worse.
+
     `devices`: `auto` for the one that `device` says, `cpu`, `all` for every visible GPU, or a list such as
     [cuda:0, cuda:1] (indices or UUIDs): so many trials at once, one on each.
 
@@ -210,7 +217,9 @@ class StudyConfig:
     """
 
     study: StudySection = field(default_factory=StudySection)
+    target_metric: str = LOSS
     target_loss: float | int | str = 1.905
+    target_accuracy: float | int | str | None = None
     target_margin: float = 0.01
     budget: BudgetSection = field(default_factory=BudgetSection)
     data: DataConfig = field(default_factory=DataConfig)
@@ -242,7 +251,7 @@ class StudyConfig:
         """The baseline's RunConfig as nested plain values."""
         parts = {part: asdict(getattr(self, part)) for part in (*SEARCHABLE, "evaluation")}
         parts["device"] = {item.name: parts["device"][item.name] for item in fields(DeviceConfig)}
-        return parts | {"seed": self.seed}
+        return parts | {"seed": self.seed, "target_metric": self.target_metric}
 
     def run_config(self) -> RunConfig:
         return RunConfig.from_mapping(self.run_values())
@@ -252,6 +261,19 @@ class StudyConfig:
         """Whether some run is to set the power limit or the clock of its GPUs."""
         varied = any(key.partition(".")[0] == "device" for key in self.space)
         return varied or self.run_config().device.holds
+
+    @property
+    def metric(self) -> Metric:
+        """Raises ConfigError where there is no such metric."""
+        need_choice("target_metric", self.target_metric, METRICS)
+        return METRICS[self.target_metric]
+
+    @property
+    def target(self) -> float | str:
+        """What is to be reached, as it is minimised (`model.metric`): a loss or an error rate, or `auto`."""
+        given = self.target_accuracy if self.metric.is_error_rate else self.target_loss
+        assert given is not None  # `check_run` says so in a line
+        return given if isinstance(given, str) else self.metric.shown(given)
 
     def limits(self) -> Limits:
         return Limits(self.budget.run_energy_j, self.budget.run_time_s, self.budget.run_tokens)

@@ -36,7 +36,7 @@ def _confirm(folder: Path, overrides: Sequence[str]) -> int:
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     config = config_of_study(folder, overrides)
-    watcher = Watcher(console(), config.study.name, config.budget.n_trials)
+    watcher = Watcher(console(), config.study.name, config.budget.n_trials, config.metric)
     return run_study(config, watcher, only_confirm=True)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from model.metric import LOSS, METRICS, Metric
 from search.confirm.intervals import Interval, MeanBelow
 from search.confirm.rounds import ConfirmedRun
 from search.confirm.settings import ConfirmSettings
@@ -40,9 +41,10 @@ class FittedBaseline(StrEnum):
 
 @dataclass(frozen=True)
 class VerdictFacts:
-    """What decides a candidate's verdict beside its runs. `ngram_loss` is what counting n-grams reaches, None
-    where that is not known; `looks_up` whether the candidate is lookup-like; `meter_kind` measured, estimated
-    or modelled; `n_candidates` how many were to be confirmed, those that left early included."""
+    """What decides a candidate's verdict beside its runs. Losses are as the `metric` minimises them.
+    `ngram_loss` is what counting n-grams reaches, None where that is not known; `looks_up` whether the
+    candidate is lookup-like; `meter_kind` measured, estimated or modelled; `n_candidates` how many were to be
+    confirmed, those that left early included."""
 
     target_loss: float
     ngram_loss: float | None
@@ -50,6 +52,7 @@ class VerdictFacts:
     meter_kind: str
     n_candidates: int
     fitted_baseline: FittedBaseline = FittedBaseline.MEASURED
+    metric: Metric = METRICS[LOSS]
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,23 @@ class Clause:
     mend: str = ""
 
 
-def reach_clause(test: MeanBelow, misses: int, seeds: int, target_loss: float) -> Clause:
+def reach_clause(
+    test: MeanBelow, misses: int, seeds: int, target_loss: float, metric: Metric = METRICS[LOSS]
+) -> Clause:
     """`test` at the level of this look."""
+    mean_end, target = f"mean end {metric.name}", f"{metric.shown(target_loss):g}"
     missed = f"{misses} of {seeds} seeds missed it"
     if seeds and math.isinf(test.mean):
-        words = f"a run diverged or crashed, so that there is no mean end loss; {missed}"
+        words = f"a run diverged or crashed, so that there is no {mean_end}; {missed}"
         return Clause("reach", False, words, final=True, mend="a steadier recipe")
     if test.upper is None:
-        words = f"whether the mean end loss lies below {target_loss:g} is not known yet; {missed}"
+        better = metric.either("below", "above")
+        words = f"whether the {mean_end} lies {better} {target} is not known yet; {missed}"
         return Clause("reach", None, words, mend=MORE_SEEDS)
-    words = f"mean end loss {test.mean:.4f} against a target of {target_loss:g}, at most {test.upper:.4f}"
+    words = (
+        f"{mean_end} {metric.shown(test.mean):.4f} against a target of {target}, "
+        f"{metric.either('at most', 'at least')} {metric.shown(test.upper):.4f}"
+    )
     holds = test.upper < target_loss
     above = test.lower is not None and test.lower > target_loss
     mend = "" if holds else "a longer recipe" if above or test.mean >= target_loss else MORE_SEEDS
@@ -126,35 +136,42 @@ def against_no_arm(documented: Clause, name: str, became: FittedBaseline) -> Cla
     return Clause(name, documented.holds, words, documented.final, documented.mend)
 
 
-def loss_clause(gap: Interval | None, test_part: bool, margin: float) -> Clause:
+def loss_clause(
+    gap: Interval | None, test_part: bool, margin: float, metric: Metric = METRICS[LOSS]
+) -> Clause:
+    """Named after what is measured."""
+    name, many = metric.name, metric.either("losses", "accuracies")
     if not test_part:
-        words = "the data have no test part, so that only the losses by which runs were chosen are known"
-        return Clause("loss", False, words, final=True, mend="a text with a test part")
+        words = f"the data have no test part, so that only the {many} by which runs were chosen are known"
+        return Clause(name, False, words, final=True, mend="a text with a test part")
     if gap is None:
-        return Clause("loss", None, "how the test losses differ is not known", mend="more test losses")
+        return Clause(name, None, f"how the test {many} differ is not known", mend=f"more test {many}")
+    low, high = sorted((metric.shown_gap(gap.low), metric.shown_gap(gap.high)))
     words = (
-        f"test loss {gap.estimate:+.4f} nats against the documented baseline's "
-        f"({gap.low:+.4f} to {gap.high:+.4f}), {margin:g} allowed"
+        f"test {name} {metric.shown_gap(gap.estimate):+.4f}{metric.either(' nats', '')} against the "
+        f"documented baseline's ({low:+.4f} to {high:+.4f}), {metric.shown_gap(margin):g} allowed"
     )
     holds = gap.high <= margin
     final = gap.low > margin
-    return Clause("loss", holds, words, final, "" if holds else "a longer recipe" if final else MORE_SEEDS)
+    return Clause(name, holds, words, final, "" if holds else "a longer recipe" if final else MORE_SEEDS)
 
 
 def problem_clause(facts: VerdictFacts) -> Clause:
-    target, ngram = facts.target_loss, facts.ngram_loss
+    metric, ngram = facts.metric, facts.ngram_loss
+    target = f"{metric.shown(facts.target_loss):g}"
+    counting = "" if ngram is None else f"{metric.shown(ngram):.4f}"
     if ngram is None:
-        words = f"what counting n-grams reaches is not known, so that {target:g} may need no language model"
-    elif target < ngram:
-        words = f"{target:g} lies below what counting n-grams reaches ({ngram:.4f})"
+        words = f"what counting n-grams reaches is not known, so that {target} may need no language model"
+    elif facts.target_loss < ngram:
+        better = metric.either("below", "above")
+        words = f"{target} lies {better} what counting n-grams reaches ({counting})"
         return Clause("problem", True, words)
     else:
-        words = f"counting n-grams reaches {ngram:.4f}, so that {target:g} needs no language model"
+        words = f"counting n-grams reaches {counting}, so that {target} needs no language model"
     if facts.looks_up:
         words += "; and this candidate looks the next token up"
-        return Clause(
-            "problem", False, words, final=True, mend="a lower target, or a candidate without tables"
-        )
+        mend = f"a {metric.either('lower', 'higher')} target, or a candidate without tables"
+        return Clause("problem", False, words, final=True, mend=mend)
     return Clause("problem", True, f"{words}; but this candidate is one that does not look tokens up")
 
 

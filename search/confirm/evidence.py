@@ -118,7 +118,7 @@ def missing(name: str, evidence: Evidence) -> tuple[float, float, float]:
         gap = evidence.facts.target_loss - math.fsum(losses) / len(losses)
         return gap, evidence.noise.sd if evidence.noise else 0.0, evidence.level(REACH_LEVEL)
     level = evidence.level(RATIO_LEVEL)
-    if name == "loss":
+    if name == evidence.facts.metric.name:
         gaps = [mine - theirs for mine, theirs in evidence.pairs(DOCUMENTED, _test_loss)]
         limit = evidence.settings.loss_margin
     else:

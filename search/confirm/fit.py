@@ -42,14 +42,20 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _NoisePrior:
-    """A standard deviation of end losses, and how many degrees of freedom it weighs as much as."""
+class _Prior:
+    """A standard deviation of end losses, how many degrees of freedom it weighs as much as, and a slope."""
 
     sd: float
     df: int
+    slope: float = SLOPE
+    slope_sd: float = SLOPE_SD
+
+    def times(self, per_nat: float) -> _Prior:
+        """Of what falls by `per_nat` where a loss falls by a nat."""
+        return _Prior(self.sd * per_nat, self.df, self.slope * per_nat, self.slope_sd * per_nat)
 
 
-_TOGETHER, _ALONE = _NoisePrior(NOISE, NOISE_DF), _NoisePrior(NOISE_ALONE, NOISE_ALONE_DF)
+_TOGETHER, _ALONE = _Prior(NOISE, NOISE_DF), _Prior(NOISE_ALONE, NOISE_ALONE_DF)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ def fit_lengths(
     settings: ConfirmSettings,
     n_arms: int,
     by_themselves: Collection[str] = (),
+    per_nat: float = 1.0,
 ) -> dict[str, LengthFit]:
     """The fit of every arm of `start`, which says the length of its first run, from the runs so far.
 
@@ -94,10 +101,12 @@ def fit_lengths(
     The noise is that of all arms together, or the arm's own where that is larger; of arms `by_themselves` it
     is their own. Where one arm is noisier than the others its own runs say so only in part: with 0.011 nats
     beside two arms of 0.004 its fitted length held for the share in 7 of 10 simulated fits rather than in 9.
+    `per_nat`: see `model.metric.Metric`.
     """
-    priors = {arm: _ALONE if arm in by_themselves else _TOGETHER for arm in start}
+    together, alone_prior = _TOGETHER.times(per_nat), _ALONE.times(per_nat)
+    priors = {arm: alone_prior if arm in by_themselves else together for arm in start}
     lines = {arm: _line(arms.get(arm, ()), start[arm], priors[arm]) for arm in start}
-    pooled, df = _noise(lines.values(), _TOGETHER)
+    pooled, df = _noise(lines.values(), together)
     level = level_of_look(settings.seeds, REACH_LEVEL, settings, settings.candidates)
     needed = critical(level, max(1, n_arms * (settings.seeds - 1))) + float(special.ndtri(POWER))
     margin = needed / math.sqrt(settings.seeds)
@@ -111,11 +120,11 @@ def fit_lengths(
     return fits
 
 
-def length_for(steps: int, gap: float) -> int | None:
-    """From one run whose schedule of `steps` steps ended `gap` nats above the target: the length that ends as
+def length_for(steps: int, gap: float, per_nat: float = 1.0) -> int | None:
+    """From one run whose schedule of `steps` steps ended `gap` above the target: the length that ends as
     far below it as end losses of seeds spread. None where that is farther away than a run may lie from
     another."""
-    away = (gap + NOISE) / -SLOPE
+    away = (gap / per_nat + NOISE) / -SLOPE
     return math.ceil(steps * math.exp(away)) if away <= FARTHEST else None
 
 
@@ -189,24 +198,24 @@ def _tolerance_factor(share: float, variance: Floats, df: int) -> Floats:
     return factor
 
 
-def _line(runs: Sequence[EndLoss], start: int, prior: _NoisePrior) -> _Line:
+def _line(runs: Sequence[EndLoss], start: int, prior: _Prior) -> _Line:
     """Conjugate Bayesian regression (Gelman et al., Bayesian Data Analysis, chapter 14): flat in the
     intercept, normal in the slope."""
     finite = [run for run in runs if math.isfinite(run.loss)]
     x = np.array([math.log(run.steps / start) for run in finite])
     y = np.array([run.loss for run in finite])
-    weight = (prior.sd / SLOPE_SD) ** 2
+    weight = (prior.sd / prior.slope_sd) ** 2
     if not finite:
-        return _Line(0, math.nan, SLOPE, np.diag([math.inf, 1 / weight]), 0.0)
+        return _Line(0, math.nan, prior.slope, np.diag([math.inf, 1 / weight]), 0.0)
     precision = np.array([[len(x), x.sum()], [x.sum(), x @ x + weight]])
     covariance = np.linalg.inv(precision)
-    intercept, slope = covariance @ np.array([y.sum(), x @ y + weight * SLOPE])
+    intercept, slope = covariance @ np.array([y.sum(), x @ y + weight * prior.slope])
     residuals = y - intercept - slope * x
-    squares = float(residuals @ residuals + weight * (slope - SLOPE) ** 2)
+    squares = float(residuals @ residuals + weight * (slope - prior.slope) ** 2)
     return _Line(len(x), float(intercept), float(slope), covariance, squares)
 
 
-def _noise(lines: Collection[_Line], prior: _NoisePrior) -> tuple[float, int]:
+def _noise(lines: Collection[_Line], prior: _Prior) -> tuple[float, int]:
     """The standard deviation of end losses about their lines, with its prior, and its degrees of freedom."""
     df = prior.df + sum(max(0, line.n - 1) for line in lines)
     squares = prior.df * prior.sd**2 + sum(line.squares for line in lines)

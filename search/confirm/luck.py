@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from search.confirm.fit import NOISE, NOISE_DF, SLOPE, SLOPE_SD, EndLoss
 
@@ -14,15 +15,17 @@ LUCKY = 1.64  # standard deviations: one seed in twenty is luckier
 FLATTEST = 0.05  # nats an e-fold; runs on a plateau would make the margin as wide as one likes
 
 
-def seed_margin(recipes: Collection[Sequence[EndLoss]]) -> float:
+def seed_margin(recipes: Collection[Sequence[EndLoss]], per_nat: float = 1.0) -> float:
     """The share of a run's cost that one seed in twenty saves by luck alone; `UNSEEN_MARGIN` where no recipe
     ran twice.
 
     A run that is luckier by d nats crosses the target at d / slope fewer ln(steps), so the margin is the seed
     noise over the slope, times `LUCKY`. Both are those of one line for each recipe over ln(steps), all of the
-    same slope and noise, with the weak priors of `fit`. Losses that are not finite are left out.
+    same slope and noise, with the weak priors of `fit`. Losses that are not finite are left out; `per_nat`
+    turns others into nats (see `model.metric.Metric`).
     """
-    groups = [[run for run in runs if math.isfinite(run.loss)] for runs in recipes]
+    finite = [[run for run in runs if math.isfinite(run.loss)] for runs in recipes]
+    groups = [[replace(run, loss=run.loss / per_nat) for run in runs] for runs in finite]
     df = sum(len(runs) - 1 for runs in groups if runs)
     if not df:
         return UNSEEN_MARGIN

@@ -156,7 +156,9 @@ def _why_it_leaves(
     after = f"after {len(done)} seeds"
     lower = tests[arm].lower
     if lower is not None and lower > facts.target_loss:
-        return f"{after} its mean end loss lies above the target with 95 % confidence"
+        metric = facts.metric
+        worse = metric.either("above", "below")
+        return f"{after} its mean end {metric.name} lies {worse} the target with 95 % confidence"
     against = _energy_ratio(arm, DOCUMENTED, done, facts)
     if against is not None and against.low > 1:
         return f"{after} it takes more energy than the documented baseline with 95 % confidence"

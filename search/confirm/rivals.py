@@ -27,7 +27,9 @@ from search.record.target import AUTO
 def rival_margin(setting: float | str, records: Sequence[Record]) -> float:
     """`budget.rival_margin` as a share; of `auto`, from the end losses of the runs that fitted and
     confirmed."""
-    return seed_margin(_end_losses(records)) if setting == AUTO else float(setting)
+    if setting != AUTO:
+        return float(setting)
+    return seed_margin(_end_losses(records), records[-1].metric.per_nat if records else 1.0)
 
 
 def rivals_of(

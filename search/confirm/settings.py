@@ -18,7 +18,8 @@ class ConfirmSettings:
     fit_runs      at most so many runs of an arm to fit its length
     repeats       a round whose sides saw different load is run so often again
     time_margin   a candidate may take this share longer than the baseline: 0.02 is 2 %
-    loss_margin   its held-out loss may be this much higher than the baseline's, in nats per token
+    loss_margin   its held-out loss may be this much higher than the baseline's, in nats per token; or its
+                  accuracy this much lower
     inference     whether a saving must not be bought with dearer inference: the trained models generate
     inference_margin  a token may then take this share more joules than the baseline's: 0.05 is 5 %
     tie           an energy ratio that is known to be nearer to 1 than this is a tie

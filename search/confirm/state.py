@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from model.metric import metric_of
 from search.confirm.clauses import FittedBaseline, VerdictFacts
 from search.confirm.fit import LengthFit, fit_lengths
 from search.confirm.from_records import (
@@ -127,7 +128,8 @@ def fits_of_arms(
     losses = {arm: end_losses(records, arm) for arm in recipes}
     start = {arm: recipe.steps for arm, recipe in recipes.items()}
     # A noisy candidate must not lengthen the baseline, which would flatter the candidate.
-    fits = fit_lengths(losses, start, target_loss, settings, n_arms, by_themselves=(FITTED,))
+    per_nat = metric_of(recipes[FITTED].config).per_nat
+    fits = fit_lengths(losses, start, target_loss, settings, n_arms, (FITTED,), per_nat)
     for arm, fit in fits.items():
         failed = _failures(records, arm)
         if fit.next_steps is not None and failed >= MAX_ATTEMPTS:
@@ -194,7 +196,8 @@ def _facts(
     data = records[0].provenance.get("data", {})
     ngram_loss = data.get("ngram_loss") if isinstance(data, Mapping) else None
     kind = records[0].meter.kind.value
-    return VerdictFacts(target_loss, ngram_loss, recipe.looks_up, kind, n_candidates, fitted)
+    metric = metric_of(recipe.config)
+    return VerdictFacts(target_loss, ngram_loss, recipe.looks_up, kind, n_candidates, fitted, metric)
 
 
 def runs_to_judge(runs: Sequence[Record]) -> tuple[ConfirmedRun, ...]:

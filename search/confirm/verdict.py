@@ -121,7 +121,7 @@ def judge(
     energy, time, gap = ratios(evidence, energy_of), ratios(evidence, time_of), gap_of_test_losses(evidence)
     inference = ratios(evidence, inference_of)[DOCUMENTED]
     clauses = (
-        reach_clause(test, misses, n, facts.target_loss),
+        reach_clause(test, misses, n, facts.target_loss, facts.metric),
         *_against(evidence, "energy", energy),
         *_against(evidence, "time", time),
         *_of_itself(evidence, gap),
@@ -172,7 +172,7 @@ def _of_itself(evidence: Evidence, gap: Interval | None) -> tuple[Clause, Clause
     """The clauses on the test loss, the problem and the meter."""
     test_part = all(run.test_loss is not None for run in evidence.own)
     return (
-        loss_clause(gap, test_part, evidence.settings.loss_margin),
+        loss_clause(gap, test_part, evidence.settings.loss_margin, evidence.facts.metric),
         problem_clause(evidence.facts),
         meter_clause([run for one in evidence.rounds for run in one.runs.values()], evidence.facts),
     )
@@ -233,7 +233,8 @@ def _mends(failing: Sequence[Clause], evidence: Evidence) -> list[str]:
     needed = [seeds_for(*missing(clause.name, evidence)) for clause in short]
     known = [seeds for seeds in needed if seeds is not None]
     about = "far more than 200" if len(known) < len(needed) else f"about {max(*known, _next(evidence))}"
-    longer = ", or a longer recipe" if any(clause.name in ("reach", "loss") for clause in short) else ""
+    by_length = ("reach", evidence.facts.metric.name)
+    longer = ", or a longer recipe" if any(clause.name in by_length for clause in short) else ""
     return [f"{about} seeds by the present spread{longer}", *mends]
 
 

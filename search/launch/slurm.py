@@ -61,7 +61,7 @@ def submit_study(config: StudyConfig, typed: Sequence[str], watcher: Watcher) ->
     storage.open_storage(config.storage, base).engine.dispose()
     problem = load_problem(config, watcher.loading)  # jobs find it in the cache; their nodes may be offline
     check_reach(space, problem.corpus)
-    target_loss = target_of(config.target_loss, config.target_margin, ())
+    target_loss = target_of(config.target, config.target_margin, ())
     watcher.problem(problem.corpus, problem.ngram, target_loss, problem.validation_tokens)
     folder = _make_folder(base)
     job = StudyJob(without_storage(typed), Path.cwd(), folder, launcher.slurm_grace_s, config.storage)

@@ -43,7 +43,7 @@ class Outcome(StrEnum):
 
 
 _ADVICE = {
-    Outcome.REACHED: "reached the target loss",
+    Outcome.REACHED: "reached the target",
     Outcome.OUT_OF_BUDGET: "ended at its step, token, second or joule budget before the target; "
     "raise the budget if many trials end here",
     Outcome.DOMINATED: "ended early: a finished trial had already reached the target for less of everything",

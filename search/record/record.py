@@ -1,7 +1,8 @@
 """A record: everything that is kept of one run, and one line of `records.jsonl`.
 
 A *run* is one execution of a trial's training. All energies are joules, all times seconds of a monotonic
-clock, all losses nats per token.
+clock, all losses nats per token; where the run's `target_metric` is accuracy, what is called a loss is an
+error rate, 1 - accuracy (`model.metric`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from model.config import current_path, with_current_keys
+from model.metric import Metric, metric_of
 from search.record.confirmation import Confirmation
 from search.record.crossing import Crossing, CurvePoint
 from search.record.forecast import Foreseen
@@ -108,6 +110,11 @@ class Record:
     foreseen: Foreseen | None = None
     late_of: str | None = None
     inference: Inference | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """What its losses are, and how people read them."""
+        return metric_of(self.config)
 
     @property
     def feasible(self) -> bool:

@@ -1,4 +1,5 @@
-"""`target_loss=auto`: the baseline is trained to the end of its schedule; what it ends at is the target."""
+"""`target_loss=auto` or `target_accuracy=auto`: the baseline is trained to the end of its schedule; what it
+ends at is the target."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ TO_THE_END = 0.0
 
 
 def target_of(setting: float | str, margin: float, records: Sequence[Record]) -> float | None:
-    """The loss to reach: as it was set or, for `auto`, what the baseline ended at plus `margin`, in nats per
-    token, rounded up to four decimals. None until that run has come to the end of its schedule."""
+    """The loss (or error rate) to reach: as it was set or, for `auto`, what the baseline ended at plus
+    `margin`, rounded up to four decimals. None until that run has come to the end of its schedule."""
     if not isinstance(setting, str):
         return float(setting)
     ended = next((record for record in records if came_to_its_end(record)), None)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from model.metric import ACCURACY, LOSS
 from search.record.ledger import Phase
 from search.record.lookup import is_lookup_like
 from search.record.objective import OBJECTIVES
@@ -157,6 +158,16 @@ def _unless_it_finds(field: str) -> Callable[[Record], float | None]:
     return lambda record: None if record.role is Role.TARGET else getattr(record, field)
 
 
+def _measured(metric: str, of: Callable[[Record], float | None]) -> Callable[[Record], float | None]:
+    """As people read it; empty for runs of the other metric."""
+
+    def value(record: Record) -> float | None:
+        found = of(record) if record.metric.name == metric else None
+        return None if found is None else record.metric.shown(found)
+
+    return value
+
+
 def _of_confirmation(field: str) -> Callable[[Record], Any]:
     return lambda record: None if record.confirmation is None else getattr(record.confirmation, field)
 
@@ -188,22 +199,51 @@ _PLACE = (
 _FACT = "of every run; where it is an objective, empty where the target was not reached"
 _WORK = (
     CsvColumn(
-        "target_loss", "nats per token", "the validation loss to reach", _unless_it_finds("target_loss")
+        "target_loss",
+        "nats per token",
+        "the validation loss to reach; empty where the target is an accuracy",
+        _measured(LOSS, _unless_it_finds("target_loss")),
     ),
-    CsvColumn("best_loss", "nats per token", "the lowest validation loss of the run", lambda r: r.best_loss),
+    CsvColumn(
+        "best_loss",
+        "nats per token",
+        "the lowest validation loss of the run; empty where the accuracy is measured",
+        _measured(LOSS, lambda r: r.best_loss),
+    ),
+    CsvColumn(
+        "target_accuracy",
+        "share",
+        "the validation accuracy to reach",
+        _measured(ACCURACY, _unless_it_finds("target_loss")),
+        optional=True,
+    ),
+    CsvColumn(
+        "best_accuracy",
+        "share",
+        "the highest validation accuracy of the run",
+        _measured(ACCURACY, lambda r: r.best_loss),
+        optional=True,
+    ),
     CsvColumn(
         "test_loss",
         "nats per token",
         "the loss on the test part at the last step, of a run of fixed length: no run is stopped, ranked or "
         "chosen by it",
-        lambda r: r.test_loss,
+        _measured(LOSS, lambda r: r.test_loss),
+        optional=True,
+    ),
+    CsvColumn(
+        "test_accuracy",
+        "share",
+        "the accuracy on the test part, likewise",
+        _measured(ACCURACY, lambda r: r.test_loss),
         optional=True,
     ),
     *_PLACE,
     CsvColumn(
         "loss_gap",
-        "nats per token",
-        "best loss minus target: 0 or less reached it",
+        "nats per token, or share",
+        "best loss minus target, or target accuracy minus the best: 0 or less reached it",
         _unless_it_finds("loss_gap"),
     ),
     CsvColumn("steps", "number", "optimizer steps taken", lambda r: r.steps),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from model.metric import ACCURACY, LOSS
 from search.record.inference import Inference
 from search.record.lookup import is_lookup_like
 from search.record.meter_info import Kind
@@ -23,6 +24,7 @@ from search.report.summary_verdict import (
     ConfirmationSummary,
     VerdictSummary,
     confirmation_summary,
+    measured,
     verdict_summaries,
 )
 from search.report.view.cost import SearchCost
@@ -54,10 +56,13 @@ class ProblemSummary(TypedDict):
 
     dataset: Annotated[str | None, "Its name."]
     dataset_sha256: Annotated[str | None, "Of the text."]
+    target_metric: Annotated[str, "loss or accuracy: which of the following there is."]
     target_loss: Annotated[float | None, "The validation loss to reach, in nats per token."]
     ngram_loss: Annotated[
         float | None, "What counting n-grams reaches on the same tokens, in nats per token."
     ]
+    target_accuracy: Annotated[float | None, "The validation accuracy to reach: a share of the tokens."]
+    ngram_accuracy: Annotated[float | None, "What counting n-grams reaches on the same tokens."]
     bytes_per_token: Annotated[float | None, "Of the validation text: nats / ln 2 / this = bits per byte."]
 
 
@@ -171,6 +176,7 @@ class ClosestSummary(TypedDict):
 
     trial: Annotated[int | None, "Its trial number."]
     best_loss: Annotated[float | None, "Its lowest validation loss, in nats per token."]
+    best_accuracy: Annotated[float | None, "Its highest validation accuracy."]
 
 
 class Summary(TypedDict):
@@ -249,10 +255,7 @@ def summary(view: StudyView) -> dict[str, Any]:
         "noise": {"trials": list(view.noise.trials), "floor": view.noise.floor},
         "saving": view.saving,
         "decided_by": view.decided_by,
-        "closest": {
-            "trial": _trial(view.closest),
-            "best_loss": None if view.closest is None else view.closest.best_loss,
-        },
+        "closest": _closest_summary(view),
         "notes": list(notes(view)),
         "verdict": verdict_summaries(view),
         "confirmation": confirmation_summary(view),
@@ -274,12 +277,25 @@ def _meter_summary(view: StudyView) -> MeterSummary:
     return {"name": view.meter.name, "kind": view.meter.kind, "counted_phases": phases}
 
 
+def _closest_summary(view: StudyView) -> ClosestSummary:
+    metric, best = view.problem.metric, None if view.closest is None else view.closest.best_loss
+    return {
+        "trial": _trial(view.closest),
+        "best_loss": measured(metric, LOSS, best),
+        "best_accuracy": measured(metric, ACCURACY, best),
+    }
+
+
 def _problem_summary(view: StudyView) -> ProblemSummary:
+    metric = view.problem.metric
     return {
         "dataset": view.problem.dataset,
         "dataset_sha256": view.problem.dataset_sha256,
-        "target_loss": view.problem.target_loss,
-        "ngram_loss": view.problem.ngram_loss,
+        "target_metric": metric.name,
+        "target_loss": measured(metric, LOSS, view.problem.target_loss),
+        "ngram_loss": measured(metric, LOSS, view.problem.ngram_loss),
+        "target_accuracy": measured(metric, ACCURACY, view.problem.target_loss),
+        "ngram_accuracy": measured(metric, ACCURACY, view.problem.ngram_loss),
         "bytes_per_token": view.origin.bytes_per_token,
     }
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, NotRequired, TypedDict
 
+from model.metric import ACCURACY, LOSS, Metric
 from search.confirm.clauses import Clause, FittedBaseline
 from search.confirm.intervals import Interval
 from search.confirm.state import ConfirmationState
@@ -14,7 +15,19 @@ from search.record.confirmation import FITTED
 from search.report.view.confirmation import ArmResult, arm_results, confirmed_seeds, verdicts
 from search.report.view.data import StudyView
 
-Nats = Annotated[float | None, "In nats per token; null where a run diverged or crashed, or it is unknown."]
+Nats = Annotated[
+    float | None,
+    "In nats per token; null where a run diverged or crashed, it is unknown, or the accuracy is measured.",
+]
+Share = Annotated[float | None, "Likewise, where the accuracy is measured."]
+
+
+def measured(metric: Metric, name: str, value: float | None) -> float | None:
+    """As people read it; None where `name` is not what is measured, and of what is not finite, which JSON
+    has no word for."""
+    if value is None or not math.isfinite(value) or metric.name != name:
+        return None
+    return metric.shown(value)
 
 
 class IntervalSummary(TypedDict):
@@ -30,8 +43,8 @@ class ClauseSummary(TypedDict):
 
     name: Annotated[
         str,
-        "reach, energy_documented, energy_fitted, time_documented, time_fitted, loss, problem, meter or "
-        "(with confirm.inference) inference.",
+        "reach, energy_documented, energy_fitted, time_documented, time_fitted, loss (or accuracy), problem, "
+        "meter or (with confirm.inference) inference.",
     ]
     holds: Annotated[bool | None, "Null: not known yet."]
     words: Annotated[str, "What it rests on."]
@@ -46,14 +59,15 @@ class VerdictSummary(TypedDict):
     steps: Annotated[int, "Its fixed length."]
     seeds: Annotated[list[int], "The fresh seeds of the rounds that count."]
     replicates: Annotated[int, "How many."]
-    misses: Annotated[int, "Of these, how many ended above the target."]
+    misses: Annotated[int, "Of these, how many missed the target at their end."]
     reach_share: Annotated[
         IntervalSummary | None, "Share of seeds that reach the target, with its Clopper-Pearson interval."
     ]
     mean_loss: Annotated[Nats, "Mean validation loss at the last step."]
+    mean_accuracy: Annotated[Share, "Mean validation accuracy at the last step."]
     p_reach: Annotated[
         float | None,
-        "One-sided, that the mean end loss is not below the target; corrected for looks and candidates.",
+        "One-sided, that the mean at the end does not reach the target; corrected for looks and candidates.",
     ]
     energy_ratio: Annotated[
         IntervalSummary | None, "Counted joules over those of the documented baseline, paired."
@@ -67,6 +81,9 @@ class VerdictSummary(TypedDict):
     ]
     loss_difference: Annotated[
         IntervalSummary | None, "Test loss minus the documented baseline's, in nats per token."
+    ]
+    accuracy_difference: Annotated[
+        IntervalSummary | None, "Test accuracy minus the documented baseline's; above 0 is better."
     ]
     inference_ratio: NotRequired[
         Annotated[
@@ -98,9 +115,11 @@ class ArmSummary(TypedDict):
     arm: Annotated[str, "documented and fitted are the baseline."]
     steps: Annotated[int, "Its fixed length."]
     replicates: Annotated[int, "Seeds that ran."]
-    reached: Annotated[int, "Of these, how many ended at or below the target."]
+    reached: Annotated[int, "Of these, how many reached the target at their end."]
     mean_loss: Annotated[Nats, "Mean validation loss at the last step."]
     mean_test_loss: Annotated[Nats, "Mean loss on the test part."]
+    mean_accuracy: Annotated[Share, "Mean validation accuracy at the last step."]
+    mean_test_accuracy: Annotated[Share, "Mean accuracy on the test part."]
     energy_j: Annotated[float | None, "Counted joules of a run, geometric mean."]
     time_s: Annotated[float | None, "Counted seconds of a run, geometric mean."]
 
@@ -124,7 +143,8 @@ def verdict_summaries(view: StudyView) -> list[VerdictSummary]:
     state = view.confirmation
     if state is None:
         return []
-    return [_verdict(state, verdict) for verdict in verdicts(state) if verdict.seeds]
+    metric = view.problem.metric
+    return [_verdict(state, verdict, metric) for verdict in verdicts(state) if verdict.seeds]
 
 
 def confirmation_summary(view: StudyView) -> ConfirmationSummary | None:
@@ -132,7 +152,7 @@ def confirmation_summary(view: StudyView) -> ConfirmationSummary | None:
     state = view.confirmation
     if state is None or not view.confirming:
         return None
-    target_loss = view.problem.target_loss
+    target_loss, metric = view.problem.target_loss, view.problem.metric
     became = next((facts.fitted_baseline for facts in state.facts.values()), None)
     return {
         "baseline_steps": state.baseline.steps,
@@ -142,7 +162,7 @@ def confirmation_summary(view: StudyView) -> ConfirmationSummary | None:
             {"arm": arm, "steps": fit.steps, "runs": fit.runs, "share": fit.share, "reason": fit.reason}
             for arm, fit in state.fits.items()
         ],
-        "arms": [] if target_loss is None else [_arm(arm) for arm in arm_results(state, target_loss)],
+        "arms": [] if target_loss is None else [_arm(arm, metric) for arm in arm_results(state, target_loss)],
         "energy_j": state.spent_j,
         "runs": len(view.confirming),
         "ended": state.next is None,
@@ -150,7 +170,7 @@ def confirmation_summary(view: StudyView) -> ConfirmationSummary | None:
     }
 
 
-def _verdict(state: ConfirmationState, verdict: Verdict) -> VerdictSummary:
+def _verdict(state: ConfirmationState, verdict: Verdict, metric: Metric) -> VerdictSummary:
     left: Mapping[str, str] = {} if state.race is None else state.race.left
     found: VerdictSummary = {
         "trial": state.recipe(verdict.arm).of_trial,
@@ -161,13 +181,15 @@ def _verdict(state: ConfirmationState, verdict: Verdict) -> VerdictSummary:
         "replicates": verdict.seeds,
         "misses": verdict.misses,
         "reach_share": _interval(verdict.reach_share),
-        "mean_loss": _finite(verdict.mean_loss),
+        "mean_loss": measured(metric, LOSS, verdict.mean_loss),
+        "mean_accuracy": measured(metric, ACCURACY, verdict.mean_loss),
         "p_reach": verdict.p_reach,
         "energy_ratio": _interval(verdict.energy_ratio),
         "energy_ratio_fitted": _interval(verdict.energy_ratio_fitted),
         "time_ratio": _interval(verdict.time_ratio),
         "time_ratio_fitted": _interval(verdict.time_ratio_fitted),
-        "loss_difference": _interval(verdict.loss_difference),
+        "loss_difference": _interval(verdict.loss_difference) if metric.name == LOSS else None,
+        "accuracy_difference": _turned(verdict.loss_difference) if metric.name == ACCURACY else None,
         "clauses": [_clause(clause) for clause in verdict.clauses],
         "uneven_rounds": verdict.uneven,
         "decided": verdict.decided,
@@ -183,14 +205,16 @@ def _clause(clause: Clause) -> ClauseSummary:
     return {"name": clause.name, "holds": clause.holds, "words": clause.words}
 
 
-def _arm(arm: ArmResult) -> ArmSummary:
+def _arm(arm: ArmResult, metric: Metric) -> ArmSummary:
     return {
         "arm": arm.arm,
         "steps": arm.steps,
         "replicates": len(arm.seeds),
         "reached": arm.reached,
-        "mean_loss": _finite(arm.loss),
-        "mean_test_loss": _finite(arm.test_loss),
+        "mean_loss": measured(metric, LOSS, arm.loss),
+        "mean_test_loss": measured(metric, LOSS, arm.test_loss),
+        "mean_accuracy": measured(metric, ACCURACY, arm.loss),
+        "mean_test_accuracy": measured(metric, ACCURACY, arm.test_loss),
         "energy_j": arm.energy_j,
         "time_s": arm.time_s,
     }
@@ -204,6 +228,8 @@ def _interval_summary(interval: Interval) -> IntervalSummary:
     return {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
 
 
-def _finite(loss: float | None) -> float | None:
-    """JSON has no infinity."""
-    return loss if loss is not None and math.isfinite(loss) else None
+def _turned(interval: Interval | None) -> IntervalSummary | None:
+    """Of error rates, as one of accuracies."""
+    if interval is None:
+        return None
+    return {"estimate": -interval.estimate, "low": -interval.high, "high": -interval.low}

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from model.config import RunConfig
+from model.metric import STRAY
 from model.progress import EvaluationResult
 
 # At the target, evaluations come this share of the steps apart: with rounding, just under the 2 % that the
@@ -28,10 +29,8 @@ BUDGET_STEPS = 100.0
 OVER_BUDGET = 0.05
 
 # The forecast is a straight line through the evaluations since MEMORY of the steps so far, at least
-# FEWEST. STRAY is how far, in nats, a loss strays from its trend from one evaluation to the next: on recorded
-# runs of nanoGPT's CPU recipe 0.010 early, 0.006 midway and 0.004 late.
+# FEWEST.
 MEMORY, FEWEST = 0.5, 3
-STRAY = 0.005
 
 
 def evaluation_cost_steps(config: RunConfig, validation_tokens: int) -> float:
@@ -40,22 +39,27 @@ def evaluation_cost_steps(config: RunConfig, validation_tokens: int) -> float:
     On one CPU thread the measured ratio was 48 for nanoGPT's CPU recipe (counted 48) and 33 for a smaller
     model in bf16 (counted 36); evaluation is always in fp32.
     """
-    return validation_tokens / (3.0 * config.tokens_per_step)
+    passed = validation_tokens * config.windows.passed_per_scored
+    return passed / (3.0 * config.tokens_per_step)
 
 
 def steps_until_evaluation(
-    results: Sequence[EvaluationResult], target_loss: float, longest: int, whole_cost: float
+    results: Sequence[EvaluationResult],
+    target_loss: float,
+    longest: int,
+    whole_cost: float,
+    stray: float = STRAY,
 ) -> int:
     """Steps to train before the next evaluation: 1 to `longest`, or more if evaluating would otherwise take
     longer than training.
 
-    `whole_cost` is what a whole evaluation costs, in steps.
+    `whole_cost` is what a whole evaluation costs, in steps. `stray`: see `model.metric.Metric`.
     """
     step = results[-1].step if results else 0
     cheapest = whole_cost * min((one.share for one in results), default=0.0)
     spent = whole_cost * math.fsum(one.share for one in results) + whole_cost  # the next may be a whole one
     widest = max(_widest(results, spent <= BUDGET_SHARE * step) * step, WAIT_PER_COST * cheapest)
-    wait = max(AT_TARGET * step, min(steps_to_early_edge(results, target_loss), widest))
+    wait = max(AT_TARGET * step, min(steps_to_early_edge(results, target_loss, stray), widest))
     if spent > max(BUDGET_SHARE * (step + wait), BUDGET_WHOLE * whole_cost, BUDGET_STEPS):
         wait = max(wait, OVER_BUDGET * step)
     return max(1, min(int(wait), longest), math.ceil(spent - step))
@@ -67,7 +71,9 @@ def _widest(results: Sequence[EvaluationResult], in_budget: bool) -> float:
     return AT_TARGET if in_budget else NEAR
 
 
-def steps_to_early_edge(results: Sequence[EvaluationResult], target_loss: float) -> float:
+def steps_to_early_edge(
+    results: Sequence[EvaluationResult], target_loss: float, stray: float = STRAY
+) -> float:
     """Steps until the forecast of the loss, less one standard error, reaches the target: 0 if it has already,
     inf if it never will or there are too few losses to tell.
 
@@ -77,7 +83,7 @@ def steps_to_early_edge(results: Sequence[EvaluationResult], target_loss: float)
     recent = [one for one in _recent(results) if math.isfinite(one.loss)]
     if len(recent) < 2:
         return math.inf
-    weights = [1.0 / (STRAY**2 + (0.0 if one.whole else one.stderr**2)) for one in recent]
+    weights = [1.0 / (stray**2 + (0.0 if one.whole else one.stderr**2)) for one in recent]
 
     def weighted(values: Iterable[float]) -> float:
         return math.fsum(weight * value for weight, value in zip(weights, values, strict=True))

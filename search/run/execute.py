@@ -180,6 +180,7 @@ class _Run:
             request.limits,
             request.objectives,
             request.rivals,
+            request.metric,
         )
         return end or foreseen
 
@@ -202,7 +203,11 @@ class _Run:
             request.rivals,
         )
         self.state = replace(self.state, foreseen=foreseen)
-        return None if foreseen is None or foreseen.audited else Ending(Outcome.DOMINATED, in_words(foreseen))
+        return (
+            None
+            if foreseen is None or foreseen.audited
+            else Ending(Outcome.DOMINATED, in_words(foreseen, request.metric))
+        )
 
     def _tell(self) -> None:
         began_s = self.reader.clock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from model.metric import LOSS, METRICS, Metric
 from search.record.crossing import CurvePoint
 from search.record.forecast import Forecast, Foreseen, Schedule
 from search.record.limits import Rival
@@ -41,11 +42,12 @@ def foresee(
     return Foreseen(point.step, point.energy_j, point.loss, until, chance, forecast.chance, forecast.audit)
 
 
-def in_words(foreseen: Foreseen) -> str:
+def in_words(foreseen: Foreseen, metric: Metric = METRICS[LOSS]) -> str:
     """Why a run is ended."""
     return (
-        f"forecast: at step {foreseen.step} the loss was {foreseen.loss:.4f}; it reaches the target by step "
-        f"{foreseen.until}, when it would end, with a chance of {100 * foreseen.chance:.2g} %"
+        f"forecast: at step {foreseen.step} the {metric.name} was {metric.shown(foreseen.loss):.4f}; it "
+        f"reaches the target by step {foreseen.until}, when it would end, with a chance of "
+        f"{100 * foreseen.chance:.2g} %"
     )
 
 

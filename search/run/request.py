@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model.config import RunConfig
+from model.metric import Metric, metric_of
 from search.record.confirmation import Confirmation
 from search.record.forecast import Forecast
 from search.record.inference import InferencePlan
@@ -26,8 +27,9 @@ class RunRequest:
     and whole, and scored there on the test part. It ends before only where it diverges or a limit is spent,
     and so has no rivals.
 
-    `forecast`: how its loss is forecast, for a run that may be ended where it has hardly a chance to matter.
-    `inference`: what its trained model is to generate, to see what that takes; None for nothing.
+    `target_loss` is an error rate where its metric is accuracy. `forecast`: how its loss is forecast, for a
+    run that may be ended where it has hardly a chance to matter. `inference`: what its trained model is to
+    generate, to see what that takes; None for nothing.
     """
 
     study: str
@@ -54,6 +56,11 @@ class RunRequest:
 
     def __post_init__(self) -> None:
         assert not (self.to_the_end and self.rivals), "a run of fixed length is ended by no rival"
+
+    @property
+    def metric(self) -> Metric:
+        """What its evaluations measure."""
+        return metric_of(self.config)
 
     def run_config(self) -> RunConfig:
         return RunConfig.from_mapping(self.config)

@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model.metric import LOSS, METRICS, Metric
 from search.record.limits import Limits, Rival
 from search.record.objective import OBJECTIVES, Spent, objective_values, shown_values
 from search.record.outcome import Outcome
 
 # Uniform guessing costs ln(V) nats. One evaluation this far above it may be a kick at the end of the warm-up,
-# from which runs recover; two in a row are taken for divergence.
+# from which runs recover; two in a row are taken for divergence. No error rate gets there: such a run has
+# diverged where a loss of its training is no number.
 DIVERGED_ABOVE_UNIFORM = 1.5
 
 
@@ -43,13 +45,15 @@ def ending(
     limits: Limits,
     objectives: Sequence[str],
     rivals: Sequence[Rival],
+    metric: Metric = METRICS[LOSS],
 ) -> Ending | None:
     """The first reason to end the run here, or None.
 
     `rivals` are the finished trials that may end this run (none for a baseline, which runs to its end).
     """
     if standing.loss is not None and standing.loss <= target_loss:
-        return Ending(Outcome.REACHED, f"validation loss {standing.loss:.4f} is at or below {target_loss:g}")
+        value = f"validation {metric.name} {metric.shown(standing.loss):.4f}"
+        return Ending(Outcome.REACHED, f"{value} is {metric.at_target} {metric.shown(target_loss):g}")
     return (
         _diverged(standing, vocab_size)
         or _out_of_budget(standing, limits)
@@ -92,7 +96,7 @@ def _dominated(spent: Spent, objectives: Sequence[str], rivals: Sequence[Rival])
     for rival in rivals:
         needed = dict(zip(objectives, rival.values, strict=True))
         if all(bound[name] >= limit_of(name, needed[name], rival.margin) for name in objectives):
-            words = f"spent {shown_values(bound)} and was above the target still; {_for(rival)} "
+            words = f"spent {shown_values(bound)} and had not reached the target; {_for(rival)} "
             return Ending(Outcome.DOMINATED, words + shown_values(needed), rival)
     return None
 

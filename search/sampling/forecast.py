@@ -32,7 +32,12 @@ MOST_RUNS = 60
 
 
 def learnt_forecast(records: Sequence[Record], chance: float = 0.0, audit: bool = False) -> Forecast:
-    """By a study's runs so far. `chance` and `audit` are for the run that is to be ended by it."""
+    """By a study's runs so far. `chance` and `audit` are for the run that is to be ended by it.
+
+    An error rate falls in the same form, by `per_nat` of what a loss does, and a forecast of it is learnt
+    from that prior.
+    """
+    per_nat = records[-1].metric.per_nat if records else 1.0
     floor = FLOOR * max((record.target_loss for record in records), default=0.0)  # 0 of a run that seeks one
     rows: list[tuple[float, float, float, float]] = []
     runs = 0
@@ -42,14 +47,15 @@ def learnt_forecast(records: Sequence[Record], chance: float = 0.0, audit: bool 
         runs += bool(found)
         if runs == MOST_RUNS:
             break
-    prior = np.diag([1 / PROGRESS**2, 1 / DECAY**2]) * SCATTER**2  # known to within their own size
-    mean = np.array([PROGRESS, DECAY])
+    decay, prior_scatter = DECAY * per_nat, SCATTER * per_nat
+    prior = np.diag([1 / PROGRESS**2, 1 / decay**2]) * prior_scatter**2  # known to within their own size
+    mean = np.array([PROGRESS, decay])
     table = np.array(rows).reshape(-1, 4)
     x, y, weights = table[:, :2], table[:, 2], table[:, 3]
     precision = prior + (x * weights[:, None]).T @ x
     covariance = np.linalg.inv(precision)
     weights_of = covariance @ (prior @ mean + (x * weights[:, None]).T @ y)
-    squares = float(weights @ (y - x @ weights_of) ** 2) + WEIGHS * SCATTER**2
+    squares = float(weights @ (y - x @ weights_of) ** 2) + WEIGHS * prior_scatter**2
     df = WEIGHS + runs
     scatter = math.sqrt(squares / (WEIGHS + float(len(rows))))
     return Forecast(
@@ -79,7 +85,9 @@ def _falls(record: Record, floor: float) -> list[tuple[float, float, float, floa
     found = []
     for earlier in _one_in_each(record.curve, schedule, last):
         left = schedule.left(earlier.step, last.step)
-        spread = math.hypot(spread_of(left), 0.0 if earlier.whole else earlier.loss_stderr / SCATTER)
+        spread = math.hypot(
+            spread_of(left), 0.0 if earlier.whole else earlier.loss_stderr / (SCATTER * record.metric.per_nat)
+        )
         fall = earlier.loss - last.loss
         found.append(((earlier.loss - floor) * left.progress, left.decay, fall, 1.0 / spread**2))
     return found

@@ -29,7 +29,7 @@ NO_RUN_HAS_IT = 1.0
 
 
 class Lesson(NamedTuple):
-    """`values` by objective; `gap` is a loss minus the target, in nats."""
+    """`values` by objective; `gap` is a loss minus the target, in nats, or in what goes with a nat of it."""
 
     values: tuple[float, ...]
     gap: float
@@ -42,7 +42,7 @@ Teach = Callable[[Record, Sequence[str], Callable[[], Forecast]], Lesson]
 def as_ended(record: Record, objectives: Sequence[str], forecast: Callable[[], Forecast]) -> Lesson:
     del forecast
     values = tuple(float(record.spent[name]) for name in objectives)
-    return Lesson(values, LARGE_GAP if record.loss_gap is None else record.loss_gap)
+    return Lesson(values, _gap(record, record.loss_gap))
 
 
 def at_the_end(record: Record, objectives: Sequence[str], forecast: Callable[[], Forecast]) -> Lesson:
@@ -52,7 +52,12 @@ def at_the_end(record: Record, objectives: Sequence[str], forecast: Callable[[],
         float(record.spent[name]) * (whole if OBJECTIVES[name].by_luck else 1.0) for name in objectives
     )
     end = None if record.outcome is Outcome.DIVERGED else expected_end(record, forecast())
-    return Lesson(values, LARGE_GAP if end is None else min(end - record.target_loss, LARGE_GAP))
+    return Lesson(values, _gap(record, None if end is None else end - record.target_loss))
+
+
+def _gap(record: Record, gap: float | None) -> float:
+    """In nats: what samplers take to be far away was chosen for losses."""
+    return LARGE_GAP if gap is None else min(gap / record.metric.per_nat, LARGE_GAP)
 
 
 def stand_ins_of(records: Sequence[Record], objectives: Sequence[str]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from model.metric import LOSS, METRICS, Metric
 from search.record.outcome import Role
 from search.record.record import Record
 from search.space.model import Space
@@ -25,7 +26,8 @@ _DATA = {
 
 @dataclass(frozen=True)
 class Problem:
-    """What must be the same. `data` is that of a record's provenance, `context` that of its evaluation."""
+    """What must be the same. `target_loss` is as the `metric` minimises it. `data` is that of a record's
+    provenance, `context` that of its evaluation."""
 
     target_loss: float
     data: Mapping[str, Any]
@@ -33,6 +35,7 @@ class Problem:
     counted_phases: str
     meter_kind: str
     objectives: tuple[str, ...]
+    metric: Metric = METRICS[LOSS]
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,9 @@ def taught(
 
 def _differs(trials: Sequence[Record], problem: Problem) -> str:
     record = trials[0]
-    if record.target_loss != problem.target_loss:
-        return f"its target is {record.target_loss:g}, and this study's {problem.target_loss:g}"
+    if (record.metric, record.target_loss) != (problem.metric, problem.target_loss):
+        theirs, ours = record.metric.words(record.target_loss), problem.metric.words(problem.target_loss)
+        return f"its target is {theirs}, and this study's {ours}"
     theirs = record.provenance.get("data", {})
     for key, words in _DATA.items():
         if theirs.get(key) != problem.data.get(key):

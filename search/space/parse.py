@@ -39,7 +39,9 @@ from search.space.paths import leaves
 FIXED = {
     "evaluation": "the instrument, the same for every trial",
     "data": "the problem, the same for every trial",
+    "target_metric": "the problem, the same for every trial",
     "target_loss": "the problem, the same for every trial",
+    "target_accuracy": "the problem, the same for every trial",
     "target_margin": "the problem, the same for every trial",
     "noise": "the study's",
     "seed": "drawn anew for every trial",

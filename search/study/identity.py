@@ -42,7 +42,7 @@ def identity(
     if not shared:
         meter |= {"name": info.meter.name, "settings": settings_of_model(info.meter.settings)}
     facts = {
-        "target_loss": f"auto + {config.target_margin:g}" if is_auto(config) else config.target_loss,
+        config.metric.setting: _target_words(config),
         "space": space.describe(),
         "baseline": {key: value for key, value in config.run_values().items() if key != "seed"},
         "objectives": list(config.objective.names),
@@ -78,7 +78,13 @@ def held_out_of(records: Sequence[Record], written: Any) -> HeldOut:
 
 
 def is_auto(config: StudyConfig) -> bool:
-    return isinstance(config.target_loss, str)
+    return isinstance(config.target, str)
+
+
+def _target_words(config: StudyConfig) -> float | str:
+    """As it is typed."""
+    target = config.target
+    return f"auto + {config.target_margin:g}" if isinstance(target, str) else config.metric.shown(target)
 
 
 def check_records(
@@ -93,7 +99,7 @@ def check_records(
         _refuse_changes(f"study {records[-1].study!r}", ours, of_this_version(written))
     for record in records:
         theirs = of_this_version(json.loads(json.dumps(begun_with(record))))
-        part = known_part({**_known_of(ours, record), "target_loss": target_loss}, theirs)
+        part = known_part({**_known_of(ours, record), **_target_of(record, target_loss)}, theirs)
         _refuse_changes(f"trial {record.trial} of {shown(path)}", part, theirs)
 
 
@@ -125,7 +131,7 @@ def begun_with(record: Record) -> dict[str, Any]:
         },
     }
     if record.role is not Role.TARGET:
-        facts["target_loss"] = record.target_loss
+        facts |= _target_of(record, record.target_loss)
     names = {"sha256": "data_sha256"}
     for key in ("sha256", "tokenizer", "held_out", "validation_tokens"):
         if key in data:
@@ -145,6 +151,13 @@ def _known_of(ours: Mapping[str, Any], record: Record) -> dict[str, Any]:
         return dict(ours)
     names = [name for name in ours["objectives"] if name in record.spent or known_early([name])]
     return {**ours, "objectives": names}
+
+
+def _target_of(record: Record, target_loss: float | None) -> dict[str, float | None]:
+    """A target by the key and in the unit of the record's metric; of a study with another one, it is another
+    target whatever its value."""
+    metric = record.metric
+    return {metric.setting: None if target_loss is None else metric.shown(target_loss)}
 
 
 def known_part(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,7 +190,7 @@ def of_this_version(theirs: Mapping[str, Any]) -> dict[str, Any]:
     defaults, written = asdict(RunConfig()), with_current_keys(theirs["baseline"])
     if "train" in written:  # versions before left their GPUs as they were, and had no word for it
         written = {"device": {}, **written}
-    baseline = {
+    baseline = {"target_metric": defaults["target_metric"]} | {
         part: {**defaults[part], **value} if isinstance(value, Mapping) and part in defaults else value
         for part, value in written.items()
     }

@@ -83,7 +83,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
     with naming(cache_dir(), "used"):
         problem = load_problem(config, watcher.loading, held_out_of(records, folder.read_identity()))
     check_reach(space, problem.corpus)
-    target_loss = target_of(config.target_loss, config.target_margin, records)
+    target_loss = target_of(config.target, config.target_margin, records)
     watcher.problem(problem.corpus, problem.ngram, target_loss, problem.validation_tokens)
     stop = StopRequest(on_request=watcher.stopping)
     if config.storage != "auto":  # a wrong URL is found before anything is created

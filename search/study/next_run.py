@@ -267,7 +267,7 @@ def _longer(run: Record) -> int | None:
     steps, missed = run.max_steps, run.outcome is Outcome.OUT_OF_BUDGET
     if not missed or steps is None or run.steps < steps or run.loss_gap is None:
         return None
-    return length_for(steps, run.loss_gap)
+    return length_for(steps, run.loss_gap, run.metric.per_nat)
 
 
 def _point_of(values: Mapping[str, Any], settings: SearchSettings) -> Proposal:

@@ -20,7 +20,8 @@ from search.sampling.proposal import cannot_run
 
 @dataclass(frozen=True)
 class Problem:
-    """The text, the loss that counting reaches on it, and how many validation tokens an evaluation scores."""
+    """The text, the loss (or error rate) that counting reaches on it, and how many validation tokens an
+    evaluation scores."""
 
     corpus: Corpus
     ngram: NgramLoss
@@ -55,5 +56,7 @@ def load_problem(
     if problem := too_short(run, corpus):
         raise UserError(problem)
     tokens = scored_tokens(run, corpus)
-    ngram = cached_best_ngram(corpus, tokens, cache_dir(), on_progress=on_progress)
+    ngram = cached_best_ngram(
+        corpus, tokens, cache_dir(), on_progress=on_progress, metric=config.target_metric
+    )
     return Problem(corpus, ngram, tokens)

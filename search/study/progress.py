@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from model.data import Corpus, unseen_share
 from model.data.ngram import NgramLoss
+from model.metric import LOSS, METRICS, Metric
 from search.confirm.from_records import end_loss
 from search.console.plural import counted
 from search.files.paths import shown
@@ -36,8 +37,9 @@ PATIENCE_S = 3.0  # after so long, people wonder
 class Watcher:
     """Prints to `console`; everything that comes from a configuration is escaped."""
 
-    def __init__(self, console: Console, name: str, n_trials: int) -> None:
+    def __init__(self, console: Console, name: str, n_trials: int, metric: Metric = METRICS[LOSS]) -> None:
         self._console = console
+        self._metric = metric
         self._name = name
         self._n_trials = n_trials
         self._live: Progress | None = None
@@ -75,19 +77,20 @@ class Watcher:
     ) -> None:
         """The data, the target (None: the study looks for it) and what counting reaches."""
         per_token = corpus.validation_bytes_per_token
-        target = "to be found" if target_loss is None else numbers.loss_words(target_loss, per_token)
+        metric = self._metric
+        target = "to be found" if target_loss is None else numbers.loss_words(target_loss, per_token, metric)
         self.say(
             f"[bold]{escape(self._name)}[/]: {escape(corpus.name)}, {len(corpus.train):,} training tokens, "
             f"{corpus.vocab_size} symbols; target {target} on {validation_tokens:,} validation tokens"
         )
         capped = ngram.counted_tokens < len(corpus.train)
         counted_on = f" (counted on the first {ngram.counted_tokens:,})" if capped else ""
-        reached = f"{numbers.loss_words(ngram.loss, per_token)} on the same tokens"
+        reached = f"{numbers.loss_words(ngram.loss, per_token, metric)} on the same tokens"
         if ngram.order == 0:
             self.say(f"guessing reaches {reached}, counting n-grams{counted_on} does no better")
         else:
             self.say(f"counting {ngram.order}-grams reaches {reached}{counted_on}")
-        self.say(numbers.NATS)
+        self.say(metric.meaning)
         unseen = unseen_share(corpus, validation_tokens)
         if unseen > 0:
             self.say(f"{'[yellow]warning:[/] ' if unseen > MANY else ''}{unseen_words(unseen)}")
@@ -97,10 +100,11 @@ class Watcher:
     def target(self, target_loss: float, ngram: NgramLoss) -> None:
         """A warning where no language model is needed."""
         if target_loss >= ngram.loss:
+            metric = self._metric
             self.say(
-                f"[yellow]warning:[/] counting n-grams already reaches the target {target_loss:g}, so no "
-                "language model is needed; a claim needs a lower target "
-                "(more train.max_steps, a larger model)"
+                "[yellow]warning:[/] counting n-grams already reaches the target "
+                f"{metric.shown(target_loss):g}, so no language model is needed; a claim needs a "
+                f"{metric.either('lower', 'higher')} target (more train.max_steps, a larger model)"
             )
 
     def ready(self, info: WorkerInfo, left_out: Sequence[str]) -> None:
@@ -157,10 +161,11 @@ class Watcher:
             if ("energy_to_target_j" in best.values)
             else ""
         )
-        loss = "-" if not partial.curve else f"{partial.curve[-1].loss:.3f}"
+        loss = "-" if not partial.curve else f"{partial.metric.shown(partial.curve[-1].loss):.3f}"
         kind = partial.meter.kind.value
         self._show(
-            f"{self._trials.get(run.run_id, '')}: step {partial.steps}, loss {loss}, {spent} {kind}{against}"
+            f"{self._trials.get(run.run_id, '')}: step {partial.steps}, {partial.metric.name} {loss}, "
+            f"{spent} {kind}{against}"
         )
 
     def waiting(self, run: RunRequest | None, what: str) -> None:
@@ -226,13 +231,16 @@ class Watcher:
         )
 
     def found_target(self, target_loss: float, ended_at: float, ngram: NgramLoss) -> None:
-        self.say(f"the baseline ends at {ended_at:.4f}: the target is {target_loss:g} nats per token")
+        metric = self._metric
+        target = metric.either(f"{target_loss:g} nats per token", f"{metric.shown(target_loss):g}")
+        ends_at = f"{metric.either('', 'an accuracy of ')}{metric.shown(ended_at):.4f}"
+        self.say(f"the baseline ends at {ends_at}: the target is {target}")
         self.target(target_loss, ngram)
 
     def no_target(self, record: Record) -> None:
         self.say(
-            "[red]target_loss=auto needs the baseline's whole schedule, and it did not come to its end:[/] "
-            f"{escape(record.reason)}; type target_loss=NUMBER, or raise what ended it"
+            f"[red]{self._metric.setting}=auto needs the baseline's whole schedule, and it did not come to "
+            f"its end:[/] {escape(record.reason)}; type {self._metric.setting}=NUMBER, or raise what ended it"
         )
 
     def baseline_failed(self, record: Record) -> None:
@@ -289,7 +297,7 @@ def _what_it_took(record: Record) -> str:
     if record.outcome is not Outcome.OUT_OF_BUDGET or record.best_loss is None:
         return f"{record.reason}{kind if record.outcome is Outcome.DOMINATED else ''}"
     spent = f"spent {shown_values(record.spent)}{kind}"
-    return f"{record.reason}; best loss {numbers.nats(record.best_loss)}, {spent}"
+    return f"{record.reason}; best {record.metric.name} {record.metric.text(record.best_loss)}, {spent}"
 
 
 _ARMS = {DOCUMENTED: "the baseline", FITTED: "the baseline at its fitted length"}
@@ -304,7 +312,7 @@ def confirmation_line(record: Record) -> str:
     else:
         what = f"confirm {_ARMS.get(place.arm, place.arm)}, round {place.round + 1}"
     what += f" (again, {place.attempt})" if place.attempt else ""
-    ended = record.reason if loss is None else f"loss {numbers.nats(loss)} at the end"
+    ended = record.reason if loss is None else f"{record.metric.name} {record.metric.text(loss)} at the end"
     energy = "? J" if record.counted_energy_j is None else numbers.quantity(record.counted_energy_j, "J")
     flags = f", {', '.join(record.flags)}" if record.flags else ""
     return (

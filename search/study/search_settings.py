@@ -88,7 +88,7 @@ class SearchSettings:
 
     def target_loss(self, records: Sequence[Record]) -> float | None:
         """The loss to reach, None until it is found."""
-        return target_of(self.config.target_loss, self.config.target_margin, records)
+        return target_of(self.config.target, self.config.target_margin, records)
 
     def request(
         self,

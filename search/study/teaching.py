@@ -59,6 +59,7 @@ def _taught_by(name: str, settings: SearchSettings, meter_kind: str) -> Taught:
         counted_phases=config.counted_phases.value,
         meter_kind=meter_kind,
         objectives=tuple(config.objective.names),
+        metric=config.metric,
     )
     return taught(read_records(records)[0], problem, settings.space, settings.key_of)
 

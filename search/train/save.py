@@ -30,7 +30,7 @@ class Saving:
 
     def __init__(self, folder: Path, config: StudyConfig, tokenizer: KeptTokenizer) -> None:
         self._folder, self._tokenizer = folder, tokenizer
-        self._recipe = recipe_of(config.run_values(), config.target_loss, asdict(config))
+        self._recipe = recipe_of(config.run_values(), config.target, asdict(config))
         self._saved = False
         self._failure = ""
 
@@ -69,13 +69,13 @@ class Saving:
 
 def identity(state: RunState, end: Ending) -> dict[str, Any]:
     """Which run a model is of, as it stands when the model is written. Its joules are in its record."""
-    last = state.curve[-1] if state.curve else None
+    last, metric = state.curve[-1] if state.curve else None, state.request.metric
     facts: dict[str, Any] = plain_value(
         {
             "run_id": state.request.run_id,
             "outcome": end.outcome.value,
-            "loss": None if last is None else last.loss,
-            "target_loss": state.request.target_loss or None,
+            metric.name: None if last is None else metric.shown(last.loss),
+            metric.setting: metric.shown(target) if (target := state.request.target_loss) else None,
             "steps": state.progress.step,
             "tokens": state.progress.tokens,
             "parameters": state.request.parameters,

@@ -41,9 +41,9 @@ def train_one(
     if config.output is not None:
         check_output(config.output)
     folder = None if config.save is None else free_folder(config.save)
-    watcher = Watcher(console, config.study.name, 1)
+    watcher = Watcher(console, config.study.name, 1, config.metric)
     problem = load_problem(config, watcher.loading)
-    target_loss = target_of(config.target_loss, config.target_margin, ())
+    target_loss = target_of(config.target, config.target_margin, ())
     watcher.problem(problem.corpus, problem.ngram, target_loss, problem.validation_tokens)
     saving = None
     if folder is not None:
@@ -93,7 +93,9 @@ def _evaluation_printer(
             return
         energy_j, time_s = state.counted
         joules = "unknown" if energy_j is None else f"{energy_j:10.2f} J ({kind.value})"
-        line = f"step {state.progress.step:6d}  loss {state.progress.loss:.4f}  {joules}  {time_s:8.2f} s"
+        metric = state.request.metric
+        value = f"{metric.name} {metric.shown(state.progress.loss):.4f}"
+        line = f"step {state.progress.step:6d}  {value}  {joules}  {time_s:8.2f} s"
         try:
             console.print(line, highlight=False)
         except Stopped as stopped:

@@ -45,15 +45,17 @@ def _ledger_table(record: Record, ledger: Ledger) -> Table:
 
 def _lines_below(record: Record) -> Iterator[str]:
     """What is known besides the ledger, most important first."""
+    metric = record.metric
     if record.test_loss is not None:
+        at_end, on_test = metric.shown(record.curve[-1].loss), metric.shown(record.test_loss)
         yield (
-            f"loss at the end {record.curve[-1].loss:.4f}, and {record.test_loss:.4f} on the test part, by "
-            "which nothing is chosen"
+            f"{metric.name} at the end {at_end:.4f}, and {on_test:.4f} on the test part, by which nothing is "
+            "chosen"
         )
     elif record.crossing is not None:
         low, high = record.crossing.energy_low_j, record.crossing.energy_j
         yield (
-            f"target {record.target_loss:g} crossed between {low:.3f} J and {high:.3f} J "
+            f"target {metric.shown(record.target_loss):g} crossed between {low:.3f} J and {high:.3f} J "
             f"({record.meter.kind.value}; {record.crossing.relative_interval:.1%} of the counted joules); "
             f"{high:.3f} J counts"
         )
@@ -91,10 +93,11 @@ def _temperature_words(record: Record) -> str:
 
 
 def _end_words(record: Record) -> str:
-    """For a run that missed its target, or had none (target_loss=auto): how near it came, what to type."""
-    auto = record.target_loss == TO_THE_END
+    """For a run that missed its target, or had none (auto): how near it came, what to type."""
+    auto, metric = record.target_loss == TO_THE_END, record.metric
     closest = record.curve[-1].loss if auto or record.best_loss is None else record.best_loss
     return (
-        f"it {'ends at' if auto else 'came to'} {closest:.4f} nats per token; for a target that it reaches, "
-        f"type target_loss={reachable_target(closest):g}, or target_loss=auto in a study"
+        f"it {'ends at' if auto else 'came to'} {metric.either('', 'an accuracy of ')}"
+        f"{metric.shown(closest):.4f}{metric.either(' nats per token', '')}; for a target that it reaches, "
+        f"type {metric.typed(reachable_target(closest))}, or {metric.setting}=auto in a study"
     )

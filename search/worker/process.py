@@ -26,6 +26,7 @@ from model.data import load
 from model.data.corpus import Corpus
 from model.distributed.parent import die_with_parent
 from model.errors import one_line
+from model.fits import scored_tokens
 from model.generation import Generation
 from model.gpt import GPT, count_parameters
 from model.inference import generate
@@ -290,10 +291,9 @@ def _locks(slot: Slot, device: Device, meters: Iterable[ChosenMeter]) -> frozens
 
 def next_evaluation(config: RunConfig, target_loss: float, corpus: Corpus) -> NextEvaluation:
     """The cadence of one run, for the training generator."""
-    context = config.evaluation.context
-    tokens = (config.evaluation.tokens or len(corpus.validation) - 1) // context * context
-    cost = evaluation_cost_steps(config, tokens)
-    return lambda results: steps_until_evaluation(results, target_loss, config.evaluation.interval, cost)
+    cost = evaluation_cost_steps(config, scored_tokens(config, corpus))
+    longest, stray = config.evaluation.interval, config.metric.stray
+    return lambda results: steps_until_evaluation(results, target_loss, longest, cost, stray)
 
 
 def only_at_the_end(config: RunConfig) -> NextEvaluation:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from model.metric import LOSS, METRICS, Metric
 from search.record.crossing import CurvePoint
 from search.record.outcome import Outcome
 from search.report.figures import panels, style
 from search.report.figures.pareto import group_of
-from search.report.findings import numbers
 from search.report.findings.names import kind_words, marked_name
 from search.report.view.data import StudyView
 
 _AXES = ("xaxis", "xaxis2", "yaxis", "yaxis2")
-PARTIAL = "evaluation ended early: plainly above the target"
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Validation losses of one run; `part` is baseline, front or other."""
+    """Validation losses of one run, or its accuracies; `part` is baseline, front or other."""
 
     name: str
     part: str
@@ -40,13 +39,30 @@ class CurvesInfo:
     target_loss: float | None
     ngram_loss: float | None
     kind: str
+    metric: Metric = METRICS[LOSS]
+
+    @property
+    def partial(self) -> str:
+        """What an unfinished evaluation is."""
+        return f"evaluation ended early: plainly {self.metric.either('above', 'below')} the target"
+
+    @property
+    def unit(self) -> str:
+        """After a number."""
+        return self.metric.either(" nats", "")
 
 
 def curves_info(view: StudyView) -> CurvesInfo:
-    """A curve for every run with two evaluations or more; points whose loss is no number are left out."""
+    """A curve for every run with two evaluations or more; points whose loss is no number are left out. All
+    values are as people read them."""
+    metric = view.problem.metric
     curves = []
     for record in view.records:
-        points = tuple(point for point in record.curve if math.isfinite(point.loss))
+        points = tuple(
+            replace(point, loss=metric.shown(point.loss))
+            for point in record.curve
+            if math.isfinite(point.loss)
+        )
         if len(points) > 1:
             group = group_of(view, record)
             part = {"baseline": "baseline", "front": "front", "lookup_front": "front"}.get(group, "other")
@@ -54,10 +70,15 @@ def curves_info(view: StudyView) -> CurvesInfo:
             curves.append(Curve(marked_name(view, record), part, diverged, points))
     return CurvesInfo(
         curves=tuple(curves),
-        target_loss=view.problem.target_loss,
-        ngram_loss=view.problem.ngram_loss,
+        target_loss=_shown(metric, view.problem.target_loss),
+        ngram_loss=_shown(metric, view.problem.ngram_loss),
         kind=kind_words(view),
+        metric=metric,
     )
+
+
+def _shown(metric: Metric, value: float | None) -> float | None:
+    return None if value is None else metric.shown(value)
 
 
 def curves_figure(info: CurvesInfo) -> go.Figure:
@@ -73,11 +94,15 @@ def curves_figure(info: CurvesInfo) -> go.Figure:
         drawn = [x for curve in info.curves for x, _, _ in _points(curve, which, log)]
         settings = style.axis(title, drawn, log=log and bool(drawn), from_zero=True)
         figure.update_xaxes(settings, row=1, col=column)
-    figure.update_yaxes({"title": {"text": "validation loss (nats per token)"}, "automargin": True}, col=1)
+    figure.update_yaxes({"title": {"text": _title(info.metric)}, "automargin": True}, col=1)
     figure.update_yaxes(zeroline=False, range=_loss_range(info, log))
     figure.update_layout(margin={"r": 112})
     _note_arrangements(figure)
     return figure
+
+
+def _title(metric: Metric) -> str:
+    return f"validation {metric.name}{metric.either(' (nats per token)', '')}"
 
 
 def _note_arrangements(figure: go.Figure) -> None:
@@ -123,7 +148,7 @@ def _add_curves(figure: go.Figure, info: CurvesInfo, which: str, column: int, lo
     first = column == 1
     others = [curve for curve in info.curves if curve.part == "other"]
     if others:
-        figure.add_trace(_others_trace(others, which, log, first), row=1, col=column)
+        figure.add_trace(_others_trace(others, which, log, first, info.unit), row=1, col=column)
     for index, (curve, colour) in enumerate(_coloured(info)):
         is_baseline = curve.part == "baseline"
         points = _points(curve, which, log)
@@ -144,7 +169,7 @@ def _add_curves(figure: go.Figure, info: CurvesInfo, which: str, column: int, lo
                 "size": [7 if whole else 0 for _, _, whole in points],
                 "color": colour,
             },
-            hovertemplate="%{y:.4f} nats at %{x:.4g} " + ("J" if first else "s"),
+            hovertemplate=f"%{{y:.4f}}{info.unit} at %{{x:.4g}} {'J' if first else 's'}",
         )
         figure.add_trace(trace, row=1, col=column)
 
@@ -172,7 +197,7 @@ def _add_partial(figure: go.Figure, info: CurvesInfo, which: str, column: int, l
     trace = go.Scatter(
         x=[x for x, _, _, _ in found],
         y=[loss for _, loss, _, _ in found],
-        name=PARTIAL,
+        name=info.partial,
         legendgroup="partial",
         showlegend=column == 1,
         mode="markers",
@@ -183,12 +208,12 @@ def _add_partial(figure: go.Figure, info: CurvesInfo, which: str, column: int, l
             "line": {"width": 1.5},
         },
         hovertext=[style.text(name) for _, _, _, name in found],
-        hovertemplate=f"%{{hovertext}}: about %{{y:.3f}} nats, {PARTIAL}<extra></extra>",
+        hovertemplate=f"%{{hovertext}}: about %{{y:.3f}}{info.unit}, {info.partial}<extra></extra>",
     )
     figure.add_trace(trace, row=1, col=column)
 
 
-def _others_trace(curves: Sequence[Curve], which: str, log: bool, legend: bool) -> go.Scatter:
+def _others_trace(curves: Sequence[Curve], which: str, log: bool, legend: bool, unit: str) -> go.Scatter:
     """All the other runs as one trace, a gap between two: a legend entry each would bury the rest."""
     x: list[float | None] = []
     y: list[float | None] = []
@@ -208,7 +233,7 @@ def _others_trace(curves: Sequence[Curve], which: str, log: bool, legend: bool) 
         line={"color": style.GREY, "width": 1},
         opacity=0.6,
         hovertext=hover,
-        hovertemplate="%{hovertext}: %{y:.4f} nats<extra></extra>",
+        hovertemplate=f"%{{hovertext}}: %{{y:.4f}}{unit}<extra></extra>",
     )
 
 
@@ -221,7 +246,7 @@ def _add_references(figure: go.Figure, info: CurvesInfo, column: int) -> None:
         figure.add_hline(y=loss, line={"color": style.GREY, "width": 1.5, "dash": dash}, row=1, col=column)
         if column == 2:
             figure.add_annotation(
-                text=f"{name} {numbers.nats(loss)}",
+                text=f"{name} {info.metric.text(info.metric.shown(loss))}",
                 x=1.01,
                 xref="paper",
                 xanchor="left",

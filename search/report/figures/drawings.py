@@ -62,8 +62,9 @@ def _verdict(view: StudyView) -> Drawing | None:
         return None
     return Drawing(
         verdict_figure(info),
-        "Energy of each candidate over the baseline, round by round with interval, and the end losses of "
-        "every arm beside the target; the tables above hold the same values",
+        "Energy of each candidate over the baseline, round by round with interval, and the end "
+        f"{info.metric.either('losses', 'accuracies')} of every arm beside the target; the tables "
+        "above hold the same values",
         verdict_caption(info),
     )
 
@@ -95,7 +96,7 @@ def _curves(view: StudyView) -> Drawing | None:
         return None
     return Drawing(
         curves_figure(info),
-        "Validation loss of every run against counted joules and counted seconds",
+        f"Validation {info.metric.name} of every run against counted joules and counted seconds",
         "Baseline dashed, front members with markers, other runs thin and grey. Counted phases: "
         f"{' + '.join(view.counted_phases.phases) if view.counted_phases else 'unknown'}.",
     )

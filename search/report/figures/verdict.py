@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from model.metric import LOSS, METRICS, Metric
 from search.confirm.intervals import Interval
 from search.confirm.state import ConfirmationState
 from search.record.confirmation import DOCUMENTED, FITTED
@@ -53,7 +54,7 @@ class LossMark:
 
 @dataclass(frozen=True)
 class LossRow:
-    """The end losses of an arm in nats per token, and their mean; `diverged` runs have none."""
+    """The end losses of an arm, or its accuracies, and their mean; `diverged` runs have none."""
 
     arm: str
     losses: tuple[LossMark, ...]
@@ -63,12 +64,14 @@ class LossRow:
 
 @dataclass(frozen=True)
 class VerdictInfo:
-    """Ratios by candidate, the one that leads first; losses by arm, the baseline's first."""
+    """Ratios by candidate, the one that leads first; losses by arm, the baseline's first, as people read
+    them."""
 
     ratios: tuple[RatioRow, ...]
     losses: tuple[LossRow, ...]
     target_loss: float
     kind: str
+    metric: Metric = METRICS[LOSS]
 
     @property
     def doubtful(self) -> int:
@@ -90,12 +93,14 @@ def verdict_info(view: StudyView) -> VerdictInfo | None:
         )
     ]
     arms = [DOCUMENTED, FITTED, *dict.fromkeys(row.candidate for row in ratios)]
-    losses = [_loss_row(state, arm) for arm in arms]
+    metric = view.problem.metric
+    losses = [_loss_row(state, arm, metric) for arm in arms]
     return VerdictInfo(
         ratios=tuple(row for row in ratios if row.pairs),
         losses=tuple(row for row in losses if row.losses or row.diverged),
-        target_loss=target_loss,
+        target_loss=metric.shown(target_loss),
         kind=kind_words(view),
+        metric=metric,
     )
 
 
@@ -117,10 +122,10 @@ def _pair_mark(pair: Pair, arm: str, baseline: str) -> PairMark:
     )
 
 
-def _loss_row(state: ConfirmationState, arm: str) -> LossRow:
+def _loss_row(state: ConfirmationState, arm: str, metric: Metric) -> LossRow:
     rounds = () if state.race is None else state.race.rounds
     runs = [one.runs[arm] for one in rounds if arm in one.runs]
-    marks = tuple(LossMark(run.loss, run.seed) for run in runs if math.isfinite(run.loss))
+    marks = tuple(LossMark(metric.shown(run.loss), run.seed) for run in runs if math.isfinite(run.loss))
     mean = math.fsum(mark.loss for mark in marks) / len(marks) if marks else None
     diverged = len(runs) - len(marks)
     return LossRow(arm, marks, None if diverged else mean, diverged)
@@ -132,13 +137,14 @@ def verdict_caption(info: VerdictInfo) -> str:
         "Left (above on a narrow screen): counted joules of a candidate over those of the baseline that ran "
         "beside it, one circle a round, and their geometric mean with its 95 % interval. An interval that "
         "lies wholly left of 1 saves energy.",
-        "Right (below): the losses at the end of the schedule, one mark a seed and a bar at their mean; the "
-        "mean must lie left of the target.",
+        f"Right (below): the {info.metric.either('losses', 'accuracies')} at the end of the schedule, one "
+        f"mark a seed and a bar at their mean; the mean must lie {info.metric.either('left', 'right')} of "
+        "the target.",
     ]
     if info.doubtful:
         parts.append("Crosses are rounds with a flag on either side; they count as they are.")
     if diverged := sum(row.diverged for row in info.losses):
-        parts.append(f"Not drawn: {diverged} that diverged or crashed, above every target.")
+        parts.append(f"Not drawn: {diverged} that diverged or crashed, and reach no target.")
     return " ".join(parts)
 
 
@@ -223,12 +229,13 @@ def _means_trace(known: Sequence[tuple[int, Interval]]) -> go.Scatter:
 
 
 def _add_losses(figure: go.Figure, info: VerdictInfo) -> None:
+    unit = info.metric.either(" nats", "")
     marks = [(place, mark) for place, row in enumerate(info.losses) for mark in row.losses]
     figure.add_trace(
         go.Scatter(
             x=[mark.loss for _, mark in marks],
             y=[place for place, _ in marks],
-            name="end loss of one seed",
+            name=f"end {info.metric.name} of one seed",
             mode="markers",
             marker={
                 "symbol": "square-open",
@@ -236,7 +243,7 @@ def _add_losses(figure: go.Figure, info: VerdictInfo) -> None:
                 "color": style.PURPLE,
                 "line": {"width": 2, "color": style.PURPLE},
             },
-            hovertext=[f"{mark.loss:.4f} nats, seed {mark.seed}" for _, mark in marks],
+            hovertext=[f"{mark.loss:.4f}{unit}, seed {mark.seed}" for _, mark in marks],
             hovertemplate="%{hovertext}<extra></extra>",
             cliponaxis=False,
             **panels.axes_of(2),
@@ -247,7 +254,7 @@ def _add_losses(figure: go.Figure, info: VerdictInfo) -> None:
         go.Scatter(
             x=[mean for _, mean in means],
             y=[place for place, _ in means],
-            name="mean end loss",
+            name=f"mean end {info.metric.name}",
             mode="markers",
             marker={
                 "symbol": "line-ns",
@@ -255,14 +262,21 @@ def _add_losses(figure: go.Figure, info: VerdictInfo) -> None:
                 "color": style.PURPLE,
                 "line": {"width": 3, "color": style.PURPLE},
             },
-            hovertemplate="mean %{x:.4f} nats<extra></extra>",
+            hovertemplate=f"mean %{{x:.4f}}{unit}<extra></extra>",
             **panels.axes_of(2),
         )
     )
     values = [info.target_loss, *(mark.loss for _, mark in marks)]
     names = [f"{_short(row.arm)}{_lost(row.diverged)}" for row in info.losses]
-    _set(figure, 2, "end loss (nats per token)", values, names, log=False)
-    target = f"target {numbers.nats(info.target_loss)}"
+    _set(
+        figure,
+        2,
+        f"end {info.metric.name}{info.metric.either(' (nats per token)', '')}",
+        values,
+        names,
+        log=False,
+    )
+    target = f"target {info.metric.text(info.metric.shown(info.target_loss))}"
     left = 2 * info.target_loss < min(values) + max(values)
     _mark(figure, 2, info.target_loss, target, len(info.losses), left)
 

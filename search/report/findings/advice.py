@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import shlex
 
+from model.metric import Metric
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState
 from search.report.view.confirmation import over_budget, verdict_so_far
 from search.report.view.data import Saving, StudyView
 
-# Above the closest loss seen, in nats per token: what another seed of the same configuration may move it by.
+# Beyond the closest seen, in nats per token or of accuracy: what another seed of the same configuration may
+# move it by.
 MARGIN = 0.01
 
 
@@ -60,7 +62,7 @@ def undecided(view: StudyView, state: ConfirmationState, folder: str) -> str:
 
 
 def reachable_target(closest_loss: float) -> float:
-    """A target that the closest run would have reached, with two decimals to spare."""
+    """A target that the closest run would have reached, with two decimals to spare. Of an error rate too."""
     return math.ceil((closest_loss + MARGIN) * 100) / 100
 
 
@@ -69,16 +71,17 @@ def missed(view: StudyView) -> str:
     closest, target = view.closest, view.problem.target_loss
     if view.front or closest is None or closest.best_loss is None or target is None:
         return ""
-    loss = closest.best_loss
+    metric, loss = view.problem.metric, closest.best_loss
     return (
-        f"Nothing reached the target of {target:g} nats per token; the closest, trial {closest.trial}, came "
-        f"to {loss:.4f}. {another_target(loss)}"
+        f"Nothing reached the target of {metric.words(target)}; the closest, trial {closest.trial}, came "
+        f"to {metric.shown(loss):.4f}. {another_target(loss, metric)}"
     )
 
 
-def another_target(closest_loss: float) -> str:
+def another_target(closest_loss: float, metric: Metric) -> str:
     """What to type where nothing reached the target."""
     return (
         "For a target that it reaches, type study.name=OTHER "
-        f"target_loss={reachable_target(closest_loss):g}; for what the baseline ends at, target_loss=auto."
+        f"{metric.typed(reachable_target(closest_loss))}; for what the baseline ends at, "
+        f"{metric.setting}=auto."
     )

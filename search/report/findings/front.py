@@ -16,7 +16,7 @@ from search.report.view.values import brief_names, differing_params, flat
 
 _LOOKUP = (
     "Lookup-like variants (lookup tables, smeared embeddings) map the last tokens to the next by looking "
-    "them up; they buy a loss that counting n-grams buys too, so they are a class of their own"
+    "them up; they buy what counting n-grams buys too, so they are a class of their own"
 )
 _RATIO = (
     "A ratio is candidate over baseline: 0.10 means a tenth. Within: how far before the evaluation that "
@@ -70,8 +70,10 @@ class Objective:
 
 @dataclass(frozen=True)
 class Front:
-    """`lookup` says what lookup-like runs are, where there are any; `note` how to read the numbers."""
+    """`lookup` says what lookup-like runs are, where there are any; `note` how to read the numbers.
+    `measured`: loss or accuracy."""
 
+    measured: str
     objectives: tuple[Objective, ...]
     columns: int
     rows: tuple[FrontRow, ...]
@@ -83,6 +85,7 @@ class Front:
 def front(view: StudyView) -> Front:
     rows = front_rows(view)
     return Front(
+        measured=view.problem.metric.name,
         objectives=tuple(Objective(numbers.label(n), numbers.is_energy(n)) for n in view.objectives),
         columns=5 + 2 * len(view.objectives),
         rows=tuple(row for row in rows if not row.joins),
@@ -108,7 +111,7 @@ def _row(view: StudyView, record: Record, names: dict[str, str]) -> FrontRow:
         lookup=view.is_lookup(record),
         best=record is view.best or record is view.best_without_lookup,
         measures=tuple(_measure(view, record, objective) for objective in view.objectives),
-        best_loss=numbers.nats(record.best_loss),
+        best_loss=record.metric.text(record.best_loss),
         within=_within(record),
         params=tuple(
             Param(path, names[path], numbers.parameter(value))
@@ -199,6 +202,6 @@ def _front_without_lookup(view: StudyView) -> str:
     others = [str(record.trial) for record in view.front_without_lookup]
     without = f"the front is trial {', '.join(others)}" if others else "nothing has reached the target"
     return (
-        "Lookup-like runs look the next token up, which buys a loss that counting n-grams buys too; "
+        "Lookup-like runs look the next token up, which buys what counting n-grams buys too; "
         f"without them {without}."
     )

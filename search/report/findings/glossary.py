@@ -11,7 +11,7 @@ _OURS = " This study's kind."
 _TERMS = (
     (
         "energy, time (to target)",
-        "Counted joules and seconds until the first evaluation at or below the target loss. That evaluation "
+        "Counted joules and seconds until the first evaluation that reaches the target. That evaluation "
         "is an upper bound: the true crossing lies between it and the one before, which is the interval "
         "shown.",
     ),

@@ -34,7 +34,8 @@ def headline(view: StudyView, folder: str = ".") -> Headline:
     if view.best is None:
         closest = None if view.baseline_reached else view.closest
         loss = None if closest is None else closest.best_loss
-        return Headline(_nothing_reached(view), () if loss is None else (advice.another_target(loss),))
+        hint = () if loss is None else (advice.another_target(loss, view.problem.metric),)
+        return Headline(_nothing_reached(view), hint)
     if view.claim is not None:
         return Headline(claim_words(view, view.claim), _caveats_of_claim(view, view.claim))
     found = f"{_found(view, view.best)} {unproven_words(view)}".rstrip()
@@ -51,24 +52,24 @@ def _found(view: StudyView, best: Record) -> str:
 
 
 def _nothing_reached(view: StudyView) -> str:
-    target = numbers.nats(view.problem.target_loss)
+    metric = view.problem.metric
+    target = metric.amount(view.problem.target_loss)
     if view.baseline is not None and view.baseline_reached:
         cost = _amounts(view, view.baseline)
         cost += f", {kind_words(view)}" if _has_energy(view) else ""
         return (
-            f"Only the baseline reached {target} nats ({cost}): nothing was saved. "
-            f"{_what_became_of_trials(view)}"
+            f"Only the baseline reached {target} ({cost}): nothing was saved. {_what_became_of_trials(view)}"
         )
     closest = view.closest
     if closest is None or closest.best_loss is None:
-        return f"Nothing reached {target} nats: no run has a loss to show."
+        return f"Nothing reached {target}: no run has {metric.either('a loss', 'an accuracy')} to show."
     who = name_of(view, closest)
-    return f"Nothing reached {target} nats: the closest, {who}, came to {numbers.nats(closest.best_loss)}."
+    return f"Nothing reached {target}: the closest, {who}, came to {metric.text(closest.best_loss)}."
 
 
 _BECAME = {
     Outcome.DOMINATED: "ended because the baseline had reached the target for less (dearer, not unable)",
-    Outcome.OUT_OF_BUDGET: "came to the end of its schedule or budget above the target",
+    Outcome.OUT_OF_BUDGET: "came to the end of its schedule or budget short of the target",
     Outcome.DIVERGED: "diverged",
     Outcome.CRASHED: "crashed",
     Outcome.UNMEASURED: "had no energy that can be trusted",
@@ -87,8 +88,8 @@ def _what_became_of_trials(view: StudyView) -> str:
 
 
 def _reached_for(view: StudyView, best: Record) -> str:
-    target = numbers.nats(view.problem.target_loss)
-    return f"{_trial(view, best)} reached {target} nats for {_costs(view, best)}"
+    target = view.problem.metric.amount(view.problem.target_loss)
+    return f"{_trial(view, best)} reached {target} for {_costs(view, best)}"
 
 
 def what_it_is(view: StudyView, record: Record) -> str:
@@ -133,7 +134,8 @@ def _baseline_fell_short(view: StudyView, best: Record, baseline: Record) -> str
 
 
 def _compared(view: StudyView, best: Record, baseline: Record) -> str:
-    reached = f"reached {numbers.nats(view.problem.target_loss)} nats with {_shares(view, best, baseline)}."
+    target = view.problem.metric.amount(view.problem.target_loss)
+    reached = f"reached {target} with {_shares(view, best, baseline)}."
     if view.saving is Saving.SAVES:
         return f"{_trial(view, best)} {reached}"
     what, who = numbers.label(view.decided_by), marked_name(view, best)
@@ -200,7 +202,7 @@ def _lookup_caveat(view: StudyView, best: Record) -> str:
     other, baseline = view.best_without_lookup, view.baseline
     lead = (
         f"Trial {best.trial} is lookup-like: it maps the last tokens to the next by looking them up, which "
-        "buys a loss that counting n-grams buys too."
+        "buys what counting n-grams buys too."
     )
     if other is None:
         return f"{lead} No trial that is not reached the target."
@@ -222,7 +224,7 @@ def _noise_caveat(view: StudyView) -> str:
     if not noisy:
         return f"Noise floor: none, the baseline cost the same each time ({runs})."
     return (
-        "Noise floor: one more run of the baseline, with the same seed and losses, would be within "
+        "Noise floor: one more run of the baseline, with the same seed and evaluations, would be within "
         f"{', '.join(noisy[:-1])}{' and ' if noisy[1:] else ''}{noisy[-1]} (95 %, from {runs})."
     )
 
@@ -252,7 +254,8 @@ def _caveats_of_claim(view: StudyView, claim: Verdict) -> tuple[str, ...]:
 def _own_run(view: StudyView, record: Record) -> str:
     """What the run of the search cost: one run, and the best of many."""
     lead = f"The search's own run, {marked_name(view, record)}, cost"
-    ended = "one run, which ended at its first loss at or below the target"
+    metric = view.problem.metric
+    ended = f"one run, which ended at its first {metric.name} {metric.at_target} the target"
     if view.baseline is None or not view.baseline_reached:
         return f"{lead} {_costs(view, record)}: {ended}."
     return f"{lead} {_shares(view, record, view.baseline)}: {ended}."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from model.metric import Metric
+
 _LABELS = {
     "energy_to_target_j": ("energy", "J"),
     "time_to_target_s": ("time", "s"),
@@ -116,23 +118,11 @@ def ratio(value: float | None) -> str:
     return number(value)
 
 
-def nats(loss: float | None) -> str:
-    """At least two decimals, at most four."""
-    if loss is None:
-        return UNKNOWN
-    if not math.isfinite(loss):
-        return f"{loss:g}"
-    whole, _, decimals = f"{loss:.4f}".partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
-NATS = "A nat is 1.44 bits; the loss is the mean cost of the next token, and lower is better."
-
-
-def loss_words(loss: float, bytes_per_token: float | None) -> str:
-    """`1.90 nats per token (2.75 bits per byte)`: the second compares data and tokenizers."""
-    text = f"{nats(loss)} nats per token"
-    if not bytes_per_token or not math.isfinite(loss):
+def loss_words(loss: float, bytes_per_token: float | None, metric: Metric) -> str:
+    """`1.90 nats per token (2.75 bits per byte)`: the second compares data and tokenizers. `an accuracy of
+    0.25` where that is measured."""
+    text = metric.words(loss)
+    if metric.is_error_rate or not bytes_per_token or not math.isfinite(loss):
         return text
     return f"{text} ({loss / math.log(2) / bytes_per_token:.2f} bits per byte)"
 

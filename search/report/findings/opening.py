@@ -10,7 +10,7 @@ from search.console.plural import counted
 from search.report.findings import numbers
 from search.report.findings.headline import Headline, headline
 from search.report.findings.meters import meter_warning
-from search.report.findings.names import kind_words
+from search.report.findings.names import capitalised, kind_words
 from search.report.findings.notes import notes
 from search.report.findings.origin import origin_words
 from search.report.view.data import Problem, StudyView
@@ -28,7 +28,8 @@ class Alert:
 
 @dataclass(frozen=True)
 class Opening:
-    """Empty texts are left out. `facts` ends with the kind of energy, where one is known."""
+    """Empty texts are left out. `unit` says what the numbers mean of what is `measured`. `facts` ends with
+    the kind of energy, where one is known."""
 
     title: str
     name: str
@@ -36,6 +37,7 @@ class Opening:
     facts: str
     origin: str
     unit: str
+    measured: str
     headline: Headline
     alerts: tuple[Alert, ...]
     notes: tuple[str, ...]
@@ -44,12 +46,13 @@ class Opening:
 def opening(view: StudyView, config: Mapping[str, Any], folder: str) -> Opening:
     """`folder` is the study's, as commands name it."""
     return Opening(
-        title=f"{view.study or 'Study'}: joules to target loss",
+        title=f"{view.study or 'Study'}: joules to target {view.problem.metric.name}",
         name=view.study or "A study without a name",
         description=_description(config),
         facts=_facts(view),
         origin=origin_words(view.origin),
-        unit="" if view.problem.target_loss is None else numbers.NATS,
+        unit="" if view.problem.target_loss is None else view.problem.metric.meaning,
+        measured=capitalised(view.problem.metric.name),
         headline=headline(view, folder),
         alerts=_alerts(view),
         notes=notes(view),
@@ -70,13 +73,18 @@ def _facts(view: StudyView) -> str:
     if problem.target_loss is None:
         facts.append("no target known")
     else:
-        facts.append(f"target {numbers.loss_words(problem.target_loss, view.origin.bytes_per_token)}")
+        facts.append(f"target {_target_words(view, problem.target_loss)}")
     if problem.ngram_loss is not None:
-        facts.append(f"best {problem.ngram_order or 'n'}-gram {numbers.nats(problem.ngram_loss)}")
+        counting = problem.metric.text(problem.ngram_loss)
+        facts.append(f"best {problem.ngram_order or 'n'}-gram {counting}")
     facts.append(counted(view.cost.runs, "run"))
     if view.meter is not None:
         facts.append(f"energy {kind_words(view)}")
     return ", ".join(facts)
+
+
+def _target_words(view: StudyView, target_loss: float) -> str:
+    return numbers.loss_words(target_loss, view.origin.bytes_per_token, view.problem.metric)
 
 
 def _alerts(view: StudyView) -> tuple[Alert, ...]:
@@ -104,10 +112,11 @@ def strata_sentences(view: StudyView) -> list[str]:
 
 
 def _ngram_warning(problem: Problem) -> str:
-    counting = numbers.nats(problem.ngram_loss)
+    metric = problem.metric
+    counting, below = metric.text(problem.ngram_loss), metric.either("below", "above")
     return (
-        f"Counting n-grams reaches {counting} nats on this data and the target is "
-        f"{numbers.nats(problem.target_loss)}. A table of counts would reach it for almost no energy, so the "
-        "joules in this report do not say what training a language model costs. Set target_loss below "
-        f"{counting}; it takes more train.max_steps or a larger model to get there."
+        f"Counting n-grams reaches {metric.amount(problem.ngram_loss)} on this data and the target is "
+        f"{metric.text(problem.target_loss)}. A table of counts would reach it for almost no energy, so the "
+        "joules in this report do not say what training a language model costs. Set "
+        f"{metric.setting} {below} {counting}; it takes more train.max_steps or a larger model to get there."
     )

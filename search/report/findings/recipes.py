@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from model.metric import metric_of
 from search.confirm.length import at_length
 from search.record.record import Record
 from search.record.target import AUTO, TO_THE_END
@@ -109,7 +110,9 @@ def _yaml(recipe: Mapping[str, Any]) -> str:
 
 def recipe_of(run: Mapping[str, Any], target_loss: float | str, config: Mapping[str, Any]) -> dict[str, Any]:
     """One run's configuration with a target, and with the data, device and meter of a study's `config`."""
-    recipe = dict(run) | {"target_loss": AUTO if target_loss == TO_THE_END else target_loss}
+    metric = metric_of(run)
+    is_auto = isinstance(target_loss, str) or target_loss == TO_THE_END
+    recipe = dict(run) | {metric.setting: AUTO if is_auto else metric.shown(float(target_loss))}
     recipe |= {part: config[part] for part in ("data", "meter") if part in config}
     device = config.get("device")
     if isinstance(device, Mapping):

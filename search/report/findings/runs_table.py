@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model.metric import Metric
 from search.record.lookup import is_lookup_like
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
@@ -85,7 +86,7 @@ def _columns(view: StudyView, paths: Sequence[str], warm: bool) -> tuple[Column,
         Column("idle (W)", f"power before the study, nothing running{kind}", "num"),
         *((Column("temperature (°C)", "at the start, the highest, and the rise", "num"),) if warm else ()),
         *((lookup,) if view.lookup else ()),
-        Column("best loss", "lowest validation loss, nats per token", "num"),
+        _best_column(view.problem.metric),
         Column("steps", "optimizer steps taken", "num"),
         Column("seed", "seed of the run", "num"),
         *(
@@ -95,6 +96,12 @@ def _columns(view: StudyView, paths: Sequence[str], warm: bool) -> tuple[Column,
         Column("flags", "what makes the run doubtful", "flags"),
         Column("reason", "why the run ended, in its own words", "reason"),
     )
+
+
+def _best_column(metric: Metric) -> Column:
+    unit = metric.either(", nats per token", "")
+    best = f"{metric.either('lowest', 'highest')} validation {metric.name}{unit}"
+    return Column(f"best {metric.name}", best, "num")
 
 
 def _is_numeric(view: StudyView, path: str) -> bool:
@@ -121,7 +128,7 @@ def _cells(view: StudyView, record: Record, paths: Sequence[str], warm: bool) ->
         _number_cell(record.idle_power_w),
         *((_temperature_cell(record),) if warm else ()),
         *((_lookup_cell(record),) if view.lookup else ()),
-        Cell("") if loss is None else Cell(numbers.nats(loss), str(loss)),
+        Cell("") if loss is None else Cell(record.metric.text(loss), str(record.metric.shown(loss))),
         Cell(f"{record.steps:,}", str(record.steps)),
         Cell(str(record.seed), str(record.seed)),
         *(_param_cell(params, path) for path in paths),

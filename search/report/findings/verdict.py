@@ -55,8 +55,8 @@ def claim_words(view: StudyView, verdict: Verdict) -> str:
     """The verdict that stands, as a headline: `SAVES: trial 1 reaches 2.30 nats with 0.21 (...) of ...`."""
     energy, time = ratio_words(verdict.energy_ratio), ratio_words(verdict.time_ratio)
     told = {
-        VerdictKind.SAVES: f"reaches {numbers.nats(_target(view))} nats with {energy} of the documented "
-        "baseline's energy",
+        VerdictKind.SAVES: f"reaches {view.problem.metric.amount(_target(view))} with {energy} of the "
+        "documented baseline's energy",
         VerdictKind.TIE: f"takes as much energy as the documented baseline, {energy} of it,",
         VerdictKind.COSTS: f"takes {energy} of the documented baseline's energy",
     }[verdict.kind]
@@ -109,7 +109,7 @@ def verdict_lines(view: StudyView) -> tuple[str, ...]:
     runs = view.cost.break_even_runs if verdict.kind is VerdictKind.SAVES else None
     lines = [
         f"{verdict.kind}: {verdict.arm}, {steps}: {MEANING[verdict.kind]}",
-        f"  loss: {_ends_at(view, verdict)}; {_seeds(verdict)}",
+        f"  {view.problem.metric.name}: {_ends_at(view, verdict)}; {_seeds(verdict)}",
         f"  energy: {_beside(verdict.energy_ratio, verdict.energy_ratio_fitted)}; {kind_words(view)}",
         f"  time: {_beside(verdict.time_ratio, verdict.time_ratio_fitted)}",
         *_inference_lines(verdict),
@@ -175,10 +175,14 @@ def why_words(state: ConfirmationState, verdict: Verdict) -> str:
 
 
 def _ends_at(view: StudyView, verdict: Verdict) -> str:
-    target = numbers.nats(_target(view))
+    metric = view.problem.metric
     if not math.isfinite(verdict.mean_loss):
-        return f"had a run that diverged or crashed, so that it has no mean end loss (target {target} nats)"
-    return f"ends at {numbers.nats(verdict.mean_loss)} nats on average (target {target})"
+        return (
+            f"had a run that diverged or crashed, so that it has no mean end {metric.name} (target "
+            f"{metric.amount(_target(view))})"
+        )
+    target = metric.text(_target(view))
+    return f"ends at {metric.amount(verdict.mean_loss)} on average (target {target})"
 
 
 def _seeds(verdict: Verdict) -> str:

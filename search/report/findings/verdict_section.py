@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from model.metric import Metric
 from search.confirm.clauses import Clause
 from search.confirm.fit import LengthFit
 from search.confirm.state import ConfirmationState
@@ -35,8 +36,8 @@ _NOTE = (
     "once, there. Seeds are fresh: neither the search nor the fitting of lengths used them. All arms of a "
     "round have the same seed and run one after another in random order. Intervals are 95 % ones for all "
     "looks and candidates together (Student's t on the logarithms of paired runs; each look spends a share "
-    "of the error, added up by Bonferroni's bound). A ratio is candidate over baseline, and the test loss is "
-    "that of text by which nothing was chosen."
+    "of the error, added up by Bonferroni's bound). A ratio is candidate over baseline, and the test {what} "
+    "is that of text by which nothing was chosen."
 )
 
 
@@ -72,7 +73,8 @@ class ArmRow:
 class VerdictFindings:
     """`kind` and `symbol` are empty before the first round is complete: `sentence` then says where the
     confirmation stands. `fits` says of every length how it was found, `left` which candidates got no more
-    seeds and why, `uneven` how many rounds saw different load; empty texts are left out."""
+    seeds and why, `measured` is loss or accuracy and `at_target` where one lies that reaches its target,
+    `uneven` how many rounds saw different load; empty texts are left out."""
 
     kind: str
     symbol: str
@@ -86,6 +88,8 @@ class VerdictFindings:
     cost: str
     uneven: str
     note: str
+    measured: str
+    at_target: str
 
     @property
     def flagged(self) -> bool:
@@ -107,12 +111,14 @@ def verdict_findings(view: StudyView) -> VerdictFindings | None:
         sentence=how_far(state) if verdict is None else verdict_sentence(view, state, verdict),
         why=why_words(state, verdict) if verdict is not None else "",
         clauses=tuple(map(_clause_row, verdict.clauses)) if verdict is not None else (),
-        arms=tuple(_arm(state, arm, verdict) for arm in arms) if verdict is not None else (),
+        arms=tuple(_arm(view, state, arm, verdict) for arm in arms) if verdict is not None else (),
         left=left_lines(state),
         fits=tuple(_fit(state, arm, fit) for arm, fit in state.fits.items()),
         cost=_what_it_took(view, state),
         uneven="" if verdict is None else uneven_words(verdict),
-        note=_NOTE,
+        note=_NOTE.format(what=view.problem.metric.name),
+        measured=view.problem.metric.name,
+        at_target=view.problem.metric.at_target,
     )
 
 
@@ -121,8 +127,9 @@ def _clause_row(clause: Clause) -> ClauseRow:
     return ClauseRow(clause_name(clause.name), symbol, mark, clause.words)
 
 
-def _arm(state: ConfirmationState, arm: ArmResult, leader: Verdict) -> ArmRow:
+def _arm(view: StudyView, state: ConfirmationState, arm: ArmResult, leader: Verdict) -> ArmRow:
     assert state.race is not None
+    metric = view.problem.metric
     own = state.race.verdicts.get(arm.arm)
     return ArmRow(
         name=arm_name(arm.arm),
@@ -130,8 +137,8 @@ def _arm(state: ConfirmationState, arm: ArmResult, leader: Verdict) -> ArmRow:
         verdict="" if own is None else f"{SYMBOLS[own.kind]} {own.kind}",
         steps=f"{arm.steps:,}",
         reached=f"{arm.reached} of {len(arm.seeds)}",
-        loss=_loss(arm.loss),
-        test_loss=_loss(arm.test_loss),
+        loss=_loss(arm.loss, metric),
+        test_loss=_loss(arm.test_loss, metric),
         energy=numbers.quantity(arm.energy_j, "J"),
         ratio=_ratio_of(state, arm.arm, own),
         time=numbers.quantity(arm.time_s, "s"),
@@ -139,8 +146,8 @@ def _arm(state: ConfirmationState, arm: ArmResult, leader: Verdict) -> ArmRow:
     )
 
 
-def _loss(loss: float | None) -> str:
-    return "diverged" if loss is not None and not math.isfinite(loss) else numbers.nats(loss)
+def _loss(loss: float | None, metric: Metric) -> str:
+    return "diverged" if loss is not None and not math.isfinite(loss) else metric.text(loss)
 
 
 def _ratio_of(state: ConfirmationState, arm: str, verdict: Verdict | None) -> str:

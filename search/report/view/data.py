@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from model.metric import Metric, metric_of
 from search.confirm.ablated_arms import AblationState
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState, confirmation_state
@@ -38,7 +39,8 @@ RANKED_ROLES = (Role.SEARCH, Role.SINGLE)
 
 @dataclass(frozen=True)
 class Problem:
-    """What had to be learned. A field is None where no record says it.
+    """What had to be learned. A field is None where no record says it. Losses are as the `metric` minimises
+    them: error rates where it is the accuracy.
 
     `unseen_share` is the share of validation tokens that the training text lacks.
     """
@@ -49,6 +51,7 @@ class Problem:
     ngram_loss: float | None
     ngram_order: int | None
     unseen_share: float
+    metric: Metric
 
     @property
     def counting_reaches_target(self) -> bool:
@@ -348,15 +351,20 @@ def _shown(baseline: Record | None, *fronts: Sequence[Record]) -> tuple[Record, 
 
 def _problem(records: Sequence[Record], config: Mapping[str, Any]) -> Problem:
     data = next((data_of(record) for record in records if data_of(record)), {})
-    target = next((record.target_loss for record in to_the_target(records)), config.get("target_loss"))
+    metric = records[0].metric if records else metric_of(config)
+    known = [record.target_loss for record in to_the_target(records)]
+    typed = config.get(metric.setting)
+    if not known and isinstance(typed, int | float):
+        known = [metric.shown(float(typed))]
     ngram = data.get("ngram_loss")
     return Problem(
         dataset=data.get("dataset"),
         dataset_sha256=data.get("sha256"),
-        target_loss=float(target) if isinstance(target, int | float) else None,
+        target_loss=next(iter(known), None),
         ngram_loss=None if ngram is None else float(ngram),
         ngram_order=data.get("ngram_order"),
         unseen_share=data.get("unseen_share") or 0.0,
+        metric=metric,
     )
 
 

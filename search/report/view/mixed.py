@@ -19,7 +19,7 @@ def refuse_mixed(records: Sequence[Record]) -> None:
     """Raise ReportError unless the records share a meter (on devices of one model), a counting policy, a
     target, a data set and the part of it that they validate on."""
     _one_of("meters", [_meter_words(record) for record in records])
-    _one_of("target losses", [f"{record.target_loss:g}" for record in to_the_target(records)])
+    _one_of("targets", [r.metric.typed(r.target_loss) for r in to_the_target(records)])
     _one_of("data sets", [str(data_of(r)["sha256"]) for r in records if data_of(r).get("sha256")])
     parts = [str(data_of(r).get("held_out", "whole")) for r in records if data_of(r).get("sha256")]
     _one_of("ways to divide what is held out", parts)

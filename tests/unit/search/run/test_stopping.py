@@ -139,7 +139,7 @@ def test_the_reason_names_the_rival_and_sets_what_it_needed_beside_what_this_run
     end = verdict(HALFWAY, rivals=((101.0, 11.0), (99.0, 9.0)))
     assert end is not None
     assert "spent 100 J, 10.0 s" in end.reason
-    assert "still; trial 1, measured once, reached it for 99.0 J, 9.00 s" in end.reason
+    assert "had not reached the target; trial 1, measured once, reached it for 99.0 J, 9.00 s" in end.reason
     assert end.rival == Rival(1, (99.0, 9.0))
 
 

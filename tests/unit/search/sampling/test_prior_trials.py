@@ -64,7 +64,7 @@ def test_a_configuration_that_no_point_of_the_space_stands_for_teaches_nothing(p
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"target_loss": 1.9}, "its target is 2.3, and this study's 1.9"),
+        ({"target_loss": 1.9}, "its target is 2.30 nats per token, and this study's 1.90 nats per token"),
         ({"data": PROVENANCE["data"] | {"sha256": "another"}}, "its text is another"),
         (
             {"data": PROVENANCE["data"] | {"validation_tokens": 7}},

@@ -28,7 +28,7 @@ RECORD = make_record(0)
 
 
 def test_of_many_changes_a_few_are_named_and_none_at_length() -> None:
-    ours = {"baseline": {f"key_{number}": "x" * 500 for number in range(30)}}
+    ours = {"baseline": {"target_metric": "loss"} | {f"key_{number}": "x" * 500 for number in range(30)}}
     theirs = {"baseline": {f"key_{number}": "y" for number in range(30)}}
     with pytest.raises(UserError, match=r"key_0: .*; 26 more\); type study\.name=OTHER") as refused:
         check_records(ours, theirs, [make_record(0)], PATH, None)

@@ -83,6 +83,7 @@ def test_a_study_that_cannot_teach_says_why(tmp_path: Path, other: Path) -> None
     (tmp_path / "own").mkdir()
     assert teaching_trials(tmp_path / "own", prior, settings, "estimated", notes.append) == ()
     assert notes == [
-        f"study.prior: {other} teaches the sampler nothing: its target is 2.3, and this study's 1.5"
+        f"study.prior: {other} teaches the sampler nothing: its target is 2.30 nats per token, "
+        "and this study's 1.50 nats per token"
     ]
     assert not (tmp_path / "own" / "prior-trials.jsonl").exists()

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from model.metric import LOSS, METRICS
 from search.report.findings import numbers
-from search.report.findings.numbers import nats, quantity, ratio
+from search.report.findings.numbers import quantity, ratio
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_ratios_are_told_from_zero_and_from_one(value: float, text: str) -> None
     ("loss", "text"), [(2.3, "2.30"), (1.905, "1.905"), (3.28001, "3.28"), (math.inf, "inf")]
 )
 def test_losses_have_two_to_four_decimals(loss: float, text: str) -> None:
-    assert nats(loss) == text
+    assert METRICS[LOSS].text(loss) == text
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_the_baseline_is_the_run_that_completed_and_not_the_one_that_was_killed_
         ("meters", {"meter": dataclasses.replace(METER, name="nvml")}),
         ("meters", {"meter": dataclasses.replace(METER, settings={"watts_per_core": 7.0})}),
         ("meters", {"counted_phases": CountedPhases.GROSS}),
-        ("target losses", {"target_loss": 2.31}),
+        ("targets", {"target_loss": 2.31}),
         ("data sets", {"provenance": {"data": {"sha256": "other"}}}),
         (
             "ways to divide what is held out",
