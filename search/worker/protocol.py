@@ -100,8 +100,10 @@ class WorkerInfo:
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> WorkerInfo:
         meter = data["meter"] | {"kind": Kind(data["meter"]["kind"])}
+        can = data["capabilities"]
+        held_to = {name: tuple(can[name]) for name in ("power_limits_w", "sm_clocks_mhz")}
         return WorkerInfo(
-            capabilities=Capabilities(**data["capabilities"]),
+            capabilities=Capabilities(**can | held_to),
             meter=MeterInfo(**meter),
             hardware=data["hardware"],
             software=data["software"],
