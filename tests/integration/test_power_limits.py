@@ -167,7 +167,8 @@ def wait_until_it_holds(machine: Machine, process: subprocess.Popen[str], anew: 
             return
         was_free = was_free or is_free
         time.sleep(0.002)
-    raise AssertionError("no run has held the GPU")
+    ended = process.poll() is not None
+    raise AssertionError(f"no run has held the GPU; {process.communicate()[0] if ended else 'it runs'}")
 
 
 def strike(process: subprocess.Popen[str], what: str) -> None:
