@@ -151,9 +151,7 @@ class DeviceWorker:
     ) -> Record:
         """One run, holding the device. `keep` gets the model of one that was trained to its end."""
         config = request.run_config()
-        for path in (POWER_LIMIT, SM_CLOCK):
-            if missing_here := missing(path, config.value_of(path), self.capabilities()):
-                raise ConfigError(missing_here)
+        self._check_held(config)
         if config.compiles:
             import_compiler()
         request = replace(request, parameters=count_parameters(config.model, self.corpus.vocab_size))
@@ -183,6 +181,14 @@ class DeviceWorker:
                     keep=None if keep is None else lambda state, end: keep(models[-1], state, end),
                     generate=self._generator(models) if request.inference is not None else None,
                 )
+
+    def _check_held(self, config: RunConfig) -> None:
+        """Raises ConfigError where the GPUs cannot be held to what is asked: a recipe may be of another."""
+        if config.device.holds:
+            here = self.capabilities()
+            for path in (POWER_LIMIT, SM_CLOCK):
+                if missing_here := missing(path, config.value_of(path), here):
+                    raise ConfigError(missing_here)
 
     def _charged_gpus(self, processes: int) -> tuple[str, ...]:
         """Of a run that so many processes train: those whose joules it is charged for."""
