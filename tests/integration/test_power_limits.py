@@ -153,7 +153,8 @@ def test_random_kills_of_a_study_leave_its_gpu_as_it_was_found_after_the_next_st
         assert record.meter.settings["gpus"][0]["power_limit_w"] == FOUND.limit_mw / 1000
         held = record.provenance.get("gpus_held", {})
         assert all(one["power_limit_w"]["found"] == FOUND.limit_mw / 1000 for one in held.values())
-        assert bool(held) == bool(record.params.get("device.power_limit_w"))
+        if not record.interrupted:  # one that was killed before its first report says less
+            assert bool(held) == bool(record.params.get("device.power_limit_w"))
     assert len(strata_of(records)) == 1
     print(f"\n{KILLS} kills, {caught} of them while the GPU was held; {len(records)} records")
 
