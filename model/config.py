@@ -415,7 +415,9 @@ class RunConfig:
         }
         unknown = set(values) - set(parts) - {"seed", "target_metric"}
         if unknown:
-            raise ConfigError(f"unknown part {sorted(unknown)[0]!r}; a run has {', '.join(parts)} and seed")
+            raise ConfigError(
+                f"unknown part {sorted(unknown)[0]!r}; a run has {', '.join(parts)}, seed and target_metric"
+            )
         built: dict[str, Any] = {
             name: _build(kind, name, values.get(name, {})) for name, kind in parts.items()
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -110,7 +110,8 @@ class _Job:
             return
         raise_when_stopped()
         try:
-            check_typed_target(composed.target_metric, HydraConfig.get().overrides.task)
+            typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+            check_typed_target(composed.target_metric, cast("list[str]", typed))
             self.status = max(self.status, self._task(composed))
         except ONE_LINE as error:
             say(str(error))

@@ -56,13 +56,15 @@ class ProblemSummary(TypedDict):
 
     dataset: Annotated[str | None, "Its name."]
     dataset_sha256: Annotated[str | None, "Of the text."]
-    target_metric: Annotated[str, "loss or accuracy: which of the following there is."]
+    target_metric: NotRequired[Annotated[str, "loss or accuracy: which of the following there is."]]
     target_loss: Annotated[float | None, "The validation loss to reach, in nats per token."]
     ngram_loss: Annotated[
         float | None, "What counting n-grams reaches on the same tokens, in nats per token."
     ]
-    target_accuracy: Annotated[float | None, "The validation accuracy to reach: a share of the tokens."]
-    ngram_accuracy: Annotated[float | None, "What counting n-grams reaches on the same tokens."]
+    target_accuracy: NotRequired[
+        Annotated[float | None, "The validation accuracy to reach: a share of the tokens."]
+    ]
+    ngram_accuracy: NotRequired[Annotated[float | None, "What counting n-grams reaches on the same tokens."]]
     bytes_per_token: Annotated[float | None, "Of the validation text: nats / ln 2 / this = bits per byte."]
 
 
@@ -176,7 +178,7 @@ class ClosestSummary(TypedDict):
 
     trial: Annotated[int | None, "Its trial number."]
     best_loss: Annotated[float | None, "Its lowest validation loss, in nats per token."]
-    best_accuracy: Annotated[float | None, "Its highest validation accuracy."]
+    best_accuracy: NotRequired[Annotated[float | None, "Its highest validation accuracy."]]
 
 
 class Summary(TypedDict):
@@ -279,25 +281,26 @@ def _meter_summary(view: StudyView) -> MeterSummary:
 
 def _closest_summary(view: StudyView) -> ClosestSummary:
     metric, best = view.problem.metric, None if view.closest is None else view.closest.best_loss
-    return {
-        "trial": _trial(view.closest),
-        "best_loss": measured(metric, LOSS, best),
-        "best_accuracy": measured(metric, ACCURACY, best),
-    }
+    found: ClosestSummary = {"trial": _trial(view.closest), "best_loss": measured(metric, LOSS, best)}
+    if metric.name == ACCURACY:
+        found["best_accuracy"] = measured(metric, ACCURACY, best)
+    return found
 
 
 def _problem_summary(view: StudyView) -> ProblemSummary:
     metric = view.problem.metric
-    return {
+    found: ProblemSummary = {
         "dataset": view.problem.dataset,
         "dataset_sha256": view.problem.dataset_sha256,
         "target_metric": metric.name,
         "target_loss": measured(metric, LOSS, view.problem.target_loss),
         "ngram_loss": measured(metric, LOSS, view.problem.ngram_loss),
-        "target_accuracy": measured(metric, ACCURACY, view.problem.target_loss),
-        "ngram_accuracy": measured(metric, ACCURACY, view.problem.ngram_loss),
         "bytes_per_token": view.origin.bytes_per_token,
     }
+    if metric.name == ACCURACY:
+        found["target_accuracy"] = measured(metric, ACCURACY, view.problem.target_loss)
+        found["ngram_accuracy"] = measured(metric, ACCURACY, view.problem.ngram_loss)
+    return found
 
 
 def _device_summary(view: StudyView) -> DeviceSummary:

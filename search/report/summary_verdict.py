@@ -19,7 +19,7 @@ Nats = Annotated[
     float | None,
     "In nats per token; null where a run diverged or crashed, it is unknown, or the accuracy is measured.",
 ]
-Share = Annotated[float | None, "Likewise, where the accuracy is measured."]
+Share = Annotated[float | None, "Likewise, where the accuracy is measured; absent otherwise."]
 
 
 def measured(metric: Metric, name: str, value: float | None) -> float | None:
@@ -64,7 +64,7 @@ class VerdictSummary(TypedDict):
         IntervalSummary | None, "Share of seeds that reach the target, with its Clopper-Pearson interval."
     ]
     mean_loss: Annotated[Nats, "Mean validation loss at the last step."]
-    mean_accuracy: Annotated[Share, "Mean validation accuracy at the last step."]
+    mean_accuracy: NotRequired[Annotated[Share, "Mean validation accuracy at the last step."]]
     p_reach: Annotated[
         float | None,
         "One-sided, that the mean at the end does not reach the target; corrected for looks and candidates.",
@@ -82,8 +82,8 @@ class VerdictSummary(TypedDict):
     loss_difference: Annotated[
         IntervalSummary | None, "Test loss minus the documented baseline's, in nats per token."
     ]
-    accuracy_difference: Annotated[
-        IntervalSummary | None, "Test accuracy minus the documented baseline's; above 0 is better."
+    accuracy_difference: NotRequired[
+        Annotated[IntervalSummary | None, "Test accuracy minus the documented baseline's; above 0 is better."]
     ]
     inference_ratio: NotRequired[
         Annotated[
@@ -118,8 +118,8 @@ class ArmSummary(TypedDict):
     reached: Annotated[int, "Of these, how many reached the target at their end."]
     mean_loss: Annotated[Nats, "Mean validation loss at the last step."]
     mean_test_loss: Annotated[Nats, "Mean loss on the test part."]
-    mean_accuracy: Annotated[Share, "Mean validation accuracy at the last step."]
-    mean_test_accuracy: Annotated[Share, "Mean accuracy on the test part."]
+    mean_accuracy: NotRequired[Annotated[Share, "Mean validation accuracy at the last step."]]
+    mean_test_accuracy: NotRequired[Annotated[Share, "Mean accuracy on the test part."]]
     energy_j: Annotated[float | None, "Counted joules of a run, geometric mean."]
     time_s: Annotated[float | None, "Counted seconds of a run, geometric mean."]
 
@@ -182,20 +182,21 @@ def _verdict(state: ConfirmationState, verdict: Verdict, metric: Metric) -> Verd
         "misses": verdict.misses,
         "reach_share": _interval(verdict.reach_share),
         "mean_loss": measured(metric, LOSS, verdict.mean_loss),
-        "mean_accuracy": measured(metric, ACCURACY, verdict.mean_loss),
         "p_reach": verdict.p_reach,
         "energy_ratio": _interval(verdict.energy_ratio),
         "energy_ratio_fitted": _interval(verdict.energy_ratio_fitted),
         "time_ratio": _interval(verdict.time_ratio),
         "time_ratio_fitted": _interval(verdict.time_ratio_fitted),
         "loss_difference": _interval(verdict.loss_difference) if metric.name == LOSS else None,
-        "accuracy_difference": _turned(verdict.loss_difference) if metric.name == ACCURACY else None,
         "clauses": [_clause(clause) for clause in verdict.clauses],
         "uneven_rounds": verdict.uneven,
         "decided": verdict.decided,
         "why": verdict.why,
         "left": left.get(verdict.arm, ""),
     }
+    if metric.name == ACCURACY:
+        found["mean_accuracy"] = measured(metric, ACCURACY, verdict.mean_loss)
+        found["accuracy_difference"] = _turned(verdict.loss_difference)
     if verdict.inference_ratio is not None:
         found["inference_ratio"] = _interval_summary(verdict.inference_ratio)
     return found
@@ -206,18 +207,20 @@ def _clause(clause: Clause) -> ClauseSummary:
 
 
 def _arm(arm: ArmResult, metric: Metric) -> ArmSummary:
-    return {
+    found: ArmSummary = {
         "arm": arm.arm,
         "steps": arm.steps,
         "replicates": len(arm.seeds),
         "reached": arm.reached,
         "mean_loss": measured(metric, LOSS, arm.loss),
         "mean_test_loss": measured(metric, LOSS, arm.test_loss),
-        "mean_accuracy": measured(metric, ACCURACY, arm.loss),
-        "mean_test_accuracy": measured(metric, ACCURACY, arm.test_loss),
         "energy_j": arm.energy_j,
         "time_s": arm.time_s,
     }
+    if metric.name == ACCURACY:
+        found["mean_accuracy"] = measured(metric, ACCURACY, arm.loss)
+        found["mean_test_accuracy"] = measured(metric, ACCURACY, arm.test_loss)
+    return found
 
 
 def _interval(interval: Interval | None) -> IntervalSummary | None:
