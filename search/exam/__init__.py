@@ -12,6 +12,7 @@ it should be, does its meter tell the truth, which kernels are cheap on it, and 
     commands.py      what each step runs
     child.py         a step's process: followed, and ended in time
     environment.py   step 1, in a process of its own
+    kernel_process.py    a process that takes one kernel after another
     measure.py, measuring.py     step 4, in a process of its own
     profile_kernels.py, profiling.py, peak.py    step 5, in a process of its own
     kernel_parts.py  what a kernel's name says it does, and what share of a step it takes (pure)

@@ -23,6 +23,7 @@ from search.exam.folder import ExamFolder
 from search.exam.kernel_parts import Kernel, Spent, spent, spent_by_operators
 from search.exam.peak import peak_flops_per_s
 from search.exam.profiles import CaseProfile, Measured, measured_cases
+from search.exam.settings import ExamSettings
 from search.files.paths import cache_dir, shown
 from search.study.signals import StopRequest
 from search.worker.device import Device, lock_names, resolve
@@ -33,7 +34,7 @@ ENDLESS = 10**9
 ENDED = "its process ended while it was profiled"
 
 
-def profile_all(config: StudyConfig, folder: ExamFolder, stop: StopRequest) -> int:
+def profile_all(config: StudyConfig, settings: ExamSettings, folder: ExamFolder, stop: StopRequest) -> int:
     """Until nothing is left, `stop` was requested, or a kernel failed. The exit status."""
     form = folder.read_variants()
     if form is None:
