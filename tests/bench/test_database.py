@@ -1,13 +1,15 @@
 """What a trial costs in a PostgreSQL database of 1,000 finished ones, as a share of a run of 30 s: all but
-training and asking the sampler. Printed, not asserted: times of a machine are noise."""
+training and asking the sampler, and of that what is spent waiting for the server. Printed, not asserted: the
+times of a machine are noise."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import psycopg
 import pytest
 from postgres_server import running_server
 from replay.composing import composed
@@ -30,13 +32,31 @@ class Quiet:
         return lambda *what: None
 
 
+class Waited:
+    """For how long this process has waited for the server: whatever psycopg does there goes through one
+    method."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        wait = psycopg.Connection.wait
+
+        def timed(*arguments: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return wait(*arguments, **named)
+            finally:
+                self.seconds += time.perf_counter() - began
+
+        patch.setattr(psycopg.Connection, "wait", timed)
+
+
 @pytest.mark.bench
-def test_the_database_takes_a_small_share_of_a_run(tmp_path: Path) -> None:
+def test_the_database_takes_a_small_share_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = composed(["+study=shakespeare_char_cpu", "space=char_cpu"])
     space = check_study(config)
     settings = SearchSettings(config, space, 65)
     records = list(finished(TRIALS, config, space))
-    times = []
+    times, waits, waited = [], [], Waited(monkeypatch)
     with running_server() as server, seated(tmp_path, "a study") as seat:
         url = server.new_database()
         exchange = exchange_of(url, "a study", lambda line: None)
@@ -52,14 +72,15 @@ def test_the_database_takes_a_small_share_of_a_run(tmp_path: Path) -> None:
             begun = replace(
                 made(request.index, request.config, False, 20.0, Role.SEARCH), run_id=request.run_id
             )
-            began = time.perf_counter()
+            began, waited.seconds = time.perf_counter(), 0.0
             with shared.deciding():
                 mirror.waiting(shared.records)
                 number = shared.begin(request, begun, 0)
             shared.end(replace(begun, trial=number, params=dict(request.params)), 0)
             if turn:
                 times.append(time.perf_counter() - began)
+                waits.append(waited.seconds)
         exchange.close()
         mirror.close()
-    print(f"\n{TRIALS:,} trials: {shares('in the database', times)}")
+    print(f"\n{TRIALS:,} trials: {shares('for the database', times)}; {shares('waiting for it', waits)}")
     assert len(shared.records) == TRIALS + TIMES + 1

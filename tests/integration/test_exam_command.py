@@ -26,7 +26,8 @@ from tests import nvml_standin
 
 pytestmark = pytest.mark.slow
 
-STUDY = ("device=cpu", "meter=nvml", "budget.n_trials=4")
+# Runs so long that the stand-in's counter moves many times in each.
+STUDY = ("device=cpu", "meter=nvml", "budget.n_trials=4", "train.max_steps=1500", "target_loss=2.6")
 QUICK = (
     "exam.meter_seconds=2",
     "exam.window_s=0.6",
