@@ -61,7 +61,7 @@ bench-search: $(STAMP)  ## ways to search, compared on replayed studies
 slow: $(STAMP)  ## the tests that `make test` leaves out; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
 	$(PYTEST) -m "slow and not many" -n auto --maxprocesses 4 --dist worksteal
 
-many: $(STAMP)  ## tests of many processes, machines and clusters on one study: installs Ray; JOULESEARCH_KILLS=100 adds kills
+many: $(STAMP)  ## what takes longest, such as clusters on one study: installs Ray; JOULESEARCH_KILLS=100 adds kills
 	$(PIP_INSTALL) -e '.[ray]'
 	$(PYTEST) -m many
 

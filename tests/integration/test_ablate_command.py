@@ -25,6 +25,7 @@ OVERRIDES = (
 
 
 @pytest.mark.slow
+@pytest.mark.many
 def test_a_finished_study_is_ablated_and_its_report_says_where_the_saving_comes_from(
     tiny: Callable[..., list[str]], study_name: str
 ) -> None:

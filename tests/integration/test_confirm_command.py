@@ -141,6 +141,7 @@ def test_a_folder_that_is_no_study_or_a_setting_that_is_the_studys_costs_one_lin
 
 
 @pytest.mark.slow
+@pytest.mark.many
 def test_ten_kills_at_random_moments_leave_the_same_runs_and_the_same_verdict(
     searched: Study, tmp_path: Path
 ) -> None:

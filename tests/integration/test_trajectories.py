@@ -53,7 +53,7 @@ RUNS = [
         for case in OFFERED
         if case[1] != "compile_scope" and case[2] != "compiled"
     ),
-    *(pytest.param("documented", case, marks=pytest.mark.slow) for case in OFFERED),
+    *(pytest.param("documented", case, marks=[pytest.mark.slow, pytest.mark.many]) for case in OFFERED),
 ]
 
 pytestmark = compiles

@@ -99,10 +99,13 @@ def test_a_combination_that_is_offered_trains_ten_steps(seed: int, corpus: Corpu
     assert losses[0] < np.log(VOCAB) + 2.0
 
 
+def _marks(number: int) -> list[pytest.MarkDecorator]:
+    """Of a combination to compile, which takes seconds."""
+    return [mark for mark, first in ((pytest.mark.slow, 2), (pytest.mark.many, 80)) if number >= first]
+
+
 @compiles
-@pytest.mark.parametrize(
-    "seed", [pytest.param(n, marks=[pytest.mark.slow] if n >= 2 else []) for n in range(COMBINATIONS)]
-)
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=_marks(n)) for n in range(COMBINATIONS)])
 def test_a_compiled_combination_trains_like_the_eager_one_and_never_compiles_again(
     seed: int, corpus: Corpus
 ) -> None:

@@ -107,9 +107,12 @@ def history() -> list[optuna.trial.FrozenTrial]:
     return made
 
 
-# A hundred asks of the Gaussian process take a minute.
+# A hundred asks of the Gaussian process take minutes.
+LONG = [pytest.mark.slow, pytest.mark.many]
+
+
 @pytest.mark.parametrize(
-    "sampler", [pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for name in SAMPLERS]
+    "sampler", [pytest.param(name, marks=LONG if name == "gp" else []) for name in SAMPLERS]
 )
 @given(kept=st.sets(st.sampled_from(sorted(POINT)), min_size=1), index=st.integers(0, 50))
 def test_what_is_not_asked_for_the_sampler_chooses(sampler: str, kept: set[str], index: int) -> None:
