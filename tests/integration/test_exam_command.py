@@ -91,10 +91,7 @@ def stopped_after(command: Sequence[str], number: int, seen: Callable[[], bool])
         process.wait()
 
 
-@pytest.mark.skipif(
-    "JOULESEARCH_EXAM" not in os.environ,
-    reason="takes minutes, and its baseline may be too short for the stand-in; set JOULESEARCH_EXAM=1",
-)
+@pytest.mark.many
 def test_an_exam_killed_and_carried_to_fresh_folders_is_the_exam_in_one_go(
     exam: Callable[..., list[str]], tmp_path: Path
 ) -> None:
