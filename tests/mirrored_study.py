@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from records_factory import make_record
+from sqlalchemy import NullPool
 
 from search.config.schema import StudyConfig
 from search.record.ledger import CountedPhases
@@ -93,8 +95,10 @@ class Study:
 
     @property
     def storage(self) -> optuna.Study:
+        """Opened anew each time, and without a pool, which would keep its connections."""
         url = f"sqlite:///{self.folder / 'study.db'}"
-        return optuna.load_study(study_name="a study", storage=url)
+        backend = RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+        return optuna.load_study(study_name="a study", storage=backend)
 
 
 def made_up(run: RunRequest, outcome: Outcome, energy_j: float, names: tuple[str, ...] = NAMES) -> Record:
