@@ -2,9 +2,10 @@
 
     PYTHONPATH=tests/bench python -m replay.compare [--problem NAME] [--seeds 20] [--only WORD ...]
 
-A study is replayed by the code that decides in a real one; only its runs are computed (`world`). The best
-trial of a study is judged by what it is worth without luck: the joules of its configuration at the shortest
-schedule whose mean end loss meets the target, which is what the confirmation would find.
+A study is replayed by the code that decides in a real one; only its runs are computed (`world`). It is judged
+by the trials that it would confirm, of which the better counts with what it is worth without luck: the joules
+of its configuration at the shortest schedule whose mean end loss meets the target. That is what the
+confirmation would find; what the confirmation takes is counted nowhere here.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from replay.strategies import BEFORE, INDIFFERENT, OPTUNA_DEFAULT, STRATEGIES, S
 from replay.surrogate import held_out_error
 from scipy.stats import beta
 
+from search.confirm.from_records import candidates
+from search.confirm.settings import ConfirmSettings
 from search.record.front import pareto_front
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
@@ -40,6 +43,7 @@ FACTORS = (1.5, 1.1)
 HYPERVOLUMES = (0.90, 0.95, 0.99)
 BASELINES = 4.0  # a study ends once its runs have taken so many baselines' joules
 MOST_TRIALS = 2_000
+CONFIRMED = ConfirmSettings().candidates  # so many trials, as long as nobody asks for more
 RESAMPLES = 4_000
 
 Arrayed = npt.NDArray[np.float64]
@@ -78,7 +82,7 @@ def replay(
 ) -> Replayed:
     settings = strategy.settings(problem, seed, n_trials)
     records: list[Record] = []
-    worths: list[float] = []  # of the best trial after each run
+    worths: list[float] = []  # of what would be confirmed after each run
     costs: list[float] = []
     stops = false_stops = 0
     ask_s = 0.0
@@ -96,7 +100,7 @@ def replay(
         records.append(record)
         if record.role is not Role.BASELINE:
             costs.append((record.gross_energy_j or 0.0) / problem.baseline_j)
-            worths.append(worth_of_best(problem, records))
+            worths.append(worth_if_confirmed(problem, records))
     spent = np.cumsum(costs)
     best_share = hypervolume(problem.best_j / problem.baseline_j)
 
@@ -139,13 +143,12 @@ def fronts_compared(found: dict[str, list[Replayed]]) -> list[str]:
     return said
 
 
-def worth_of_best(problem: Problem, records: Sequence[Record]) -> float:
-    """What the trial that a study would confirm first is worth; inf before any reached the target."""
-    feasible = [record for record in records if record.feasible and record.role is not Role.BASELINE]
-    if not feasible:
-        return math.inf
-    best = min(feasible, key=lambda record: record.values["energy_to_target_j"])
-    return problem.worth_j(best.params)
+def worth_if_confirmed(problem: Problem, records: Sequence[Record]) -> float:
+    """What the better of the trials is worth that would be confirmed; inf before any reached the target."""
+    chosen = {recipe.of_trial for recipe in candidates(records, problem.config.objective.names, CONFIRMED)}
+    return min(
+        problem.worths_j([record.params for record in records if record.trial in chosen]), default=math.inf
+    )
 
 
 def would_have_won(problem: Problem, request: RunRequest, records: Sequence[Record]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from records_factory import make_record
 from replay import problems
 from replay.compare import (
     Replayed,
@@ -21,6 +22,7 @@ from replay.compare import (
     ratio_with_interval,
     replay,
     table,
+    worth_if_confirmed,
 )
 from replay.problems import Problem, Spec, opened
 from replay.record_runs import best_of, evenly, near, plan
@@ -108,6 +110,20 @@ def test_a_recipe_may_be_longer_than_the_space_allows(problem: Problem) -> None:
     assert fit.joules == pytest.approx(fit.steps)
     rising = [2.0] * problems.WITHIN + [1.9] + [2.0] * problems.BEYOND  # what is said beyond may be wrong
     assert problems._shortest(problem.lengths, rising, [1.0] * len(losses), 1.95).steps <= steps.high
+
+
+def test_a_study_is_judged_by_the_better_of_the_trials_that_it_would_confirm(problem: Problem) -> None:
+    """The cheapest trial may owe that to a lucky seed."""
+    drawn = [draw_at_random(problem.space, number) for number in range(40)]
+    worths = problem.worths_j(drawn)
+    lucky, better, best = (worths.index(worth) for worth in sorted(worths, reverse=True)[-3:])
+    records = [
+        replace(make_record(trial, energy_j=energy_j), params=drawn[place])
+        for trial, (place, energy_j) in enumerate([(best, 30.0), (better, 20.0), (lucky, 10.0)], start=1)
+    ]
+    assert worth_if_confirmed(problem, records) == worths[better]
+    missed = [replace(record, outcome=Outcome.OUT_OF_BUDGET) for record in records]
+    assert worth_if_confirmed(problem, missed) == math.inf
 
 
 def test_a_study_is_replayed_whole_and_the_same_each_time(problem: Problem) -> None:
