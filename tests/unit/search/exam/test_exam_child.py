@@ -42,7 +42,7 @@ def test_its_output_is_kept_and_shown_and_its_status_told(
 
 
 def test_it_is_asked_first_and_stopped_later(tmp_path: Path) -> None:
-    ended = ends(ANSWERS, tmp_path / "log", due_in(0.2, 0.6, 30))
+    ended = ends(ANSWERS, tmp_path / "log", due_in(0.5, 3, 30))
     assert (ended.status, ended.early) == (7, End.SLICE)
     assert (tmp_path / "log").read_text().split() == ["asked", "stopped"]
 
