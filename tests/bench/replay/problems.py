@@ -94,12 +94,9 @@ class Problem:
         assert isinstance(self.config.target_loss, float)
         return self.config.target_loss
 
-    def worth_j(self, params: Mapping[str, Any]) -> float:
-        """Training joules of a configuration at the shortest schedule whose mean end loss meets the target;
-        inf where none of `lengths` does."""
-        return self.worths_j([params])[0]
-
     def worths_j(self, configurations: Sequence[Mapping[str, Any]]) -> list[float]:
+        """Training joules of each at the shortest schedule whose mean end loss meets the target; inf where
+        none of `lengths` does."""
         return [fit.joules for fit in self.fitted(configurations)]
 
     def fitted(self, configurations: Sequence[Mapping[str, Any]]) -> list[Fit]:
