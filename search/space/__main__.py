@@ -26,7 +26,7 @@ from search.meter.choose import choose
 from search.sampling.proposal import draw_at_random
 from search.space.levers import by_function, lever_of
 from search.space.model import Entry, Space
-from search.space.offer import offered
+from search.space.offer import offered, slow_here
 from search.space.paths import get_path
 from search.worker.holding import holdable
 
@@ -58,6 +58,8 @@ def task(composed: DictConfig) -> int:
     console.print(printed_table(space))
     for line in left_out:
         console.print(f"left out: {escape(line)}", highlight=False, soft_wrap=True)
+    for line in slow_here(space, capabilities):
+        console.print(f"slow here: {escape(line)}", highlight=False, soft_wrap=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     combinations, impossible = look_through(space, capabilities)
     console.print(f"{combinations}{'' if impossible else ' all run here'}", highlight=False)

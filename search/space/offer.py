@@ -8,11 +8,13 @@ from typing import Any
 
 from model.capabilities import POWER_LIMIT, SM_CLOCK, Capabilities
 from model.config import ConfigError
-from model.runnable import missing
+from model.runnable import NS_DTYPE, PRECISION, by_way_of_fp32, missing
 from search.space.gpu_limits import cut_to_gpu
 from search.space.model import Entry, Space, fields_of, possible_values
 from search.space.paths import get_path
 from search.space.reach import PROCESSES
+
+OPTIMIZER = "optimizer.name"
 
 
 def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]:
@@ -35,6 +37,20 @@ def offered(space: Space, capabilities: Capabilities) -> tuple[Space, list[str]]
         kept.append(Entry(**(fields_of(entry) | {"choices": choices})))
     space = Space(tuple(kept), space.base)
     return space, [*dict.fromkeys(left_out), *never_varies(space)]
+
+
+def slow_here(space: Space, capabilities: Capabilities) -> list[str]:
+    """A line for each configured number format that this device only reaches by way of another. The space
+    does not vary it, so it is used: who asks for it by name gets it."""
+    entries = {entry.path: entry for entry in space.entries}
+    muon = "muon" in (possible_values(OPTIMIZER, entries, space.base) or ())
+    used = [PRECISION, *([NS_DTYPE] if muon else [])]
+    return [
+        f"{path}={get_path(space.base, path)} takes several times as long as fp32 on "
+        f"{capabilities.device_name}, which has no bf16 arithmetic; type {path}=fp32"
+        for path in used
+        if path not in entries and by_way_of_fp32(path, get_path(space.base, path), capabilities)
+    ]
 
 
 def _cut(entry: Entry, capabilities: Capabilities, base: Mapping[str, Any]) -> tuple[Entry, str]:

@@ -33,7 +33,7 @@ from search.record.target import target_of
 from search.report import write_reports
 from search.sampling.proposal import nothing_runs
 from search.space.model import Space
-from search.space.offer import offered
+from search.space.offer import offered, slow_here
 from search.space.reach import check_reach, most_processes
 from search.study import storage
 from search.study.budget import search_limit_j, spent_j, spent_s
@@ -97,7 +97,7 @@ def run_study(config: StudyConfig, watcher: Watcher, only_confirm: bool = False)
             if missing := absent(config.run_config(), info.capabilities):
                 raise UserError(missing)
             space, left_out = offered(space, info.capabilities)
-            watcher.ready(info, left_out)
+            watcher.ready(info, left_out, slow_here(space, info.capabilities))
             settings = replace(_search_settings(config, space, problem, info, only_confirm), first=first)
             for recipe in settings.first:
                 if reason := settings.why_not(recipe.values):

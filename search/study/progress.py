@@ -107,7 +107,7 @@ class Watcher:
                 f"{metric.either('lower', 'higher')} target (more train.max_steps, a larger model)"
             )
 
-    def ready(self, info: WorkerInfo, left_out: Sequence[str]) -> None:
+    def ready(self, info: WorkerInfo, left_out: Sequence[str], slow: Sequence[str]) -> None:
         meter = info.meter
         idle = "" if info.idle_power_w is None else f"; idle {info.idle_power_w:.1f} W"
         self.say(
@@ -116,6 +116,8 @@ class Watcher:
         )
         for line in left_out:
             self.say(f"left out of the space: {escape(line)}")
+        for line in slow:
+            self.say(f"slow here: {escape(line)}")
 
     @contextmanager
     def watching(self, records: Sequence[Record]) -> Iterator[None]:

@@ -22,6 +22,8 @@ from search.record.record import Record
 from search.record.target import TO_THE_END, target_of
 from search.run.request import RunRequest
 from search.run.state import RunState
+from search.space.model import Space
+from search.space.offer import slow_here
 from search.study.problem import Problem, load_problem
 from search.study.progress import Watcher
 from search.train.output import check_output
@@ -58,6 +60,8 @@ def train_one(
         f"{escape(meter.chosen_because)}",
         highlight=False,
     )
+    for line in slow_here(Space((), config.run_values()), info.capabilities):
+        console.print(f"slow here: {escape(line)}", highlight=False, soft_wrap=True)
     request = _request(config, problem, info, TO_THE_END if target_loss is None else target_loss)
     report = _evaluation_printer(console, meter.kind, interruption)
     return worker.run(request, report, _waiting_printer(console), saving), saving

@@ -63,7 +63,7 @@ class Spec:
 _NO_RAMP = "space.schedule.context_ramp_from={type: categorical, choices: [1.0]}"
 PROBLEMS = {
     "char_cpu": Spec(("+study=shakespeare_char_cpu", "space=char_cpu", _NO_RAMP), 55_744, 65, 300, 150),
-    "sparse_parity": Spec(("+study=sparse_parity",), 11_776, 2, 60, 30),
+    "sparse_parity": Spec(("+study=sparse_parity",), 11_776, 2, 120, 50),
 }
 
 

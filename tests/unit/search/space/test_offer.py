@@ -10,7 +10,8 @@ from space_entries import DEMO, HEADS, LAYERS, always, choice_entry, float_entry
 
 from model.capabilities import Capabilities
 from model.config import ConfigError, RunConfig
-from search.space.offer import never_varies, offered
+from search.space.model import Space
+from search.space.offer import never_varies, offered, slow_here
 
 HERE = Capabilities("cpu", "a processor", "2.11.0", bf16=True, compiler="/usr/bin/g++")
 
@@ -44,6 +45,29 @@ def test_choices_that_cannot_run_here_are_left_out_and_named() -> None:
     assert any("train.compile" in line and "compiler" in line for line in left_out)
     assert any("train.precision=bf16" in line and HERE.device_name in line for line in left_out)
     assert "bf16" in parse(DEMO).describe()["train.precision"]["choices"]
+
+
+def test_formats_of_the_configuration_that_are_slow_here_are_named() -> None:
+    """Where a run can use them, and the space does not vary them: then they are left out of it."""
+    small = replace(HERE, bf16=False)
+    name, bf16 = choice_entry("adamw", "muon"), choice_entry("fp32", "bf16")
+    assert slow_here(parse({LAYERS: int_entry()}), small) == []
+    assert slow_here(parse({"optimizer.name": name}), HERE) == []
+    assert slow_here(parse({"optimizer.name": name, "optimizer.ns_dtype": bf16}), small) == []
+    (line,) = slow_here(parse({"optimizer.name": name}), small)
+    assert line == (
+        "optimizer.ns_dtype=bf16 takes several times as long as fp32 on a processor, which has no bf16 "
+        "arithmetic; type optimizer.ns_dtype=fp32"
+    )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "bf16_weights"])
+def test_a_configured_precision_that_is_slow_here_is_named(precision: str) -> None:
+    space = Space((), {"optimizer": {"name": "adamw"}, "train": {"precision": precision}})
+    lines = slow_here(space, replace(HERE, bf16=False))
+    assert [line.split()[0] for line in lines] == (
+        [f"train.precision={precision}"] if precision.startswith("bf16") else []
+    )
 
 
 def test_a_gpu_needs_no_compiler_of_its_own() -> None:
