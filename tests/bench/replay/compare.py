@@ -41,7 +41,6 @@ from search.study.next_run import next_run
 
 FACTORS = (1.5, 1.1)
 HYPERVOLUMES = (0.90, 0.95, 0.99)
-BASELINES = 4.0  # a study ends once its runs have taken so many baselines' joules
 MOST_TRIALS = 2_000
 CONFIRMED = ConfirmSettings().candidates  # so many trials, as long as nobody asks for more
 RESAMPLES = 4_000
@@ -51,10 +50,10 @@ Arrayed = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Replayed:
-    """One study. Joules are those of all its runs but the baseline's, as a share of one run of that; inf
-    where the study ended before. Of `stops`, the runs ended for another, `false_stops` would have been better
-    than every trial before them. `final`: the best recipe over the best known. `feasible`: the trials that
-    reached the target, by place in the study, with their values."""
+    """One study. Joules are those of all its runs but the baseline's, as a share of what that takes to the
+    target; inf where the study ended before. Of `stops`, the runs ended for another, `false_stops` would have
+    been better than every trial before them. `final`: the best recipe over the best known. `feasible`: the
+    trials that reached the target, by place in the study, with their values."""
 
     to_within: tuple[float, ...]
     to_hypervolume: tuple[float, ...]
@@ -77,7 +76,7 @@ def replay(
     problem: Problem,
     strategy: Strategy,
     seed: int,
-    baselines: float = BASELINES,
+    baselines: float,
     n_trials: int = MOST_TRIALS,
 ) -> Replayed:
     settings = strategy.settings(problem, seed, n_trials)
@@ -297,7 +296,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare ways to search on replayed studies.")
     parser.add_argument("--problem", choices=[*PROBLEMS], action="append")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--baselines", type=float, default=BASELINES, help="joules of a study, in baselines")
+    parser.add_argument("--baselines", type=float, help="joules of a study, in baselines: the problem's own")
     parser.add_argument(
         "--only", nargs="*", default=[], help="strategies whose name holds one of these words"
     )
@@ -339,9 +338,10 @@ def main() -> None:
                 f"seeds spread by {problem.world.surrogate.spread:.4f} nats; the best recipe known takes "
                 f"{problem.best_j:.1f} J, 1/{problem.baseline_j / problem.best_j:.1f} of the baseline\n"
             )
+            baselines = arguments.baselines or PROBLEMS[name].baselines
             found: dict[str, list[Replayed]] = {}
             for strategy in chosen:
-                jobs = [(name, strategy, seed, arguments.baselines) for seed in range(arguments.seeds)]
+                jobs = [(name, strategy, seed, baselines) for seed in range(arguments.seeds)]
                 found[strategy.name] = kept.all_of(jobs, pool)
                 shown = {key: found[key] for key in (*references_in(found), strategy.name)}
                 print(table(shown).split("\n")[-1], flush=True)

@@ -45,13 +45,15 @@ RANDOM_LOOKS, ROUNDS, KEPT, PARENTS = 2_000, 16, 200, 40
 @dataclass(frozen=True)
 class Spec:
     """A study's overrides, and of its text what a replay needs to know. So many runs are recorded at random,
-    and near the best of those."""
+    and near the best of those. A replayed study ends once its trials have taken `baselines` times the joules
+    of the baseline."""
 
     overrides: tuple[str, ...]
     validation_tokens: int
     vocab_size: int
     at_random: int
     near_best: int
+    baselines: float = 4.0
 
     @property
     def file(self) -> Path:
@@ -63,7 +65,7 @@ class Spec:
 _NO_RAMP = "space.schedule.context_ramp_from={type: categorical, choices: [1.0]}"
 PROBLEMS = {
     "char_cpu": Spec(("+study=shakespeare_char_cpu", "space=char_cpu", _NO_RAMP), 55_744, 65, 300, 150),
-    "sparse_parity": Spec(("+study=sparse_parity",), 11_776, 2, 120, 50),
+    "sparse_parity": Spec(("+study=sparse_parity",), 11_776, 2, 120, 50, 60.0),
 }
 
 
@@ -87,7 +89,10 @@ class Problem:
 
     @property
     def baseline_j(self) -> float:
-        return self.world.baseline.train_j
+        """Training joules of the baseline until it crosses the target; of all of it where it never does."""
+        run = self.world.baseline
+        steps = crossing(run.step, run.loss, self.target_loss)
+        return run.train_j * (1.0 if steps is None else steps / run.steps)
 
     @property
     def target_loss(self) -> float:
@@ -116,19 +121,25 @@ def _key(params: Mapping[str, Any]) -> str:
     return json.dumps({path: value for path, value in params.items() if path != STEPS}, sort_keys=True)
 
 
+def crossing(steps: Sequence[int], losses: Sequence[float], target_loss: float) -> float | None:
+    """The step at which a curve first meets the target, by a line between its points; None where it does
+    not."""
+    place = next((place for place, loss in enumerate(losses) if loss <= target_loss), None)
+    if place is None or place == 0:
+        return None if place is None else float(steps[0])
+    share = (losses[place - 1] - target_loss) / (losses[place - 1] - losses[place])
+    return float(steps[place - 1] + share * (steps[place] - steps[place - 1]))
+
+
 def _shortest(
     lengths: Sequence[int], losses: Sequence[float], step_j: Sequence[float], target_loss: float
 ) -> Fit:
-    """At the first length from which on every loss meets the target up to the longest that the space allows;
-    at the first beyond it, where that one misses. Between lengths by a line over ln(steps)."""
-    first = WITHIN + 1
-    if losses[WITHIN] <= target_loss:
-        while first > 0 and losses[first - 1] <= target_loss:
-            first -= 1
-    else:
-        while first < len(lengths) and losses[first] > target_loss:
-            first += 1
-    if first == len(lengths):
+    """At the first length whose loss meets the target, and the next one's does, so that one prediction alone
+    is not believed; the longest that the space allows needs no next one, nor do those beyond it. Between
+    lengths by a line over ln(steps)."""
+    met = [loss <= target_loss for loss in losses]
+    first = next((k for k in range(len(lengths)) if met[k] and (k >= WITHIN or met[k + 1])), None)
+    if first is None:
         return Fit(math.inf, math.inf)
     steps = float(lengths[first])
     if first > 0:

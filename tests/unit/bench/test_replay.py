@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,35 @@ def test_a_recipe_may_be_longer_than_the_space_allows(problem: Problem) -> None:
     fit = problems._shortest(problem.lengths, losses, [1.0] * len(losses), losses[-1] + 0.001)
     assert steps.high < fit.steps <= problem.lengths[-1]
     assert fit.joules == pytest.approx(fit.steps)
+    outlier = [2.0] * len(losses)
+    outlier[3] = outlier[5] = outlier[6] = 1.9  # one length alone, then two in a row; longer ones miss again
+    believed = problems._shortest(problem.lengths, outlier, [1.0] * len(losses), 1.95)
+    assert problem.lengths[4] < believed.steps < problem.lengths[5]
     rising = [2.0] * problems.WITHIN + [1.9] + [2.0] * problems.BEYOND  # what is said beyond may be wrong
     assert problems._shortest(problem.lengths, rising, [1.0] * len(losses), 1.95).steps <= steps.high
+
+
+def test_joules_are_counted_in_those_of_the_baseline_to_its_target(problem: Problem) -> None:
+    assert problem.baseline_j == pytest.approx(0.2 * 1975)  # ends at 1.88 after 2,000, 1.94 after 1,900
+    crossing = problems.crossing
+    assert crossing([10, 20, 30], [3.0, 2.0, 1.0], 1.5) == pytest.approx(25)
+    assert crossing([10, 20, 30], [3.0, 1.5, 2.0], 1.5) == pytest.approx(20)
+    assert crossing([10, 20, 30], [1.0, 2.0, 3.0], 1.5) == 10
+    assert crossing([10, 20, 30], [3.0, 2.0, 1.0], 0.5) is None
+
+
+@pytest.mark.parametrize("name", list(problems.PROBLEMS))
+def test_recorded_runs_are_of_the_space_that_is_searched(name: str) -> None:
+    spec = problems.PROBLEMS[name]
+    space = problems.composed([*spec.overrides]).parsed_space()
+    runs = problems.runs_of(spec.file)
+    assert [run.index for run in runs].count(-1) == 1
+    assert len(runs) > spec.at_random + spec.near_best
+    seeds = Counter(run.index for run in runs if 0 <= run.index < spec.at_random)
+    assert sum(count >= 3 for count in seeds.values()) >= spec.at_random / 10
+    for run in runs[:: len(runs) // 20]:
+        assert run.step[-1] == run.steps  # to the end of its schedule
+        RunConfig.from_mapping(space.config(run.params))
 
 
 def test_a_study_is_judged_by_the_better_of_the_trials_that_it_would_confirm(problem: Problem) -> None:
