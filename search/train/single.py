@@ -61,7 +61,7 @@ def train_one(
         highlight=False,
     )
     for line in slow_here(Space((), config.run_values()), info.capabilities):
-        console.print(f"slow here: {escape(line)}", highlight=False, soft_wrap=True)
+        watcher.note(f"slow here: {line}")
     request = _request(config, problem, info, TO_THE_END if target_loss is None else target_loss)
     report = _evaluation_printer(console, meter.kind, interruption)
     return worker.run(request, report, _waiting_printer(console), saving), saving

@@ -296,7 +296,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare ways to search on replayed studies.")
     parser.add_argument("--problem", choices=[*PROBLEMS], action="append")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--baselines", type=float, help="joules of a study, in baselines: the problem's own")
+    parser.add_argument("--baselines", type=float, help="joules of a study in baselines; else the problem's")
     parser.add_argument(
         "--only", nargs="*", default=[], help="strategies whose name holds one of these words"
     )

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from replay.world import World
 from search.config.checks import check_study
 from search.config.schema import StudyConfig
 from search.files.paths import cache_dir
+from search.record.crossing import CurvePoint, find_crossing
 from search.record.record import Record
 from search.sampling.encoding import decoded, encoded, fixed_dimensions
 from search.sampling.proposal import derived_seed, draw_at_random
@@ -87,12 +89,17 @@ class Problem:
     fits: dict[str, Fit] = field(default_factory=dict)
     best_j: float = math.inf
 
-    @property
+    @cached_property
     def baseline_j(self) -> float:
-        """Training joules of the baseline until it crosses the target; of all of it where it never does."""
+        """Training joules of the baseline until it crosses the target, by a line between its evaluations; of
+        all of it where it never does."""
         run = self.world.baseline
-        steps = crossing(run.step, run.loss, self.target_loss)
-        return run.train_j * (1.0 if steps is None else steps / run.steps)
+        curve = [
+            CurvePoint(step, 0, loss, 0.0, run.train_j * step / run.steps, 0.0)
+            for step, loss in zip(run.step, run.loss, strict=True)
+        ]
+        crossing = find_crossing(curve, self.target_loss)
+        return run.train_j if crossing is None else crossing.energy_interpolated_j
 
     @property
     def target_loss(self) -> float:
@@ -119,16 +126,6 @@ class Problem:
 
 def _key(params: Mapping[str, Any]) -> str:
     return json.dumps({path: value for path, value in params.items() if path != STEPS}, sort_keys=True)
-
-
-def crossing(steps: Sequence[int], losses: Sequence[float], target_loss: float) -> float | None:
-    """The step at which a curve first meets the target, by a line between its points; None where it does
-    not."""
-    place = next((place for place, loss in enumerate(losses) if loss <= target_loss), None)
-    if place is None or place == 0:
-        return None if place is None else float(steps[0])
-    share = (losses[place - 1] - target_loss) / (losses[place - 1] - losses[place])
-    return float(steps[place - 1] + share * (steps[place] - steps[place - 1]))
 
 
 def _shortest(
