@@ -97,6 +97,12 @@ def make_config(params: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def _of_its_own(trial: int, config: dict[str, Any]) -> dict[str, Any]:
+    """No two trials of a search train the same, but for replicates."""
+    config["optimizer"].setdefault("grad_clip", 1.0 + trial / 1000)
+    return config
+
+
 def make_record(
     trial: int = 1,
     *,
@@ -123,7 +129,7 @@ def make_record(
         role=Role.BASELINE if trial == 0 else Role.SEARCH,
         seed=1000 + trial,
         params=dict(BASELINE_PARAMS) if params is None else params,
-        config=make_config(BASELINE_PARAMS if params is None else params),
+        config=_of_its_own(trial, make_config(BASELINE_PARAMS if params is None else params)),
         outcome=outcome,
         reason="" if outcome is Outcome.REACHED else outcome.advice,
         target_loss=TARGET,
@@ -285,7 +291,7 @@ def looking_up(record: Record, setting: str = "lookup_table", value: bool = True
     """The record with a lookup-like setting of its model, as its space would have varied it."""
     chosen = ("bigram" if value else "none") if setting == "lookup_table" else value
     params = dict(record.params) | {f"model.{setting}": chosen}
-    return dataclasses.replace(record, params=params, config=make_config(params))
+    return dataclasses.replace(record, params=params, config=_of_its_own(record.trial, make_config(params)))
 
 
 def make_lookup_study() -> list[Record]:

@@ -61,6 +61,11 @@ def check_run(config: StudyConfig, cores: Cores | None = None) -> None:
         )
     if not 0 <= config.budget.audit <= 1:
         raise ConfigError(f"budget.audit must be a share from 0 to 1, got {config.budget.audit}")
+    _number("budget.replicates", config.budget.replicates, at_least=1)
+    if not 0 <= config.budget.replicates_share <= 1:
+        raise ConfigError(
+            f"budget.replicates_share must be a share from 0 to 1, got {config.budget.replicates_share}"
+        )
     for name in ("run_energy_j", "run_time_s", "run_tokens", "study_energy_j", "study_time_s", "uses"):
         value = getattr(config.budget, name)
         if value is not None:

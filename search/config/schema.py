@@ -73,6 +73,10 @@ class BudgetSection:
     a tenth); auto: what the luck of a seed moves, by the noise that the study has seen. `forecast`: a run is
     ended too where the forecast of its loss leaves it less than this chance to matter (0.05: one in 20);
     null: never. `audit`: the share of such runs that go on, to see how often the forecast is wrong.
+
+    `replicates`: the recipes that lead a search run so often, each time with another seed, since the cheapest
+    of many single runs is a lucky one; 1: once. `replicates_share`: of the joules of all trials, such runs
+    take no more.
     """
 
     n_trials: int = 20
@@ -87,6 +91,8 @@ class BudgetSection:
     rival_margin: float | int | str = "auto"
     forecast: float | None = 0.05
     audit: float = 0.1
+    replicates: int = 2
+    replicates_share: float = 0.1
 
 
 @dataclass

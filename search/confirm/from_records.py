@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.confirm.fit import EndLoss
+from search.confirm.replicates import KeyOfRun, key_of_run, standings
 from search.confirm.rounds import ConfirmedRun
 from search.record.confirmation import DOCUMENTED, Purpose, arm_of_trial
 from search.record.flags import LOAD_FLAGS
 from search.record.lookup import is_lookup_like
-from search.record.noise import in_order
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 
@@ -40,18 +40,12 @@ def baseline_recipe(records: Sequence[Record]) -> Recipe | None:
     return next((_recipe(record, DOCUMENTED) for record in runs), None)
 
 
-def candidates(records: Sequence[Record], objectives: Sequence[str], most: int) -> tuple[Recipe, ...]:
-    """The recipes of the `most` best trials, by the first objective. Where all of them are lookup-like, the
-    best that is not takes the last one's place."""
-    reached = [
-        record
-        for record in records
-        if record.role is Role.SEARCH
-        and record.feasible
-        and not record.interrupted
-        and all(math.isfinite(record.values.get(name, math.nan)) for name in objectives)
-    ]
-    ranked = sorted(reached, key=in_order(objectives))
+def candidates(
+    records: Sequence[Record], objectives: Sequence[str], most: int, key: KeyOfRun = key_of_run
+) -> tuple[Recipe, ...]:
+    """The `most` best recipes, by the first objective, on average over the runs that each has. Where all of
+    them are lookup-like, the best that is not takes the last one's place."""
+    ranked = [one.shown for one in standings(records, objectives, key)]
     best = ranked[:most]
     others = [record for record in ranked if not is_lookup_like(record)]
     if len(best) > 1 and others and all(map(is_lookup_like, best)):

@@ -1,7 +1,8 @@
 """The finished trials that a run may be ended for, and by how much it must be beyond them.
 
 A trial that was measured once may owe its values to a lucky seed, and would then end sturdier ones: it has a
-margin. One that fresh seeds confirmed has none, and counts with what its recipe takes on average.
+margin. One that ran again counts with its means. One that fresh seeds confirmed has no margin, and counts
+with what its recipe takes on average.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from search.confirm.fit import EndLoss
 from search.confirm.from_records import confirmed_runs, confirming, end_loss, sets_of_candidates
 from search.confirm.intervals import REACH_LEVEL, mean_below
 from search.confirm.luck import seed_margin
+from search.confirm.replicates import KeyOfRun, key_of_run, standings
 from search.confirm.settings import ConfirmSettings
 from search.record.confirmation import arm_of_trial
 from search.record.limits import Rival
@@ -39,16 +41,25 @@ def rivals_of(
     target_loss: float,
     margin: float,
     settings: ConfirmSettings,
+    key: KeyOfRun = key_of_run,
 ) -> tuple[Rival, ...]:
-    """The finished feasible runs of the search that a run of `config` may be ended for.
+    """The finished feasible runs of the search that a run of `config` may be ended for. One whose recipe has
+    replicates counts with their means.
 
     Lookup-like ones end only their like. A front is also shown without them, and a run that they dominate may
     be on it.
     """
     may_look_up = looks_up(config)
     confirmed = confirmed_rivals(records, objectives, target_loss, settings)
+    means = {
+        record.trial: tuple(standing.means[name] for name in record.values)
+        for standing in standings(records, objectives, key)
+        if len(standing.runs) > 1
+        for record in standing.runs
+    }
     return tuple(
-        confirmed.get(record.trial) or Rival(record.trial, tuple(record.values.values()), margin)
+        confirmed.get(record.trial)
+        or Rival(record.trial, means.get(record.trial, tuple(record.values.values())), margin)
         for record in records
         if record.feasible and not record.role.confirms and (may_look_up or not is_lookup_like(record))
     )

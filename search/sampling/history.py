@@ -51,20 +51,20 @@ def sampler_history(
     key_of_run: Callable[[Record], str] = lambda record: config_key(record.config),
     trial_of_run: Callable[[Record], FrozenTrial] | None = None,
 ) -> list[FrozenTrial]:
-    """Every configuration once, of the runs whose values can be trusted; a baseline that was run again to
-    see the noise teaches nothing new. `teach` is a key of `lessons.TEACH`. `trial_of_run` is `drawn_trial`
-    for the space, where somebody keeps what it gives."""
+    """Every configuration and seed once, of the runs whose values can be trusted; a baseline that was run
+    again to see the noise teaches nothing new. `teach` is a key of `lessons.TEACH`. `trial_of_run` is
+    `drawn_trial` for the space, where somebody keeps what it gives."""
     forecast = cache(lambda: learnt_forecast(records))
     stand_ins = stand_ins_of(records, objectives)
-    visited: set[str] = set()
+    visited: set[tuple[str, int]] = set()
     history = []
     for record in records:
-        key = key_of_run(record)
+        run = (key_of_run(record), record.seed)
         needed = objectives if record.feasible else known_early(objectives)
         known = record.outcome.completes and all(name in record.spent for name in needed)
-        if not known or key in visited or record.role is Role.TARGET:
+        if not known or run in visited or record.role is Role.TARGET:
             continue
-        visited.add(key)
+        visited.add(run)
         lesson = TEACH[teach](with_stand_ins(record, stand_ins), objectives, forecast)
         trial = copy(drawn_trial(record, space) if trial_of_run is None else trial_of_run(record))
         trial.values = list(lesson.values)

@@ -1,9 +1,10 @@
 """What a study runs next: a pure function of its records, of the trials that wait, and of its settings.
 
 First the run that looks for the target, where `target_loss=auto`, and the baseline. Then the trials: an
-interrupted configuration once more, a recipe of `study.first`, one that somebody enqueued, or what the
-sampler proposes. Then the baseline again, until the study can say how far two runs of one configuration
-differ. At the end the confirmation of the best (`next_confirmation`).
+interrupted configuration once more, a recipe of `study.first`, one that somebody enqueued, one that leads
+once more with another seed (`confirm.replicates`), or what the sampler proposes. Then the baseline again,
+until the study can say how far two runs of one configuration differ. At the end the
+confirmation of the best (`next_confirmation`).
 
 A killed study continues as it would have, because nothing but these values decides. Where several runs go on
 at once, in this process or in others, those that have not ended are pending: no other run tries what they
@@ -19,12 +20,11 @@ from typing import Any, Protocol
 
 from model.config import ConfigError
 from search.config.schema import StudyConfig
-from search.confirm.fit import length_for
-from search.confirm.length import at_length
+from search.confirm.replicates import replicate_due
 from search.confirm.rivals import rival_margin, rivals_of
 from search.record.forecast import Forecast
 from search.record.noise import NoiseSettings, another_baseline
-from search.record.outcome import Outcome, Role
+from search.record.outcome import Role
 from search.record.prospect import prospect
 from search.record.record import Record
 from search.run.request import RunRequest
@@ -35,13 +35,12 @@ from search.sampling.history import pending_trial, sampler_history
 from search.sampling.proposal import derived_seed, propose
 from search.study.budget import counted_trials, search_limit_j, spent_j, spent_s
 from search.study.next_confirmation import confirms_elsewhere, next_confirmation
-from search.study.search_settings import MAX_ATTEMPTS, FirstRecipe, SearchSettings
+from search.study.next_first import first_left, point_of
+from search.study.search_settings import MAX_ATTEMPTS, SearchSettings
 
 # The part of a seed that sets runs apart from proposals.
 SEED_OF_RUN = 1_000_000
 SEED_OF_AUDIT = 6_000_000
-# A recipe of `study.first` is tried with so many lengths of schedule at most.
-LENGTHS_OF_FIRST = 3
 
 
 class NoMoreTrials(Enum):
@@ -211,9 +210,9 @@ def _next_trial(
     if expected is not None and budget.uses is not None and not expected.pays(budget.uses):
         return NextRun(None, no_more_trials=NoMoreTrials.NOT_WORTH)
     index = len({record.index for record in records} | {request.index for request in running})
-    known = first_left(records, settings, running)
+    known = first_left(records, settings, _keys(running, settings))
     if known is not None:
-        point = _point_of(known.values, settings)
+        point = point_of(known.values, settings)
         return NextRun(_trial_request(point, known.values, index, records, settings))
     refusals = []
     for enqueued in waiting:
@@ -225,6 +224,10 @@ def _next_trial(
         values = settings.space.config(proposal.params)
         request = replace(_trial_request(proposal, values, index, records, settings), trial=enqueued.number)
         return NextRun(request, tuple(refusals), warnings=proposal.warnings)
+    leader = _leader_to_repeat(records, settings, running)
+    if leader is not None:
+        point = Proposal(dict(leader.params))
+        return NextRun(_trial_request(point, leader.config, index, records, settings), tuple(refusals))
     proposed = _propose(index, records, settings, running)
     if proposed is None:
         return NextRun(None, tuple(refusals), NoMoreTrials.SPACE_EXHAUSTED)
@@ -233,50 +236,24 @@ def _next_trial(
     return NextRun(request, tuple(refusals), warnings=proposed.warnings)
 
 
-def first_left(
-    records: Sequence[Record], settings: SearchSettings, running: Sequence[Running] = ()
-) -> FirstRecipe | None:
-    """The first of `study.first` that is still to be tried and can run here: as it is, then at the lengths
-    that its gap to the target asks for."""
-    if not settings.first:
-        return None
-    runs = {settings.key_of_run(record): record for record in records}
-    busy = {settings.key_of(settings.config.run_values()), *_keys(running, settings)}
-    for recipe in settings.first:
-        values = recipe.values
-        for _ in range(LENGTHS_OF_FIRST):
-            key = settings.key_of(values)
-            if key in busy or settings.why_not(values) is not None:
-                break
-            if key not in runs:
-                return replace(recipe, values=values)
-            steps = _longer(runs[key])
-            if steps is None:
-                break
-            values = at_length(recipe.values, steps)
-    return None
+def _leader_to_repeat(
+    records: Sequence[Record], settings: SearchSettings, running: Sequence[Running]
+) -> Record | None:
+    """A trial whose recipe runs again, with another seed: one of those that would be confirmed."""
+    budget = settings.config.budget
+    return replicate_due(
+        records,
+        settings.config.objective.names,
+        max(1, settings.config.confirm.candidates),
+        budget.replicates,
+        budget.replicates_share,
+        _keys(running, settings),
+        settings.key_of_run,
+    )
 
 
 def _keys(running: Sequence[Running], settings: SearchSettings) -> list[str]:
     return [settings.key_of(request.config) for request in running]
-
-
-def _longer(run: Record) -> int | None:
-    """The length at which a run that missed the target at the end of its schedule would reach it, or None
-    where it did not miss so, or that is too far away to be known."""
-    steps, missed = run.max_steps, run.outcome is Outcome.OUT_OF_BUDGET
-    if not missed or steps is None or run.steps < steps or run.loss_gap is None:
-        return None
-    return length_for(steps, run.loss_gap, run.metric.per_nat)
-
-
-def _point_of(values: Mapping[str, Any], settings: SearchSettings) -> Proposal:
-    """The configuration as a point of the space; without parameters where it is none, so that the sampler is
-    not taught what another setting did."""
-    params = settings.space.params_of(values)
-    if params is None or settings.key_of(settings.space.config(params)) != settings.key_of(values):
-        return Proposal({})
-    return Proposal(params)
 
 
 def _proposal_for(
@@ -369,8 +346,8 @@ def _trial_request(
 
 def _with_rivals(request: RunRequest, records: Sequence[Record], settings: SearchSettings) -> RunRequest:
     """`records` hold those of the confirmation too, whose means are what a lucky run is set right by. A
-    baseline runs to its end."""
-    if request.role is not Role.SEARCH:
+    baseline runs to its end, and so does a replicate: what it takes is to be known."""
+    if request.role is not Role.SEARCH or _is_replicate(request, records, settings):
         return request
     config = settings.config
     rivals = rivals_of(
@@ -380,8 +357,18 @@ def _with_rivals(request: RunRequest, records: Sequence[Record], settings: Searc
         request.target_loss,
         rival_margin(config.budget.rival_margin, records),
         config.confirm,
+        settings.key_of_run,
     )
     return replace(request, rivals=rivals, forecast=_forecast(request, records, settings))
+
+
+def _is_replicate(request: RunRequest, records: Sequence[Record], settings: SearchSettings) -> bool:
+    key = settings.key_of(request.config)
+    return any(
+        record.outcome.completes and settings.key_of_run(record) == key
+        for record in records
+        if record.role is Role.SEARCH
+    )
 
 
 def _forecast(request: RunRequest, records: Sequence[Record], settings: SearchSettings) -> Forecast | None:

@@ -15,6 +15,7 @@ from model.data import Corpus, unseen_share
 from model.data.ngram import NgramLoss
 from model.metric import LOSS, METRICS, Metric
 from search.confirm.from_records import end_loss
+from search.confirm.replicates import key_of_run
 from search.console.plural import counted
 from search.files.paths import shown
 from search.record.confirmation import DOCUMENTED, FITTED
@@ -46,6 +47,7 @@ class Watcher:
         self._task = TaskID(0)
         self._trials: dict[str, str] = {}  # what runs now, by the name of the run
         self._known: set[str] = set()  # runs that were counted
+        self._first: dict[str, int] = {}  # the first trial of a recipe
         self._done: list[float] = []
         self._counted = 0  # of the trials that budget.n_trials counts
         self._best: Record | None = None
@@ -187,7 +189,7 @@ class Watcher:
         told = _what_it_took(record)
         flags = f" [yellow]{escape(', '.join(record.flags))}[/]" if record.flags else ""
         self.say(
-            f"trial {record.trial} ({record.role}) {record.outcome}: {escape(told)}"
+            f"trial {record.trial} ({self._what(record)}) {record.outcome}: {escape(told)}"
             f"{self._against_baseline(record)}{flags}"
         )
         if self._live is not None:
@@ -274,8 +276,15 @@ class Watcher:
             return
         if record.role is Role.BASELINE and not record.interrupted:
             self._baseline = record
+        if record.role is Role.SEARCH and not record.interrupted:
+            self._first.setdefault(key_of_run(record), record.trial)
         if record.feasible and (self._best is None or _first(record) < _first(self._best)):
             self._best = record
+
+    def _what(self, record: Record) -> str:
+        first = self._first.get(key_of_run(record)) if record.role is Role.SEARCH else None
+        again = first is not None and first != record.trial and not record.interrupted
+        return f"trial {first} again, another seed" if again else record.role
 
     def _against_baseline(self, record: Record) -> str:
         baseline = self._baseline

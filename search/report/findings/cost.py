@@ -93,7 +93,7 @@ def _of_studies(view: StudyView) -> str:
 
 
 def _what_saves(cost: SearchCost) -> str:
-    return "confirmed recipe" if cost.saving_confirmed else "cheapest trial"
+    return "confirmed recipe" if cost.saving_confirmed else "best trial"
 
 
 def _at_least(cost: SearchCost) -> str:

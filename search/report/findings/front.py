@@ -44,7 +44,7 @@ class Param:
 @dataclass(frozen=True)
 class FrontRow:
     """One run. `joins`: it is on the front only without lookup-like runs; `lookup`: it ranks and is
-    lookup-like; `best`: it is the cheapest of all, or of those that are not lookup-like. Flags have their
+    lookup-like; `best`: it is the best of all, or of those that are not lookup-like. Flags have their
     words beside them."""
 
     trial: int

@@ -140,10 +140,10 @@ def _compared(view: StudyView, best: Record, baseline: Record) -> str:
         return f"{_trial(view, best)} {reached}"
     what, who = numbers.label(view.decided_by), marked_name(view, best)
     if view.saving is Saving.WITHIN_NOISE:
-        return f"No saving beyond the noise floor ({_floor(view)}): the cheapest, {who}, {reached}"
+        return f"No saving beyond the noise floor ({_floor(view)}): the best, {who}, {reached}"
     alone = all(record is baseline for record in view.front)
     lead = "Nothing was saved: only the baseline is on the front" if alone else f"No trial saved {what}"
-    return f"{lead}: the cheapest, {who}, {reached}"
+    return f"{lead}: the best, {who}, {reached}"
 
 
 def _floor(view: StudyView) -> str:

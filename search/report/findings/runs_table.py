@@ -146,7 +146,8 @@ def mark(view: StudyView, record: Record) -> str:
         return "front"
     if any(record is other for other in view.front_without_lookup):
         return "front without lookup-like"
-    return ""
+    first = view.replicates.get(record.trial) if record.role is Role.SEARCH else None
+    return "" if first is None else f"trial {first} again"
 
 
 def _objective_cell(view: StudyView, record: Record, objective: str) -> Cell:

@@ -71,7 +71,7 @@ class SearchCost:
     saving_confirmed: Annotated[
         bool,
         "Whether that is by the means of the confirmed recipe and the documented baseline, since the verdict "
-        "is decided; otherwise by the cheapest trial and the baseline, each by one run.",
+        "is decided; otherwise by the best trial and the baseline, each by one run.",
     ]
     runs: Annotated[int, "All of them, killed ones too."]
     interrupted_runs: Annotated[int, "Killed before their end."]
@@ -97,7 +97,7 @@ class Accounting:
 def search_cost(
     records: Sequence[Record],
     baseline: Record | None,
-    challengers: Sequence[Record],
+    best: Record | None,
     confirmed_saving_j: float | None = None,
     prior: Sequence[PriorStudy] = (),
 ) -> SearchCost:
@@ -106,7 +106,7 @@ def search_cost(
     times = [r.ledger.gross_time_s for r in records if r.ledger is not None]
     energy_j, prior_j = math.fsum(energies), math.fsum(one.energy_j for one in prior)
     confirmed = confirmed_saving_j is not None
-    saved_j = confirmed_saving_j if confirmed else _saved_by_the_cheapest(baseline, challengers)
+    saved_j = confirmed_saving_j if confirmed else _saved_by(best, baseline)
     saved_j = saved_j if saved_j is not None and saved_j > 0 else None
     return SearchCost(
         energy_j=energy_j,
@@ -161,10 +161,9 @@ def _saved_at_most_j(record: Record) -> float:
     return max(0.0, float(limit) - record.steps) * record.ledger.energy_j[Phase.TRAIN] / record.steps
 
 
-def _saved_by_the_cheapest(baseline: Record | None, challengers: Sequence[Record]) -> float | None:
-    reference = None if baseline is None else baseline.energy_to_target_j
-    costs = [joules for record in challengers if (joules := record.energy_to_target_j) is not None]
-    return None if reference is None or not costs else reference - min(costs)
+def _saved_by(best: Record | None, baseline: Record | None) -> float | None:
+    ours, theirs = (None if record is None else record.energy_to_target_j for record in (best, baseline))
+    return None if ours is None or theirs is None else theirs - ours
 
 
 def accounting(record: Record, baseline: Record | None) -> Accounting:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from model.metric import Metric, metric_of
 from search.confirm.ablated_arms import AblationState
+from search.confirm.replicates import replicated, standings
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState, confirmation_state
 from search.confirm.verdict import Verdict
@@ -75,9 +76,10 @@ class StudyView:
 
     `feasible` are the runs that can rank (target reached, every objective known), `front` those of them that
     no other dominates, by the first objective. `best` is
-    the feasible run with the least of the first objective (of the next, where runs are equal), the baseline
-    aside; it need not save anything. `baseline` is the run that stands for the baseline where it
-    ran several times (the median), and `noise` says how far its runs differ.
+    of the recipe with the least of the first objective (of the next, where recipes are equal) on average over
+    its runs, the baseline aside: the dearest of them. It need not save anything. `replicates` are the trials
+    that ran another's recipe again, with that one's number. `baseline` is the run that
+    stands for the baseline where it ran several times (the median), and `noise` says how far its runs differ.
 
     `lookup` are the feasible runs that are lookup-like: a class of their own. The front and the best among
     the others are `front_without_lookup` and `best_without_lookup`.
@@ -109,6 +111,7 @@ class StudyView:
     origin: Origin
     confirming: tuple[Record, ...] = ()
     confirmation: ConfirmationState | None = None
+    replicates: Mapping[int, int] = field(default_factory=dict)
     prior: tuple[PriorStudy, ...] = ()
     confirmation_off: bool = False
     other_strata: tuple[OtherStratum, ...] = ()
@@ -248,7 +251,7 @@ def study_view(
     )
     others = tuple(record for record in feasible if not is_lookup_like(record))
     front, front_without_lookup = _front(feasible, objectives), _front(others, objectives)
-    challengers = [record for record in feasible if record is not baseline]
+    best = _best(records, [record for record in feasible if record is not baseline], objectives)
     reached_baseline = baseline if baseline in feasible else None
     shown = _shown(baseline, front, front_without_lookup)
     problem, confirmation = _problem(records, config), _confirmation(every, objectives, config)
@@ -262,18 +265,19 @@ def study_view(
         baseline=baseline,
         feasible=feasible,
         front=front,
-        best=_cheapest(challengers, objectives),
+        best=best,
         lookup=tuple(filter(is_lookup_like, feasible)),
         front_without_lookup=front_without_lookup,
-        best_without_lookup=_cheapest([r for r in others if r is not baseline], objectives),
+        best_without_lookup=_best(records, [r for r in others if r is not baseline], objectives),
         outcomes=_outcomes(every),
-        cost=search_cost(every, reached_baseline, challengers, saving_j, prior),
+        cost=search_cost(every, reached_baseline, best, saving_j, prior),
         accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
         meters=side_by_side(every, feasible),
         noise=noise_floor(records, objectives),
         origin=origin(every, baseline),
         confirming=tuple(record for record in every if record.role.confirms),
         confirmation=confirmation,
+        replicates=replicated(records),
         prior=tuple(prior),
         confirmation_off=_turned_off(config),
         other_strata=tuple(other_strata),
@@ -337,8 +341,15 @@ def _front(records: Sequence[Record], objectives: Sequence[str]) -> tuple[Record
     return tuple(sorted((records[i] for i in pareto_front(points)), key=in_order(objectives)))
 
 
-def _cheapest(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
-    return min(records, key=in_order(objectives), default=None)
+def _best(records: Sequence[Record], among: Sequence[Record], objectives: Sequence[str]) -> Record | None:
+    """Of `among`: a recipe of the search ranks by its means, and one run stands for it."""
+    means = {
+        one.shown.run_id: tuple(one.means[name] for name in objectives)
+        for one in standings(records, objectives)
+    }
+    own = in_order(objectives)
+    ranked = [run for run in among if run.role is not Role.SEARCH or run.run_id in means]
+    return min(ranked, key=lambda run: means.get(run.run_id) or own(run), default=None)
 
 
 def _shown(baseline: Record | None, *fronts: Sequence[Record]) -> tuple[Record, ...]:

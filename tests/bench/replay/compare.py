@@ -32,6 +32,7 @@ from replay.surrogate import held_out_error
 from scipy.stats import beta
 
 from search.confirm.from_records import candidates
+from search.confirm.replicates import KeyOfRun, key_of_run
 from search.confirm.settings import ConfirmSettings
 from search.record.front import pareto_front
 from search.record.outcome import Outcome, Role
@@ -99,7 +100,7 @@ def replay(
         records.append(record)
         if record.role is not Role.BASELINE:
             costs.append((record.gross_energy_j or 0.0) / problem.baseline_j)
-            worths.append(worth_if_confirmed(problem, records))
+            worths.append(worth_if_confirmed(problem, records, settings.key_of_run))
     spent = np.cumsum(costs)
     best_share = hypervolume(problem.best_j / problem.baseline_j)
 
@@ -142,9 +143,10 @@ def fronts_compared(found: dict[str, list[Replayed]]) -> list[str]:
     return said
 
 
-def worth_if_confirmed(problem: Problem, records: Sequence[Record]) -> float:
-    """What the better of the trials is worth that would be confirmed; inf before any reached the target."""
-    chosen = {recipe.of_trial for recipe in candidates(records, problem.config.objective.names, CONFIRMED)}
+def worth_if_confirmed(problem: Problem, records: Sequence[Record], key: KeyOfRun = key_of_run) -> float:
+    """What the better of the recipes is worth that would be confirmed; inf before any reached the target."""
+    names = problem.config.objective.names
+    chosen = {recipe.of_trial for recipe in candidates(records, names, CONFIRMED, key)}
     return min(
         problem.worths_j([record.params for record in records if record.trial in chosen]), default=math.inf
     )

@@ -29,6 +29,7 @@ class Strategy:
         config.study.seed, config.budget.n_trials = seed, n_trials
         if self.name != SHIPPED:  # what a row does not ask for is off, and not what ships
             config.sampler, config.budget.forecast = SamplerSection(), None
+            config.budget.replicates = 1
         for path, value in self.values.items():
             part, name = path.split(".")
             assert hasattr(getattr(config, part), name), path
@@ -48,7 +49,7 @@ OPTUNA_DEFAULT = "optuna's default: tpe, univariate, to the target"
 # What a study did before it had a sampler of its own, at commit 82f63e5.
 BEFORE = "before: tpe, multivariate, by groups"
 # What a study does where nothing else is asked for: the configuration of the problem as it is.
-SHIPPED = "shipped: cei, at the end, forecast 0.05"
+SHIPPED = "shipped: cei, at the end, forecast 0.05, replicates"
 # These learn nothing: they try the same whichever runs are ended.
 INDIFFERENT = ("random", "qmc")
 _CEI = sampler("cei", n_startup_trials=20, teach="at_the_end")
@@ -56,6 +57,7 @@ STRATEGIES: list[Strategy] = [
     Strategy(OPTUNA_DEFAULT, sampler("tpe", multivariate=False), to_the_target=True),
     Strategy(BEFORE, sampler("tpe")),
     Strategy(SHIPPED),
+    Strategy("cei, at the end, forecast 0.05, no replicates", _CEI | {"budget.forecast": 0.05}),
     Strategy(
         "cei, at the end, forecast 0.05, 10 by chance first",
         sampler("cei", teach="at_the_end") | {"budget.forecast": 0.05},

@@ -63,8 +63,13 @@ def test_a_run_that_missed_is_shown_the_median_joules_of_a_token_which_tells_a_s
 
 
 def test_a_baseline_that_ran_again_is_learnt_from_once() -> None:
-    again = replace(record(5, run_id="again"), params=ALL[0].params, config=ALL[0].config, role=Role.BASELINE)
+    again = replace(ALL[0], trial=5, run_id="again")
     assert len(sampler_history([*ALL, again], SPACE, NAMES)) == 4
+
+
+def test_a_replicate_teaches_what_another_seed_came_to() -> None:
+    replicate = replace(ALL[1], trial=5, run_id="replicate", seed=ALL[1].seed + 1)
+    assert len(sampler_history([*ALL, replicate], SPACE, NAMES)) == 5
 
 
 def test_a_run_outside_the_space_is_learnt_from_without_parameters() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,13 +26,13 @@ from search.space.parse import parse_space
 from search.study.budget import counted_trials, search_limit_j, spent_j, spent_s
 from search.study.next_run import (
     MAX_ATTEMPTS,
-    FirstRecipe,
     NoMoreTrials,
     NoResult,
     SearchSettings,
     next_run,
     why_it_ends,
 )
+from search.study.search_settings import FirstRecipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -62,10 +63,11 @@ def search_settings(
     sampler: str = "random",
     space: Space = SPACE,
     why_not: Callable[[Any], str | None] = lambda config: None,
+    replicates: int = 1,
 ) -> SearchSettings:
     config = StudyConfig(
         target_loss=target_loss,
-        budget=BudgetSection(n_trials=n_trials, study_energy_j=study_energy_j),
+        budget=BudgetSection(n_trials=n_trials, study_energy_j=study_energy_j, replicates=replicates),
         noise=NoiseSection(runs=noise_runs, max_runs=max(4, noise_runs)),
         sampler=SamplerSection(name=sampler, n_startup_trials=3),
     )
@@ -449,6 +451,39 @@ def test_trials_of_other_studies_teach_the_sampler_and_may_be_tried_here() -> No
     assert [one.params for one in records] != [one.params for one in alone]
 
 
+# ---- replicates
+
+
+def test_a_leader_runs_again_with_another_seed_and_to_its_end() -> None:
+    chosen = search_settings(n_trials=8, replicates=2)
+    chosen.config.budget.replicates_share = 1.0
+    records = run_all(chosen)[:2]
+    request = next_run(records, (), chosen).request
+    assert request is not None
+    first = records[1]
+    assert chosen.key_of(request.config) == chosen.key_of_run(first)
+    assert (request.params, request.rivals, request.forecast) == (first.params, (), None)
+    assert request.config["seed"] != first.config["seed"]
+    assert request.index != first.index
+
+
+def test_a_replicate_that_was_cut_off_is_tried_again_as_it_was() -> None:
+    chosen = search_settings(n_trials=8, replicates=2)
+    chosen.config.budget.replicates_share = 1.0
+    records = run_all(chosen, [REACHED, REACHED, CUT_OFF, REACHED])
+    assert records[2].interrupted
+    assert (records[3].config, records[3].index) == (records[2].config, records[2].index)
+    assert next_run(records[:3], (), chosen).request.rivals == ()  # type: ignore[union-attr]
+
+
+def test_runs_that_go_on_count_among_a_leaders_runs() -> None:
+    chosen = search_settings(n_trials=8, replicates=3)
+    chosen.config.budget.replicates_share = 1.0
+    records = run_all(chosen)[:2]
+    leader = chosen.key_of_run(records[1])
+    assert [chosen.key_of(one.config) == leader for one in going(records, chosen, 3)] == [True, True, False]
+
+
 # ---- several runs at once
 
 
@@ -532,6 +567,25 @@ def test_every_study_ends_within_its_trials_and_tries_nothing_twice(
     assert len({str(record.params) for record in first_attempts}) == len(first_attempts)
     indices = [record.index for record in records if record.role is Role.SEARCH]
     assert all(indices.count(index) <= MAX_ATTEMPTS for index in indices)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    ends=some_ends,
+    n_trials=st.integers(1, 12),
+    replicates=st.integers(1, 4),
+    share=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+)
+def test_no_recipe_runs_more_often_than_it_may_and_the_study_ends(
+    ends: list[str], n_trials: int, replicates: int, share: float
+) -> None:
+    chosen = search_settings(n_trials=n_trials, replicates=replicates)
+    chosen.config.budget.replicates_share = share
+    records = run_all(chosen, ends)
+    done = [record for record in records if record.role is Role.SEARCH and not record.interrupted]
+    runs = Counter(chosen.key_of_run(record) for record in done)
+    assert max(runs.values(), default=0) <= replicates
+    assert counted_trials(records) <= max(n_trials, MAX_ATTEMPTS)
 
 
 @settings(max_examples=15, deadline=None)

@@ -55,7 +55,7 @@ def test_the_margin_is_said_once_where_runs_were_ended_beyond_one() -> None:
 
 def test_who_pays_for_the_search_is_the_confirmed_recipe_once_there_is_one() -> None:
     view = study_view([BASELINE, CHEAP], study_config())
-    assert "runs of the cheapest trial" in cost_line(view)
+    assert "runs of the best trial" in cost_line(view)
     confirmed = dataclasses.replace(view, cost=dataclasses.replace(view.cost, saving_confirmed=True))
     assert "runs of the confirmed recipe" in cost_line(confirmed)
     nothing = dataclasses.replace(confirmed.cost, break_even_runs=None, saved_per_run_j=None)

@@ -48,7 +48,7 @@ def test_the_headline_gives_ratios_both_numbers_and_the_kind_of_energy() -> None
         ),
         ([SHORT_BASELINE, CHEAP], "so the ratio of energy is at most 0.200"),
         ([SHORT_BASELINE, make_record(1, energy_j=70.0)], "which of the two costs less is not known"),
-        ([BASELINE, make_record(1, energy_j=66.0)], "No trial saved energy: the cheapest, trial 1, reached"),
+        ([BASELINE, make_record(1, energy_j=66.0)], "No trial saved energy: the best, trial 1, reached"),
         ([BASELINE, make_record(1, energy_j=30.0, time_s=28.0)], "but 1.40 of its time"),
     ],
 )
@@ -66,7 +66,7 @@ def test_where_every_trial_was_ended_as_dominated_they_were_dearer_and_not_unabl
 
 def test_where_only_the_baseline_is_on_the_front_nothing_was_saved() -> None:
     text = headline(view_of(BASELINE, make_record(1, energy_j=75.0, time_s=25.0))).text
-    assert text.startswith("Nothing was saved: only the baseline is on the front: the cheapest, trial 1, ")
+    assert text.startswith("Nothing was saved: only the baseline is on the front: the best, trial 1, ")
 
 
 def test_a_ratio_within_what_runs_of_the_baseline_differ_by_is_no_saving() -> None:
@@ -78,7 +78,7 @@ def test_a_ratio_within_what_runs_of_the_baseline_differ_by_is_no_saving() -> No
     assert text.startswith(
         "No saving beyond the noise floor (± 27 % in energy, by 3 runs of the baseline): the "
     )
-    assert "the cheapest, trial 1, reached 2.30 nats with 0.92 of the baseline's energy" in text
+    assert "the best, trial 1, reached 2.30 nats with 0.92 of the baseline's energy" in text
     clear = view_of(again(0, 60.0), CHEAP, again(2, 66.0), again(3, 63.0))
     assert clear.saving is Saving.SAVES
     assert any("± 27 %" in caveat and "trials 0, 2, 3" in caveat for caveat in headline(clear).caveats)

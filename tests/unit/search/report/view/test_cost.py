@@ -102,7 +102,7 @@ def test_where_a_compile_cannot_be_compared_it_has_no_pay_off(baseline: Record, 
 
 def test_the_parts_are_told_apart_by_what_their_runs_are_for_and_add_up() -> None:
     by_role = {role: make_record(n, energy_j=10.0 * (n + 1), role=role) for n, role in enumerate(Role)}
-    cost = search_cost(list(by_role.values()), None, [])
+    cost = search_cost(list(by_role.values()), None, None)
     joules = {role: record.gross_energy_j or 0.0 for role, record in by_role.items()}
     assert cost.by_part_j == {
         "baseline": joules[Role.TARGET] + joules[Role.BASELINE],
@@ -114,12 +114,12 @@ def test_the_parts_are_told_apart_by_what_their_runs_are_for_and_add_up() -> Non
 
 
 def test_a_part_of_unknown_joules_is_absent_and_not_zero() -> None:
-    assert search_cost([unmeasured(2, "stood still")], None, []).by_part_j == {}
+    assert search_cost([unmeasured(2, "stood still")], None, None).by_part_j == {}
 
 
 def test_the_studies_before_count_in_break_even_and_not_in_the_studys_own_joules() -> None:
     prior = [PriorStudy("a", 100.0, Kind.ESTIMATED), PriorStudy("b", 220.0, Kind.ESTIMATED)]
-    alone, with_prior = (search_cost([BASELINE, CHEAP], BASELINE, [CHEAP], None, p) for p in ([], prior))
+    alone, with_prior = (search_cost([BASELINE, CHEAP], BASELINE, CHEAP, None, p) for p in ([], prior))
     assert with_prior.energy_j == alone.energy_j
     assert with_prior.prior_j == 320.0
     assert with_prior.break_even_runs == pytest.approx((alone.energy_j + 320.0) / (60.0 - 12.0))
@@ -129,14 +129,14 @@ def test_the_studies_before_count_in_break_even_and_not_in_the_studys_own_joules
 def test_a_decided_verdict_says_what_a_run_saves_whatever_single_runs_took(
     saving_j: float, saves: bool
 ) -> None:
-    cost = search_cost([BASELINE, CHEAP], BASELINE, [CHEAP], saving_j)
+    cost = search_cost([BASELINE, CHEAP], BASELINE, CHEAP, saving_j)
     assert cost.saving_confirmed
     assert cost.saved_per_run_j == (saving_j if saves else None)
     assert cost.break_even_runs == (pytest.approx(cost.energy_j / saving_j) if saves else None)
 
 
 def test_without_one_it_is_what_the_cheapest_trial_saved() -> None:
-    cost = search_cost([BASELINE, CHEAP], BASELINE, [CHEAP])
+    cost = search_cost([BASELINE, CHEAP], BASELINE, CHEAP)
     assert not cost.saving_confirmed
     assert cost.saved_per_run_j == 48.0
 
@@ -147,6 +147,6 @@ def test_the_margins_are_those_of_the_runs_that_were_ended_for_a_trial_measured_
 
     once, confirmed = Rival(1, (1.0, 1.0), 0.1), Rival(2, (1.0, 1.0), confirmed_seeds=5)
     records = [ended(3, once), ended(4, confirmed), ended(5, once), ended(6, Rival(1, (1.0, 1.0), 0.07))]
-    assert search_cost(records, None, []).rival_margins == [0.07, 0.1]
-    assert search_cost([ended(3, None)], None, []).rival_margins == [0.0]
-    assert search_cost([CHEAP], None, []).rival_margins == []
+    assert search_cost(records, None, None).rival_margins == [0.07, 0.1]
+    assert search_cost([ended(3, None)], None, None).rival_margins == [0.0]
+    assert search_cost([CHEAP], None, None).rival_margins == []
