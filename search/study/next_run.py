@@ -2,7 +2,7 @@
 
 First the run that looks for the target, where `target_loss=auto`, and the baseline. Then the trials: an
 interrupted configuration once more, a recipe of `study.first`, one that somebody enqueued, one that leads
-once more with another seed (`confirm.replicates`), or what the sampler proposes. Then the baseline again,
+once more with another seed (`budget.replicates`), or what the sampler proposes. Then the baseline again,
 until the study can say how far two runs of one configuration differ. At the end the
 confirmation of the best (`next_confirmation`).
 

@@ -40,7 +40,7 @@ class Cell:
 @dataclass(frozen=True)
 class Row:
     """One run. `mark` says what it is to the study: best, on the front, on the front without lookup-like
-    runs, killed, or nothing."""
+    runs, killed, another trial again, or nothing."""
 
     trial: int
     mark: str

@@ -105,3 +105,12 @@ def test_fits_count_and_a_round_that_ran_again_counts_once() -> None:
     assert rival_margin("auto", fits) > UNSEEN_MARGIN
     again = replace(fits[0], run_id="again", confirmation=replace(fits[0].confirmation, attempt=1))
     assert rival_margin("auto", [*fits, again]) == rival_margin("auto", fits)
+
+
+def test_a_rival_with_replicates_counts_with_their_means_and_keeps_its_margin() -> None:
+    other = replace(make_record(3, energy_j=27.0, time_s=20.0), config=PLAIN.config)
+    means = ((12.0 * 27.0) ** 0.5, (5.0 * 20.0) ** 0.5)
+    _, first, second = rivals([BASELINE, PLAIN, other])
+    for rival, trial in ((first, 1), (second, 3)):
+        assert (rival.trial, rival.margin) == (trial, 0.1)
+        assert rival.values == pytest.approx(means)

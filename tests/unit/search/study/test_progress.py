@@ -49,3 +49,14 @@ def test_the_live_line_counts_what_the_budget_counts() -> None:
     assert "3/3" in output.getvalue()
     assert "4/3" not in output.getvalue()
     assert "5/3" not in output.getvalue()
+
+
+def test_a_replicate_says_whose_recipe_it_ran() -> None:
+    output = io.StringIO()
+    watcher = Watcher(Console(file=output, width=400), "demo", 5)
+    first = make_record(1)
+    cut_off = dataclasses.replace(make_record(2), config=first.config, interrupted=True)
+    for record in (first, cut_off, dataclasses.replace(make_record(3), config=first.config), make_record(4)):
+        watcher.finished(record)
+    roles = [line.split("(")[1].split(")")[0] for line in output.getvalue().splitlines()]
+    assert roles == ["search", "search", "trial 1 again, another seed", "search"]

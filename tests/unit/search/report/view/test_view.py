@@ -119,3 +119,17 @@ def test_the_run_that_sets_the_target_is_neither_ranked_nor_the_closest() -> Non
     assert view.closest is not sets
     assert view.cost.runs == 3
     assert "sets the target" in name_of(view, sets)
+
+
+def test_the_best_is_that_on_average_and_stands_there_with_its_dearest_run() -> None:
+    lucky, steady = make_record(1, energy_j=8.0), make_record(2, energy_j=10.0)
+    replicates = (
+        dataclasses.replace(make_record(trial, energy_j=energy_j), config=of.config)
+        for trial, energy_j, of in ((3, 18.0, lucky), (4, 11.0, steady))
+    )
+    view = view_of(BASELINE, lucky, steady, *replicates)
+    assert view.best is not None
+    assert (view.best.trial, dict(view.replicates)) == (4, {3: 1, 4: 2})
+    saved_j = (BASELINE.counted_energy_j or 0.0) - 11.0
+    assert view.cost.saved_per_run_j == pytest.approx(saved_j)
+    assert lucky in view.front
