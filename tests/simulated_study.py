@@ -97,7 +97,7 @@ def study_settings(
     """Of a study over the batch size alone."""
     config = StudyConfig(
         target_loss=TARGET,
-        budget=BudgetSection(n_trials=n_trials),
+        budget=BudgetSection(n_trials=n_trials, replicates=1),
         noise=NoiseSection(runs=1),
         sampler=SamplerSection(name="random", n_startup_trials=3),
         confirm=ConfirmSettings(**confirm),

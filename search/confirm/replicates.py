@@ -81,17 +81,19 @@ def replicate_due(
     key: KeyOfRun = key_of_run,
 ) -> Record | None:
     """A trial whose recipe is to run again: the first of the `leaders` best that has fewer than `replicates`
-    runs. None once such runs have taken `share` of the joules of all trials. `busy`: the recipes of
-    the runs that have not ended."""
+    runs. None where such runs, with what its own would take, come to more than `share` of the joules of all
+    trials. `busy`: the recipes of the runs that have not ended."""
     ended = [record for record in records if record.role is Role.SEARCH and not record.interrupted]
     if replicates < 2 or not any(record.feasible for record in ended):
         return None
     counts = Counter([*map(key, ended), *busy])
     again = replicated(ended, key)
-    if _spent_j([record for record in ended if record.trial in again]) >= share * _spent_j(ended):
-        return None
-    leading = standings(ended, objectives, key)[:leaders]
-    return next((one.runs[0] for one in leading if counts[key(one.runs[0])] < replicates), None)
+    left_j = share * _spent_j(ended) - _spent_j([record for record in ended if record.trial in again])
+    for one in standings(ended, objectives, key)[:leaders]:
+        each_j = _spent_j(one.runs) / len(one.runs)
+        if counts[key(one.runs[0])] < replicates and each_j <= left_j:
+            return one.runs[0]
+    return None
 
 
 def replicated(records: Sequence[Record], key: KeyOfRun = key_of_run) -> dict[int, int]:

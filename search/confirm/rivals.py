@@ -52,7 +52,7 @@ def rivals_of(
     may_look_up = looks_up(config)
     confirmed = confirmed_rivals(records, objectives, target_loss, settings)
     means = {
-        record.trial: tuple(standing.means[name] for name in record.values)
+        record.trial: tuple(standing.means.get(name, value) for name, value in record.values.items())
         for standing in standings(records, objectives, key)
         if len(standing.runs) > 1
         for record in standing.runs
