@@ -252,10 +252,12 @@ def _caveats_of_claim(view: StudyView, claim: Verdict) -> tuple[str, ...]:
 
 
 def _own_run(view: StudyView, record: Record) -> str:
-    """What the run of the search cost: one run, and the best of many."""
+    """What the run of the search cost: one run, or the dearest of its recipe's, and the best of many."""
     lead = f"The search's own run, {marked_name(view, record)}, cost"
     metric = view.problem.metric
-    ended = f"one run, which ended at its first {metric.name} {metric.at_target} the target"
+    runs = view.runs_of_recipe(record)
+    which = "one run" if runs == 1 else f"of {runs} runs the dearest to reach the target"
+    ended = f"{which}, which ended at its first {metric.name} {metric.at_target} the target"
     if view.baseline is None or not view.baseline_reached:
         return f"{lead} {_costs(view, record)}: {ended}."
     return f"{lead} {_shares(view, record, view.baseline)}: {ended}."

@@ -121,6 +121,11 @@ class StudyView:
         """The verdict that stands in place of what the search's own runs say: SAVES, TIE or COSTS."""
         return claim_of(self.confirmation)
 
+    def runs_of_recipe(self, record: Record) -> int:
+        """How many trials of the search ran the recipe of this one, itself among them."""
+        first = self.replicates.get(record.trial, record.trial)
+        return 1 + sum(one == first for one in self.replicates.values())
+
     @property
     def confirmable(self) -> bool:
         """Whether there is a baseline that recipes could be run beside."""

@@ -70,7 +70,14 @@ def test_a_verdict_is_the_headline_and_the_searchs_own_run_comes_second() -> Non
     assert found.caveats[0].startswith(
         "The search's own run, trial 1, cost 0.20 of the baseline's energy (12.0 J against 60.0 J"
     )
+    assert ": one run, which ended at its first loss at or below the target" in found.caveats[0]
     assert not any("Not yet confirmed" in caveat for caveat in found.caveats)
+
+
+def test_the_searchs_own_run_is_said_to_be_the_dearest_of_its_recipes() -> None:
+    view = dataclasses.replace(decided("SAVES"), replicates={7: 1})
+    ended = "of 2 runs the dearest to reach the target, which ended at its first loss at or below the target"
+    assert ended in headline(view).caveats[0]
 
 
 @pytest.mark.parametrize(
