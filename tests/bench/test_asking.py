@@ -50,6 +50,7 @@ def test_asking_and_telling_take_a_small_share_of_a_run(sampler: str, tmp_path: 
     config = composed(["+study=shakespeare_char_cpu", "space=char_cpu", f"sampler={sampler}"])
     space = check_study(config)
     config.budget.n_trials, config.confirm.candidates, config.target_loss = 10 * TRIALS, 0, 2.3
+    config.budget.replicates_share = 0.0  # none is due, which takes a look at all recipes
     settings = SearchSettings(config, space, 65)
     records = list(finished(TRIALS, config, space))
     mirror = Mirror.open("auto", tmp_path, "a study", config.objective.names, {}, space, lambda line: None)
