@@ -57,6 +57,13 @@ def standings(
     records: Sequence[Record], objectives: Sequence[str], key: KeyOfRun = key_of_run
 ) -> list[Standing]:
     """The recipes with a trial that reached the target and has a value of every objective, by their means."""
+    return sorted(recipes(records, objectives, key), key=lambda one: tuple(one.means.values()))
+
+
+def recipes(
+    records: Sequence[Record], objectives: Sequence[str], key: KeyOfRun = key_of_run
+) -> list[Standing]:
+    """Those of `standings`, in the order of their first trials."""
     runs: dict[str, list[Record]] = {}
     reached: set[str] = set()
     for record in records:
@@ -67,8 +74,7 @@ def standings(
             if record.feasible and all(map(math.isfinite, values)):
                 reached.add(recipe)
     names = tuple(objectives)
-    found = [Standing(tuple(of_recipe), names) for recipe, of_recipe in runs.items() if recipe in reached]
-    return sorted(found, key=lambda one: tuple(one.means[name] for name in names))
+    return [Standing(tuple(of_recipe), names) for recipe, of_recipe in runs.items() if recipe in reached]
 
 
 def replicate_due(

@@ -17,7 +17,7 @@ from search.confirm.fit import EndLoss
 from search.confirm.from_records import confirmed_runs, confirming, end_loss, sets_of_candidates
 from search.confirm.intervals import REACH_LEVEL, mean_below
 from search.confirm.luck import seed_margin
-from search.confirm.replicates import KeyOfRun, key_of_run, standings
+from search.confirm.replicates import KeyOfRun, key_of_run, recipes
 from search.confirm.settings import ConfirmSettings
 from search.record.confirmation import arm_of_trial
 from search.record.limits import Rival
@@ -53,7 +53,7 @@ def rivals_of(
     confirmed = confirmed_rivals(records, objectives, target_loss, settings)
     means = {
         record.trial: tuple(standing.means.get(name, value) for name, value in record.values.items())
-        for standing in standings(records, objectives, key)
+        for standing in recipes(records, objectives, key)
         if len(standing.runs) > 1
         for record in standing.runs
     }

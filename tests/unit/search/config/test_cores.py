@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,3 +90,19 @@ def test_a_process_that_is_pinned_to_one_core_gets_one_thread(program: str) -> N
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1
     assert "device.threads=2 is more than this process may use (1 core); type device.threads=1" in done.stderr
+
+
+@pytest.mark.parametrize(("asked", "threads"), [(None, "1"), ("4", "4")])
+def test_a_proposal_is_computed_by_one_thread_unless_the_environment_says_otherwise(
+    asked: str | None, threads: str
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    code = "import search.__main__, os; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | ({} if asked is None else {"OPENBLAS_NUM_THREADS": asked}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == threads
