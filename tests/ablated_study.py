@@ -57,7 +57,7 @@ def study_settings(**confirm: Any) -> SearchSettings:
     section = {"candidates": 1, "seeds": 4, "max_seeds": 6, "loss_margin": 0.1, "ablate": True}
     config = StudyConfig(
         target_loss=TARGET,
-        budget=BudgetSection(n_trials=8),
+        budget=BudgetSection(n_trials=8, replicates=1),
         noise=NoiseSection(runs=1),
         sampler=SamplerSection(name="random"),
         confirm=ConfirmSettings(**section | confirm),
