@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.confirm.fit import FARTHEST, length_for
-from search.record.noise import in_order
+from search.record.noise import can_rank, in_order
 from search.record.objective import OBJECTIVES
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
@@ -39,7 +39,8 @@ class Standing:
     def shown(self) -> Record:
         """The run that stands for it: of those that reached the target the dearest, so that a ratio claims
         too little rather than too much."""
-        return max((run for run in self.runs if run.feasible), key=in_order(self.objectives))
+        able = (run for run in self.runs if can_rank(run, self.objectives))
+        return max(able, key=in_order(self.objectives))
 
     @property
     def means(self) -> Mapping[str, float]:
@@ -70,8 +71,7 @@ def recipes(
         if record.role is Role.SEARCH and record.outcome.completes and not record.interrupted:
             recipe = key(record)
             runs.setdefault(recipe, []).append(record)
-            values = [record.values.get(name, math.nan) for name in objectives]
-            if record.feasible and all(map(math.isfinite, values)):
+            if can_rank(record, objectives):
                 reached.add(recipe)
     names = tuple(objectives)
     return [Standing(tuple(of_recipe), names) for recipe, of_recipe in runs.items() if recipe in reached]

@@ -61,6 +61,13 @@ def in_order(objectives: Sequence[str]) -> Callable[[Record], tuple[float, ...]]
     return lambda record: tuple(record.values[name] for name in objectives)
 
 
+def can_rank(record: Record, objectives: Sequence[str]) -> bool:
+    """Whether it reached the target and has a value of every objective."""
+    if not record.feasible or record.interrupted:
+        return False
+    return all(math.isfinite(record.values.get(name, math.nan)) for name in objectives)
+
+
 def decided_by(best: Record, baseline: Record, objectives: Sequence[str]) -> str:
     """The first objective in which the two differ; the first of all where there is none."""
     differing = (name for name in objectives if best.values[name] != baseline.values[name])

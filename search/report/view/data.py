@@ -11,7 +11,7 @@ from typing import Any
 
 from model.metric import Metric, metric_of
 from search.confirm.ablated_arms import AblationState
-from search.confirm.replicates import replicated, standings
+from search.confirm.replicates import Standing, replicated, standings
 from search.confirm.settings import ConfirmSettings
 from search.confirm.state import ConfirmationState, confirmation_state
 from search.confirm.verdict import Verdict
@@ -19,7 +19,15 @@ from search.record.front import pareto_front
 from search.record.ledger import CountedPhases
 from search.record.lookup import is_lookup_like
 from search.record.meter_info import MeterInfo
-from search.record.noise import NoiseFloor, baseline_runs, decided_by, in_order, noise_floor, reference
+from search.record.noise import (
+    NoiseFloor,
+    baseline_runs,
+    can_rank,
+    decided_by,
+    in_order,
+    noise_floor,
+    reference,
+)
 from search.record.outcome import Outcome, Role
 from search.record.prior import PriorStudy
 from search.record.prospect import Prospect, prospect
@@ -171,7 +179,7 @@ class StudyView:
     def unranked(self) -> tuple[Record, ...]:
         """Runs that reached the target without a value of every objective."""
         reached = (record for record in self.records if record.feasible and not record.interrupted)
-        return tuple(record for record in reached if not _can_rank(record, self.objectives))
+        return tuple(record for record in reached if not can_rank(record, self.objectives))
 
     @property
     def to_the_target(self) -> tuple[Record, ...]:
@@ -252,11 +260,12 @@ def study_view(
     feasible = tuple(
         record
         for record in records
-        if (record is baseline or record.role in RANKED_ROLES) and _can_rank(record, objectives)
+        if (record is baseline or record.role in RANKED_ROLES) and can_rank(record, objectives)
     )
     others = tuple(record for record in feasible if not is_lookup_like(record))
     front, front_without_lookup = _front(feasible, objectives), _front(others, objectives)
-    best = _best(records, [record for record in feasible if record is not baseline], objectives)
+    ranked = standings(records, objectives)
+    best = _best(ranked, [record for record in feasible if record is not baseline], objectives)
     reached_baseline = baseline if baseline in feasible else None
     shown = _shown(baseline, front, front_without_lookup)
     problem, confirmation = _problem(records, config), _confirmation(every, objectives, config)
@@ -273,7 +282,7 @@ def study_view(
         best=best,
         lookup=tuple(filter(is_lookup_like, feasible)),
         front_without_lookup=front_without_lookup,
-        best_without_lookup=_best(records, [r for r in others if r is not baseline], objectives),
+        best_without_lookup=_best(ranked, [r for r in others if r is not baseline], objectives),
         outcomes=_outcomes(every),
         cost=search_cost(every, reached_baseline, best, saving_j, prior),
         accountings=tuple(accounting(record, baseline) for record in shown if record.ledger is not None),
@@ -327,7 +336,7 @@ def _study_name(records: Sequence[Record], config: Mapping[str, Any]) -> str:
 def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | None:
     """The run that stands for the baseline: the median of those that reached the target; else the first that
     completed; else the first that was not killed."""
-    reached = [record for record in baseline_runs(records) if _can_rank(record, objectives)]
+    reached = [record for record in baseline_runs(records) if can_rank(record, objectives)]
     if reached:
         return reference(reached, objectives)
     runs = [record for record in records if record.role is Role.BASELINE and not record.interrupted]
@@ -335,26 +344,17 @@ def _baseline(records: Sequence[Record], objectives: Sequence[str]) -> Record | 
     return next(iter(completed or runs), None)
 
 
-def _can_rank(record: Record, objectives: Sequence[str]) -> bool:
-    if not record.feasible or record.interrupted:
-        return False
-    return all(math.isfinite(record.values.get(name, math.nan)) for name in objectives)
-
-
 def _front(records: Sequence[Record], objectives: Sequence[str]) -> tuple[Record, ...]:
     points = [[float(record.values[name]) for name in objectives] for record in records]
     return tuple(sorted((records[i] for i in pareto_front(points)), key=in_order(objectives)))
 
 
-def _best(records: Sequence[Record], among: Sequence[Record], objectives: Sequence[str]) -> Record | None:
+def _best(ranked: Sequence[Standing], among: Sequence[Record], objectives: Sequence[str]) -> Record | None:
     """Of `among`: a recipe of the search ranks by its means, and one run stands for it."""
-    means = {
-        one.shown.run_id: tuple(one.means[name] for name in objectives)
-        for one in standings(records, objectives)
-    }
+    means = {one.shown.run_id: tuple(one.means.values()) for one in ranked}
     own = in_order(objectives)
-    ranked = [run for run in among if run.role is not Role.SEARCH or run.run_id in means]
-    return min(ranked, key=lambda run: means.get(run.run_id) or own(run), default=None)
+    stand = [run for run in among if run.role is not Role.SEARCH or run.run_id in means]
+    return min(stand, key=lambda run: means.get(run.run_id) or own(run), default=None)
 
 
 def _shown(baseline: Record | None, *fronts: Sequence[Record]) -> tuple[Record, ...]:

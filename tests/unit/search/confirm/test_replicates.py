@@ -88,6 +88,13 @@ def test_what_a_seed_does_not_move_is_that_of_one_run() -> None:
     assert one.means["parameters"] == 804_096
 
 
+def test_a_replicate_without_a_value_of_every_objective_ranks_for_nothing() -> None:
+    dearer = replace(again(LUCKY, 4, 9.0), values={E: 9.0})
+    (one,) = standings([LUCKY, dearer], NAMES)
+    assert one.shown.trial == 1
+    assert one.means == pytest.approx({E: (8.0 * 9.0) ** 0.5, T: 8.0})
+
+
 def test_recipes_that_no_run_of_the_search_reached_the_target_with_stand_nowhere() -> None:
     without_time = replace(THIRD, values={E: 1.0})
     confirming = replace(LUCKY, role=Role.CONFIRM)
