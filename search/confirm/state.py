@@ -21,6 +21,7 @@ from search.confirm.from_records import (
     sets_of_candidates,
 )
 from search.confirm.race import Race, race
+from search.confirm.replicates import KeyOfRun, key_of_run
 from search.confirm.rounds import ConfirmedRun
 from search.confirm.settings import ConfirmSettings
 from search.confirm.verdict import Verdict
@@ -80,10 +81,11 @@ def confirmation_state(
     target_loss: float,
     settings: ConfirmSettings,
     study_seed: int,
+    key: KeyOfRun = key_of_run,
 ) -> ConfirmationState | None:
     """None where there is nothing to confirm: it is turned off, no baseline has completed, or no trial has
     reached the target."""
-    baseline, found = baseline_recipe(records), candidates(records, objectives, settings.candidates)
+    baseline, found = baseline_recipe(records), candidates(records, objectives, settings.candidates, key)
     if baseline is None or not found:
         return None
     together = tuple(one.of_trial for one in found)

@@ -73,7 +73,14 @@ def state_of(records: Sequence[Record], settings: SearchSettings) -> Confirmatio
     if target_loss is None:
         return None
     config = settings.config
-    return confirmation_state(records, config.objective.names, target_loss, config.confirm, config.study.seed)
+    return confirmation_state(
+        records,
+        config.objective.names,
+        target_loss,
+        config.confirm,
+        config.study.seed,
+        settings.key_of_run,
+    )
 
 
 def ablation_of(

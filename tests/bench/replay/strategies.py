@@ -57,7 +57,7 @@ STRATEGIES: list[Strategy] = [
     Strategy(OPTUNA_DEFAULT, sampler("tpe", multivariate=False), to_the_target=True),
     Strategy(BEFORE, sampler("tpe")),
     Strategy(SHIPPED),
-    Strategy("cei, at the end, forecast 0.05, no replicates", _CEI | {"budget.forecast": 0.05}),
+    Strategy("cei, at the end, forecast 0.05", _CEI | {"budget.forecast": 0.05}),
     Strategy(
         "cei, at the end, forecast 0.05, 10 by chance first",
         sampler("cei", teach="at_the_end") | {"budget.forecast": 0.05},

@@ -34,7 +34,7 @@ def test_it_is_the_difference_of_the_geometric_means_and_not_of_two_lucky_runs()
     assert cost.break_even_runs == pytest.approx(cost.energy_j / cost.saved_per_run_j)
 
 
-def test_while_the_verdict_is_open_it_is_what_the_cheapest_trial_saved() -> None:
+def test_while_the_verdict_is_open_it_is_what_the_best_trial_saved() -> None:
     cost = cost_of(STEADY[:3])
     assert not cost.saving_confirmed
     assert cost.saved_per_run_j == 60.0 - 9.0

@@ -135,7 +135,7 @@ def test_a_decided_verdict_says_what_a_run_saves_whatever_single_runs_took(
     assert cost.break_even_runs == (pytest.approx(cost.energy_j / saving_j) if saves else None)
 
 
-def test_without_one_it_is_what_the_cheapest_trial_saved() -> None:
+def test_without_one_it_is_what_the_best_trial_saved() -> None:
     cost = search_cost([BASELINE, CHEAP], BASELINE, CHEAP)
     assert not cost.saving_confirmed
     assert cost.saved_per_run_j == 48.0
