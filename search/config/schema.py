@@ -74,9 +74,9 @@ class BudgetSection:
     ended too where the forecast of its loss leaves it less than this chance to matter (0.05: one in 20);
     null: never. `audit`: the share of such runs that go on, to see how often the forecast is wrong.
 
-    `replicates`: the recipes that lead a search run so often, each time with another seed, since the cheapest
-    of many single runs is a lucky one; 1: once. `replicates_share`: of the joules of all trials, such runs
-    take no more.
+    `replicates`: how often the recipes that lead a search run, each time with another seed, since the
+    cheapest of many single runs is a lucky one; 1: never again. `replicates_share`: such runs begin only
+    while they come to no more than this share of the joules of all trials.
     """
 
     n_trials: int = 20

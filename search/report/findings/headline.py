@@ -252,7 +252,7 @@ def _caveats_of_claim(view: StudyView, claim: Verdict) -> tuple[str, ...]:
 
 
 def _own_run(view: StudyView, record: Record) -> str:
-    """What the run of the search cost: one run, or the dearest of its recipe's, and the best of many."""
+    """What the run of the search cost: one run, or the dearest of its recipe, which is the best of many."""
     lead = f"The search's own run, {marked_name(view, record)}, cost"
     metric = view.problem.metric
     runs = view.runs_of_recipe(record)

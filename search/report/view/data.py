@@ -84,8 +84,8 @@ class StudyView:
 
     `feasible` are the runs that can rank (target reached, every objective known), `front` those of them that
     no other dominates, by the first objective. `best` is
-    of the recipe with the least of the first objective (of the next, where recipes are equal) on average over
-    its runs, the baseline aside: the dearest of them. It need not save anything. `replicates` are the trials
+    the dearest run of the recipe with the least of the first objective on average over its runs (of the next,
+    where recipes are equal), the baseline aside. It need not save anything. `replicates` are the trials
     that ran another's recipe again, with that one's number. `baseline` is the run that
     stands for the baseline where it ran several times (the median), and `noise` says how far its runs differ.
 
