@@ -72,7 +72,7 @@ def _twice(path: Path) -> None:
 
 
 def _binary(path: Path) -> None:
-    path.write_bytes(os.urandom(500))
+    path.write_bytes(bytes(range(0xFF, 0, -1)))
 
 
 def _empty(path: Path) -> None:
