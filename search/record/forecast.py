@@ -77,7 +77,7 @@ class Schedule:
         return self._sums[step - 1] / self._sums[-1]
 
 
-@lru_cache(maxsize=4096)  # every draw of a study looks at all its runs
+@lru_cache(maxsize=4096)
 def _schedule_of(schedule: tuple[Any, ...], train: tuple[Any, ...]) -> Schedule:
     return Schedule(RunConfig.from_mapping({"schedule": dict(schedule), "train": dict(train)}))
 

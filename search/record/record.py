@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from model.config import current_path, with_current_keys
 from model.metric import Metric, metric_of
 from search.record.confirmation import Confirmation
 from search.record.crossing import Crossing, CurvePoint
-from search.record.forecast import Foreseen
+from search.record.forecast import Foreseen, Schedule
 from search.record.inference import Inference
 from search.record.ledger import CountedPhases, Ledger, Phase
 from search.record.limits import Rival
@@ -135,6 +136,11 @@ class Record:
         """The steps of the whole schedule; None where the configuration does not say."""
         steps: int | None = self.config.get("train", {}).get("max_steps")
         return steps
+
+    @cached_property  # every draw of a study looks at those of all its runs
+    def schedule(self) -> Schedule:
+        """The learning rates of its steps. Raises ConfigError where it is another version's."""
+        return Schedule.of_values(self.config)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON value that shares what it can with the record. `from_dict` is its inverse.

@@ -75,7 +75,7 @@ def _falls(record: Record, floor: float) -> list[tuple[float, float, float, floa
     """(what `progress` multiplies, what `decay` multiplies, the fall in nats, its weight) between the run's
     last whole evaluation and one earlier in each stretch; none where it ended before `LATE`."""
     try:
-        schedule = Schedule.of_values(record.config)
+        schedule = record.schedule
     except ConfigError:  # of another version
         return []
     whole = [point for point in record.curve if point.whole]
@@ -105,12 +105,12 @@ def _one_in_each(curve: Sequence[CurvePoint], schedule: Schedule, last: CurvePoi
 def expected_end(record: Record, forecast: Forecast) -> float | None:
     """The loss that a run of the search would have had at the end of its schedule: what it had where it came
     there, forecast where it ended before. None where it was never evaluated, or diverged."""
-    finite = [point for point in record.curve if point.step > 0 and math.isfinite(point.loss)]
-    if not finite:
+    finite = (point for point in reversed(record.curve) if point.step > 0 and math.isfinite(point.loss))
+    last = next(finite, None)
+    if last is None:
         return None
-    last = finite[-1]
     try:
-        schedule = Schedule.of_values(record.config)
+        schedule = record.schedule
     except ConfigError:
         return last.loss
     return forecast.loss(last.loss, schedule.left(min(last.step, schedule.steps), schedule.steps))

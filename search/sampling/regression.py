@@ -38,6 +38,16 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """What the covariances of rows with others are made of, whatever the shape: r.r' / columns,
+    |r - r'|^2 / columns, and |r|^2 / columns."""
+
+    inner: Array
+    squares: Array
+    own: Array
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What was learnt from `rows` (runs x columns)."""
 
@@ -48,31 +58,41 @@ class Fitted:
     weights: Array
     centre: float
 
-    def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation at each row, of what is to be expected there without the noise."""
-        cross = _covariance(rows, self.rows, self.shape)
-        solved = solve_triangular(self.factor, cross.T, lower=True, check_finite=False)
-        own = CONSTANT + self.shape.linear * np.square(rows).mean(axis=1) + (1 - self.shape.linear)
-        variance = np.maximum(own - np.square(solved).sum(axis=0), 0.0)
-        return self.centre + cross @ self.weights, np.sqrt(self.scale * variance)
+    def seen(self, rows: Array) -> Pairs:
+        """What `mean` and `predict` look at; the same for every model of the same runs."""
+        return _pairs(rows, self.rows)
+
+    def mean(self, seen: Pairs) -> Array:
+        """What is to be expected at each row, without the noise."""
+        return np.asarray(self.centre + _covariance(seen, self.shape) @ self.weights)
+
+    def predict(self, seen: Pairs) -> tuple[Array, Array]:
+        """`mean` with its standard deviation, which takes several times as long."""
+        cross = _covariance(seen, self.shape)
+        mean = self.centre + cross @ self.weights
+        solved = solve_triangular(self.factor, cross.T, lower=True, overwrite_b=True, check_finite=False)
+        own = CONSTANT + self.shape.linear * seen.own + (1 - self.shape.linear)
+        variance = np.maximum(own - np.square(solved, out=solved).sum(axis=0), 0.0)
+        return mean, np.sqrt(self.scale * variance)
 
 
 def fitted(rows: Array, values: Array) -> Fitted:
     """`rows`: runs x columns, each from -1 to 1; `values`: one a run. The shape is chosen by `SHAPED_BY` of
     the runs at most, evenly spread, since every shape takes a decomposition."""
     spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SHAPED_BY)).round().astype(int))
+    some, pairs = rows[spread], _pairs(rows[spread], rows[spread])
     shapes = (Shape(*one) for one in product(LINEAR, REACH, NOISE))
     _, shape = max(
-        ((_with_shape(rows[spread], values[spread], one)[0], one) for one in shapes), key=itemgetter(0)
+        ((_with_shape(some, pairs, values[spread], one)[0], one) for one in shapes), key=itemgetter(0)
     )
-    return _with_shape(rows, values, shape)[1]
+    return _with_shape(rows, _pairs(rows, rows), values, shape)[1]
 
 
-def _with_shape(rows: Array, values: Array, shape: Shape) -> tuple[float, Fitted]:
+def _with_shape(rows: Array, pairs: Pairs, values: Array, shape: Shape) -> tuple[float, Fitted]:
     """With the log marginal likelihood, up to a constant."""
     centre = float(values.mean())
     left = values - centre
-    covariance = _covariance(rows, rows, shape) + shape.noise * np.eye(len(rows))
+    covariance = _covariance(pairs, shape) + shape.noise * np.eye(len(rows))
     factor, _ = cho_factor(covariance, lower=True, check_finite=False)
     weights = cho_solve((factor, True), left, check_finite=False)
     scale = max(float(left @ weights) / len(rows), 1e-12)
@@ -80,10 +100,21 @@ def _with_shape(rows: Array, values: Array, shape: Shape) -> tuple[float, Fitted
     return likelihood, Fitted(rows, shape, scale, np.tril(factor), weights, centre)
 
 
-def _covariance(ours: Array, theirs: Array, shape: Shape) -> Array:
-    columns = ours.shape[1]
-    inner = ours @ theirs.T / columns
+def _pairs(ours: Array, theirs: Array) -> Pairs:
+    inner = ours @ theirs.T
+    inner /= ours.shape[1]
     own, other = np.square(ours).mean(axis=1), np.square(theirs).mean(axis=1)
-    squares = np.maximum(own[:, None] + other[None, :] - 2 * inner, 0.0)
-    smooth = np.exp(-squares / (2 * shape.reach**2))
-    return np.asarray(CONSTANT + shape.linear * inner + (1 - shape.linear) * smooth)
+    squares = np.add(own[:, None], other[None, :])
+    squares -= 2 * inner
+    return Pairs(inner, np.maximum(squares, 0.0, out=squares), own)
+
+
+def _covariance(pairs: Pairs, shape: Shape) -> Array:
+    """In place where it can be: with an array for each step, half of the time goes into memory."""
+    smooth = pairs.squares / (-2 * shape.reach**2)
+    np.exp(smooth, out=smooth)
+    smooth *= 1 - shape.linear
+    covariance = shape.linear * pairs.inner
+    covariance += CONSTANT
+    covariance += smooth
+    return np.asarray(covariance)

@@ -112,7 +112,8 @@ class _Look:
         self._value, self._gap = fitted(rows, values), fitted(rows, gaps)
         if pending:  # taken to end as is expected of them (Ginsbourger et al. 2010, the kriging believer)
             still = as_rows(pending, self._of)
-            (value, _), (gap, _) = self._value.predict(still), self._gap.predict(still)
+            seen = self._value.seen(still)
+            value, gap = self._value.mean(seen), self._gap.mean(seen)
             together = np.concatenate([rows, still])
             self._value = fitted(together, np.concatenate([values, value]))
             self._gap = fitted(together, np.concatenate([gaps, gap]))
@@ -172,14 +173,16 @@ class _Look:
         target; inf where none is."""
         least = math.inf
         for rows in self._at(points, lengths(self._dimensions.get(LENGTH), FINE_LENGTHS)) if points else ():
-            (value, _), (gap, _) = self._value.predict(rows), self._gap.predict(rows)
+            seen = self._value.seen(rows)
+            value, gap = self._value.mean(seen), self._gap.mean(seen)
             least = min(least, float(value[gap <= 0].min(initial=math.inf)))
         return least
 
     def _worth(self, rows: Array) -> Array:
         """ln of (the expected saving x the chance to reach the target)."""
-        value, spread = self._value.predict(rows)
-        gap, gap_spread = self._gap.predict(rows)
+        seen = self._value.seen(rows)
+        value, spread = self._value.predict(seen)
+        gap, gap_spread = self._gap.predict(seen)
         chance = np.log(np.maximum(ndtr(-gap / np.maximum(gap_spread, 1e-6)), SMALLEST))
         if math.isinf(self._best):
             return np.asarray(chance - HASTE * value)

@@ -1,7 +1,6 @@
 """What happens to a study whose files, disk or storage somebody breaks: one line, and nothing lost."""
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
