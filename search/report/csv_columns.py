@@ -35,7 +35,8 @@ class CsvColumn:
 
 @dataclass(frozen=True)
 class ColumnFamily:
-    """Columns whose names depend on the study; `name` has the part that varies in capitals."""
+    """Columns that a record alone does not fill. Where their names depend on the study, `name` has the part
+    that varies in capitals."""
 
     name: str
     unit: str
@@ -274,6 +275,13 @@ _INFERENCE = (
     ColumnFamily("inference_BATCH_s", "s", "how long that took"),
     ColumnFamily("inference_BATCH_tokens", "number", "tokens generated meanwhile, of all sequences"),
 )
+_AGAIN = (
+    ColumnFamily(
+        "replicate_of",
+        "number",
+        "the first trial of the same recipe, where this one repeats it with another seed",
+    ),
+)
 _ALSO = (
     ColumnFamily("also_METER_j", "J", "what another meter counted over the same run"),
     ColumnFamily("also_METER_kind", "text", "what that meter's joules are: measured, estimated, modelled"),
@@ -310,6 +318,8 @@ def csv_row(view: StudyView, record: Record) -> dict[str, Any]:
     """One run's values by column, in the order of the file; what is optional and unknown is left out."""
     names = dict.fromkeys((*view.objectives, *record.values))
     row = _filled(record, _WHO)
+    if view.replicates:
+        row["replicate_of"] = view.replicate_of(record)
     row |= {name: record.values.get(name) for name in names}
     row |= _filled(record, (*_ENERGY, *_PHASES))
     row |= _inference(record)
@@ -356,6 +366,7 @@ def documented() -> tuple[CsvColumn | ColumnFamily, ...]:
     objectives = [_objective(name) for name in OBJECTIVES if name not in facts]
     return (
         *_WHO,
+        *_AGAIN,
         *objectives,
         *_ENERGY,
         *_PHASES,

@@ -146,7 +146,7 @@ def mark(view: StudyView, record: Record) -> str:
         return "front"
     if any(record is other for other in view.front_without_lookup):
         return "front without lookup-like"
-    first = view.replicates.get(record.trial) if record.role is Role.SEARCH else None
+    first = view.replicate_of(record)
     return "" if first is None else f"trial {first} again"
 
 

@@ -129,6 +129,10 @@ class StudyView:
         """The verdict that stands in place of what the search's own runs say: SAVES, TIE or COSTS."""
         return claim_of(self.confirmation)
 
+    def replicate_of(self, record: Record) -> int | None:
+        """The first trial of the same recipe, where the record is a later one of the search."""
+        return self.replicates.get(record.trial) if record.role is Role.SEARCH else None
+
     def runs_of_recipe(self, record: Record) -> int:
         """How many trials of the search ran the recipe of this one, itself among them."""
         first = self.replicates.get(record.trial, record.trial)

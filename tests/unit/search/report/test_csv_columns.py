@@ -117,6 +117,16 @@ def test_runs_of_a_confirmation_say_beside_which_they_stand() -> None:
     assert cells[-1].endswith("round 5")
 
 
+def test_a_replicate_names_the_first_trial_of_its_recipe() -> None:
+    assert "replicate_of" not in trials_frame(view_of(make_record(1), make_record(2)))
+    first = make_record(1)
+    again = dataclasses.replace(make_record(2), config=first.config, seed=first.seed + 1)
+    frame = trials_frame(view_of(first, again, make_record(3)))
+    assert list(frame.columns).index("replicate_of") == list(frame.columns).index("seed") + 1
+    assert frame.replicate_of.tolist()[1] == 1
+    assert frame.replicate_of.isna().tolist() == [True, False, True]
+
+
 def test_the_row_of_the_run_that_finds_the_target_has_no_target_and_no_gap() -> None:
     finds = make_record(0, role=Role.TARGET, outcome=Outcome.OUT_OF_BUDGET, target_loss=0.0, final_loss=2.2)
     view = view_of(finds, make_record(1, energy_j=60.0, role=Role.BASELINE))
