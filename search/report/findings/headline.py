@@ -13,6 +13,7 @@ from search.report.findings import advice, numbers
 from search.report.findings.flags import flag_words
 from search.report.findings.meters import meter_caveat
 from search.report.findings.names import capitalised, kind_words, marked_name, name_of
+from search.report.findings.replicates import again_words, which_run
 from search.report.findings.verdict import arm_name, claim_words, uneven_words, unproven_words
 from search.report.view.confirmation import arm_results
 from search.report.view.data import RANKED_ROLES, Saving, StudyView
@@ -98,7 +99,7 @@ def what_it_is(view: StudyView, record: Record) -> str:
         return f"{_reached_for(view, record)}."
     saved = "" if _saves(view, record) else ", which saves nothing"
     shares = _shares(view, record, view.baseline)
-    return f"{_trial(view, record)} of {view.study}: one run, with {shares}{saved}."
+    return f"{_trial(view, record)} of {view.study}: {which_run(view, record)}, with {shares}{saved}."
 
 
 def _costs(view: StudyView, record: Record) -> str:
@@ -255,9 +256,7 @@ def _own_run(view: StudyView, record: Record) -> str:
     """What the run of the search cost: one run, or the dearest of its recipe, which is the best of many."""
     lead = f"The search's own run, {marked_name(view, record)}, cost"
     metric = view.problem.metric
-    runs = view.runs_of_recipe(record)
-    which = "one run" if runs == 1 else f"of {runs} runs the dearest to reach the target"
-    ended = f"{which}, which ended at its first {metric.name} {metric.at_target} the target"
+    ended = f"{which_run(view, record)}, which ended at its first {metric.name} {metric.at_target} the target"
     if view.baseline is None or not view.baseline_reached:
         return f"{lead} {_costs(view, record)}: {ended}."
     return f"{lead} {_shares(view, record, view.baseline)}: {ended}."
@@ -268,10 +267,13 @@ def _caveats(view: StudyView, folder: str) -> tuple[str, ...]:
     best = view.best
     assert best is not None
     caveats = [_lookup_caveat(view, best)] if view.is_lookup(best) else []
+    again = again_words(view, best)
+    if again is not None:
+        caveats.append(again)
     if view.confirming and view.confirmation is not None:
         caveats.append(advice.undecided(view, view.confirmation, folder))
     elif advice.is_worth_confirming(view):
-        caveats.append(f"One run each. {advice.confirm(view, folder)}")
+        caveats.append(f"{'One run each. ' if again is None else ''}{advice.confirm(view, folder)}")
     caveats.append(_noise_caveat(view))
     other = view.best_without_lookup if view.is_lookup(best) else None
     compared = [record for record in (best, other, view.baseline) if record is not None]

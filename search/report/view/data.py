@@ -133,10 +133,18 @@ class StudyView:
         """The first trial of the same recipe, where the record is a later one of the search."""
         return self.replicates.get(record.trial) if record.role is Role.SEARCH else None
 
-    def runs_of_recipe(self, record: Record) -> int:
-        """How many trials of the search ran the recipe of this one, itself among them."""
+    def other_runs(self, record: Record) -> list[Record]:
+        """The other trials of the search that ran this one's recipe, with other seeds."""
         first = self.replicates.get(record.trial, record.trial)
-        return 1 + sum(one == first for one in self.replicates.values())
+        again = {trial for trial, one in self.replicates.items() if one == first}
+        return [
+            one
+            for one in self.records
+            if one is not record
+            and one.role is Role.SEARCH
+            and not one.interrupted
+            and one.trial in {first, *again}
+        ]
 
     @property
     def confirmable(self) -> bool:

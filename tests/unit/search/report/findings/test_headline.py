@@ -16,7 +16,7 @@ from report_page import view_of
 
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
-from search.report.findings.headline import headline
+from search.report.findings.headline import headline, what_it_is
 from search.report.summary_json import summary
 from search.report.view.data import Saving, StudyView, study_view
 
@@ -33,6 +33,24 @@ def test_the_headline_gives_ratios_both_numbers_and_the_kind_of_energy() -> None
         "cpu_time) and 0.25 of its time (4.90 s against 19.6 s)."
     )
     assert any("Not yet confirmed" in caveat for caveat in found.caveats)
+
+
+def test_a_recipe_that_ran_again_says_how_its_other_runs_ended() -> None:
+    first = make_record(1, energy_j=12.0)
+    cheaper = dataclasses.replace(make_record(2, energy_j=11.0), config=first.config)
+    missed = make_record(3, outcome=Outcome.OUT_OF_BUDGET, final_loss=2.3004)
+    missed = dataclasses.replace(missed, config=first.config)
+    view = view_of(BASELINE, first, cheaper, missed, make_record(4, energy_j=40.0))
+    caveats = headline(view).caveats
+    assert caveats[0] == (
+        "The same recipe with another seed: trial 2 reached the target for 11.0 J and 8.00 s; trial 3 missed "
+        "the target by 0.00040 nats."
+    )
+    assert not any("One run each" in caveat for caveat in caveats)
+    assert "Trial 1 of demo: of 3 runs the dearest to reach the target, with 0.20" in what_it_is(view, first)
+    alone = view_of(BASELINE, first, make_record(4, energy_j=40.0))
+    assert any(caveat.startswith("One run each. Not yet confirmed") for caveat in headline(alone).caveats)
+    assert ": one run, with 0.20" in what_it_is(alone, first)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_verdict_is_the_headline_and_the_searchs_own_run_comes_second() -> Non
 
 
 def test_the_searchs_own_run_is_said_to_be_the_dearest_of_its_recipes() -> None:
-    view = dataclasses.replace(decided("SAVES"), replicates={7: 1})
+    view = dataclasses.replace(decided("SAVES"), replicates={2: 1})
     ended = "of 2 runs the dearest to reach the target, which ended at its first loss at or below the target"
     assert ended in headline(view).caveats[0]
 

@@ -1,0 +1,34 @@
+"""How a recipe did when the search trained it again, with another seed."""
+
+from __future__ import annotations
+
+from search.record.record import Record
+from search.report.findings import numbers
+from search.report.findings.names import name_of
+from search.report.view.data import StudyView
+
+
+def which_run(view: StudyView, record: Record) -> str:
+    """Which of its recipe's runs stands for it: `one run`, `of 2 runs the dearest to reach the target`."""
+    runs = 1 + len(view.other_runs(record))
+    return "one run" if runs == 1 else f"of {runs} runs the dearest to reach the target"
+
+
+def again_words(view: StudyView, record: Record) -> str | None:
+    """How the recipe's other runs ended, or None where it ran once. Said beside a result that no fresh seeds
+    have confirmed: where another seed missed, the result is a lucky one."""
+    others = view.other_runs(record)
+    if not others:
+        return None
+    ended = "; ".join(f"{name_of(view, other)} {_ended(view, other)}" for other in others)
+    return f"The same recipe with another seed: {ended}."
+
+
+def _ended(view: StudyView, run: Record) -> str:
+    if run.feasible:
+        pairs = zip(view.objectives, view.values(run), strict=True)
+        return f"reached the target for {' and '.join(numbers.amount(name, value) for name, value in pairs)}"
+    if run.loss_gap is None:
+        return "missed the target"
+    metric = view.problem.metric
+    return f"missed the target by {numbers.number(run.loss_gap, 2)} {metric.either('nats', 'of accuracy')}"
