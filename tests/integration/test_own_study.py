@@ -111,7 +111,8 @@ def test_the_example_of_the_readme_composes(tmp_path: Path) -> None:
 def test_reports_go_to_the_folder_that_is_named_and_its_commands_work_from_there(
     tiny: Callable[..., list[str]], study_name: str, tmp_path: Path
 ) -> None:
-    done = run_here(tiny("budget.n_trials=2", f"reports={tmp_path}/my reports"))
+    reached = ("target_loss=4.0", "budget.rival_margin=10")  # by every trial, so that one is the best
+    done = run_here(tiny("budget.n_trials=2", *reached, f"reports={tmp_path}/my reports"))
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "my reports" / study_name
     assert (folder / "records.jsonl").is_file()
