@@ -139,7 +139,7 @@ class Record:
 
     @cached_property  # every draw of a study looks at those of all its runs
     def schedule(self) -> Schedule:
-        """The learning rates of its steps. Raises ConfigError where it is another version's."""
+        """The learning rates of its steps. Raises ConfigError where they are another version's."""
         return Schedule.of_values(self.config)
 
     def to_dict(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def _nothing_reached(view: StudyView) -> str:
     metric = view.problem.metric
     target = metric.amount(view.problem.target_loss)
     if view.baseline is not None and view.baseline_reached:
-        cost = _amounts(view, view.baseline)
+        cost = numbers.amounts(view.objectives, view.values(view.baseline))
         cost += f", {kind_words(view)}" if _has_energy(view) else ""
         return (
             f"Only the baseline reached {target} ({cost}): nothing was saved. {_what_became_of_trials(view)}"
@@ -104,12 +104,7 @@ def what_it_is(view: StudyView, record: Record) -> str:
 
 def _costs(view: StudyView, record: Record) -> str:
     kind = f" ({kind_words(view)})" if _has_energy(view) else ""
-    return f"{_amounts(view, record)}{kind}"
-
-
-def _amounts(view: StudyView, record: Record) -> str:
-    values = zip(view.objectives, view.values(record), strict=True)
-    return " and ".join(numbers.amount(name, value) for name, value in values)
+    return f"{numbers.amounts(view.objectives, view.values(record))}{kind}"
 
 
 def _has_energy(view: StudyView) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from model.metric import Metric
@@ -98,6 +99,11 @@ def objective_value(objective: str, value: float | None, error_j: float | None =
 def amount(objective: str, value: float) -> str:
     """The value as it stands in a sentence: a count with its noun."""
     return objective_value(objective, value) if unit(objective) else f"{value:,.0f} {label(objective)}"
+
+
+def amounts(objectives: Sequence[str], values: Sequence[float]) -> str:
+    """`12.3 J and 4.90 s`."""
+    return " and ".join(amount(name, value) for name, value in zip(objectives, values, strict=True))
 
 
 def visible_error_j(objective: str, value: float, error_j: float | None) -> float | None:

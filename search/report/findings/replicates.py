@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.record.noise import can_rank
 from search.record.record import Record
 from search.report.findings import numbers
 from search.report.findings.names import name_of
@@ -25,9 +26,10 @@ def again_words(view: StudyView, record: Record) -> str | None:
 
 
 def _ended(view: StudyView, run: Record) -> str:
+    if can_rank(run, view.objectives):
+        return f"reached the target for {numbers.amounts(view.objectives, view.values(run))}"
     if run.feasible:
-        pairs = zip(view.objectives, view.values(run), strict=True)
-        return f"reached the target for {' and '.join(numbers.amount(name, value) for name, value in pairs)}"
+        return "reached the target"
     if run.loss_gap is None:
         return "missed the target"
     metric = view.problem.metric

@@ -17,8 +17,8 @@ from model.runnable import missing, not_cached
 from model.tables import ATTENTION, TABLES
 from model.variant import Variant
 
-# Of the largest logit. In fp32 the two add the same numbers in another order: 2e-6, with AVX-512.
-TOLERANCE = 1e-5
+# Of the largest logit. In fp32 the two add the same numbers in another order: 2.1e-6 apart with AVX-512.
+TOLERANCE = 4e-6
 ROWS = [
     {path.removeprefix("model."): name}
     for path in ("model.attention", "model.positions", "model.norm", "model.mlp")

@@ -47,6 +47,9 @@ def test_a_recipe_that_ran_again_says_how_its_other_runs_ended() -> None:
         "the target by 0.00040 nats."
     )
     assert not any("One run each" in caveat for caveat in caveats)
+    unranked = dataclasses.replace(cheaper, values={"energy_to_target_j": 11.0})
+    text = headline(view_of(BASELINE, first, unranked)).caveats[0]
+    assert text == "The same recipe with another seed: trial 2 reached the target."
     assert "Trial 1 of demo: of 3 runs the dearest to reach the target, with 0.20" in what_it_is(view, first)
     alone = view_of(BASELINE, first, make_record(4, energy_j=40.0))
     assert any(caveat.startswith("One run each. Not yet confirmed") for caveat in headline(alone).caveats)
