@@ -192,7 +192,7 @@ def test_a_storage_that_is_deleted_and_a_trial_that_is_failed_in_mid_run_cost_no
     while not (study_dir(study_name) / "records.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     for path in study_dir(study_name).glob("study.db*"):
-        path.unlink()
+        path.unlink(missing_ok=True)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 1, output  # nothing reached the target
     assert "Traceback" not in output
