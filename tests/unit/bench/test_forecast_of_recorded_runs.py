@@ -75,3 +75,26 @@ def test_short_cool_downs_teach_what_a_long_one_still_brings(
     standard_error = float(np.std(linear)) / math.sqrt(len(linear))
     print(f"linear schedules, forecast at {until:.0%}: {np.mean(linear):+.4f} +- {standard_error:.4f} nats")
     assert abs(float(np.mean(linear))) < 0.015
+
+
+@pytest.mark.parametrize("tenths", [3, 5, 7])
+def test_runs_end_as_far_from_their_forecast_as_it_states(
+    recorded: tuple[Space, list[Run]], tenths: int
+) -> None:
+    """By 40 of the runs, the others are forecast: too wide a spread lets hopeless runs go on, and too narrow
+    a one ends good ones."""
+    space, runs = recorded
+    order = np.random.default_rng(0).permutation(len(runs))
+    forecast = learnt_forecast([as_record(runs[place], space) for place in order[:40]])
+    errors, stated = [], []
+    for place in order[40:]:
+        run = as_record(runs[place], space)
+        schedule, end = run.schedule, run.curve[-1].loss
+        for point in run.curve[:-1]:
+            if round(10 * schedule.share_done(point.step)) == tenths:
+                left = schedule.left(point.step, schedule.steps)
+                errors.append(end - forecast.loss(point.loss, left))
+                stated.append(math.hypot(forecast.deviation(point.loss, left), point.loss_stderr))
+    error, deviation = (float(np.sqrt(np.mean(np.square(one)))) for one in (errors, stated))
+    print(f"at 0.{tenths} of the summed rates: {error:.4f} nats off, {deviation:.4f} stated")
+    assert 0.8 < deviation / error < 1.35
