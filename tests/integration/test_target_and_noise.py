@@ -51,6 +51,7 @@ def test_more_trials_are_the_same_as_if_they_had_been_asked_for_at_once(tiny: Ti
     assert [record.config for record in records_of(study_name) if record.role is Role.SEARCH] == tried
 
 
+@pytest.mark.slow
 def test_a_target_is_found_by_the_baseline_kept_and_gone_on_with(tiny: Tiny, study_name: str) -> None:
     command = tiny("target_loss=auto", "target_margin=0.02", "budget.n_trials=2")
     done = run_here(command)
