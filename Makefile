@@ -58,8 +58,9 @@ bench: $(STAMP)  ## benchmarks: they print ratios
 bench-search: $(STAMP)  ## ways to search, compared on replayed studies
 	PYTHONPATH=tests/bench $(BIN)/python -m replay.compare --errors
 
-slow: $(STAMP)  ## the tests that `make test` leaves out; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
+slow: $(STAMP)  ## the tests that `make test` leaves out, and property tests with more examples; JOULESEARCH_TINYSHAKESPEARE=FILE adds nanoGPT's own text
 	$(PYTEST) -m "slow and not many" -n auto --maxprocesses 4 --dist worksteal
+	$(TESTS) -m "hypothesis and not slow and not bench" --hypothesis-profile=thorough
 
 many: $(STAMP)  ## what takes longest, such as clusters on one study: installs Ray; JOULESEARCH_KILLS=100 adds kills
 	$(PIP_INSTALL) -e '.[ray]'

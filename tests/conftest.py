@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from postgres_server import PostgresServer
     from report_page import Page
 
-settings.register_profile("joulesearch", deadline=None, print_blob=True)
+settings.register_profile("joulesearch", deadline=None, print_blob=True, max_examples=40)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=200)
 settings.load_profile("joulesearch")
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
