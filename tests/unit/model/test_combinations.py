@@ -86,7 +86,7 @@ def drawn(seed: int, compiled: bool = False) -> RunConfig:
 
 
 @pytest.mark.parametrize(
-    "seed", [pytest.param(n, marks=[pytest.mark.slow] if n >= 60 else []) for n in range(COMBINATIONS)]
+    "seed", [pytest.param(n, marks=[pytest.mark.slow] if n >= 40 else []) for n in range(COMBINATIONS)]
 )
 def test_a_combination_that_is_offered_trains_ten_steps(seed: int, corpus: Corpus) -> None:
     losses = [

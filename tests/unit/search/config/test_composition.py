@@ -68,6 +68,7 @@ def test_every_study_that_ships_composes_and_is_sound(name: str) -> None:
     assert check_study(config).entries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("group", "option"),
     [(group, option) for group in groups() if group not in ("study", "recipes") for option in options(group)],
