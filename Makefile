@@ -64,7 +64,7 @@ slow: $(STAMP)  ## the tests that `make test` leaves out, and property tests wit
 
 many: $(STAMP)  ## what takes longest, such as clusters on one study: installs Ray; JOULESEARCH_KILLS=100 adds kills
 	$(PIP_INSTALL) -e '.[ray]'
-	$(PYTEST) -m many
+	$(PYTEST) -m many --hypothesis-profile=thorough
 
 kernels: $(STAMP)  ## tests of Liger's kernels without a GPU: installs them and triton (200 MB), half a minute
 	$(PIP_INSTALL) -e '.[kernels]'

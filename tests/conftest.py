@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from report_page import Page
 
 settings.register_profile("joulesearch", deadline=None, print_blob=True, max_examples=40)
-settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=200)
+settings.register_profile("thorough", settings.get_profile("joulesearch"), max_examples=200)
 settings.load_profile("joulesearch")
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -17,7 +17,7 @@ from records_factory import make_record
 from model.config import RunConfig
 from search.config.schema import StudyConfig
 from search.record.crossing import CurvePoint
-from search.record.forecast import DELAY, Forecast, Left, Schedule, delayed, spread_of
+from search.record.forecast import DELAY, Forecast, Left, Schedule, delayed
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
 from search.sampling.forecast import DECAY, FLOOR, PROGRESS, expected_end, learnt_forecast
@@ -48,7 +48,7 @@ def run(number: int, end: float, until: float = 1.0, seed: int = 0, **schedule: 
     for tenth in range(1, round(10 * until) + 1):
         step = steps * tenth // 10
         left = plan.left(step, steps)
-        loss = end + TRUE_DECAY * left.decay + luck * spread_of(left)
+        loss = end + TRUE_DECAY * left.decay + luck * (left.progress + 0.5 * left.decay)
         loss = (loss - TRUE_PROGRESS * floor * left.progress) / (1 - TRUE_PROGRESS * left.progress)
         curve.append(CurvePoint(step, step * 768, loss, 0.004, 0.1 * step, 0.03 * step))
     made = make_record(number, outcome=Outcome.OUT_OF_BUDGET, role=Role.SEARCH, energy_j=0.1 * curve[-1].step)
