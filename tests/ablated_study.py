@@ -14,7 +14,7 @@ from search.config.schema import BudgetSection, NoiseSection, StudyConfig
 from search.confirm.settings import ConfirmSettings
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
-from search.report import StudyView, study_view
+from search.report.view.data import StudyView, study_view
 from search.run.request import RunRequest
 from search.sampling.samplers import SamplerSection
 from search.space.parse import parse_space

@@ -12,7 +12,8 @@ from typing import Any
 from records_factory import Truth, confirmed_config, make_confirmed_study, study_config
 
 from search.record.record import Record
-from search.report import StudyView, study_view, write_report
+from search.report.view.data import StudyView, study_view
+from search.report.write import write_report
 
 # A name that would run as a script if a page took it for markup.
 ATTACK = "</script><script>alert(1)</script>"

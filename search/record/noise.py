@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import t as student_t
+from scipy import special
 
 from search.record.outcome import Outcome, Role
 from search.record.record import Record
@@ -93,7 +93,7 @@ def relative_floor(values: Sequence[float]) -> float | None:
     if n < 2 or min(values) <= 0:
         return None
     spread = statistics.stdev(map(math.log, values))
-    quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    quantile = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
     return math.expm1(min(quantile * spread * math.sqrt(1 + 1 / n), 700.0))
 
 

@@ -13,14 +13,12 @@ from search.errors import UserError
 from search.files.prior import kept_prior
 from search.files.records import read_records
 from search.files.study_config import read_config
-from search.report import (
-    ReportError,
-    cost_line,
-    front_table,
-    verdict_lines,
-    what_next,
-    write_reports,
-)
+from search.report.console import front_table
+from search.report.findings.advice import what_next
+from search.report.findings.cost import cost_line
+from search.report.findings.verdict import verdict_lines
+from search.report.view.mixed import ReportError
+from search.report.write import write_reports
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

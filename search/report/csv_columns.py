@@ -250,7 +250,12 @@ _WORK = (
     CsvColumn("steps", "number", "optimizer steps taken", lambda r: r.steps),
     CsvColumn("tokens", "number", "training tokens seen", lambda r: r.tokens),
     CsvColumn("parameters", "number", f"trainable parameters of the model; {_FACT}", lambda r: r.parameters),
-    CsvColumn("peak_memory_bytes", "B", f"peak memory of the run; {_FACT}", lambda r: r.peak_memory_bytes),
+    CsvColumn(
+        "peak_memory_bytes",
+        "B",
+        f"peak memory of the run, where it is known; {_FACT}",
+        lambda r: r.peak_memory_bytes,
+    ),
     CsvColumn("meter", "text", "the meter that ranks", lambda r: r.meter.name),
     CsvColumn(
         "kind", "text", "what its joules are: measured, estimated, modelled", lambda r: r.meter.kind.value

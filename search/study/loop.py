@@ -30,7 +30,7 @@ from search.record.prospect import prospect
 from search.record.record import Record
 from search.record.stratum import stratum_of
 from search.record.target import target_of
-from search.report import write_reports
+from search.report.write import write_reports
 from search.sampling.proposal import nothing_runs
 from search.space.model import Space
 from search.space.offer import offered, slow_here

@@ -25,9 +25,13 @@ from search.record.outcome import Outcome, Role
 from search.record.prospect import Prospect
 from search.record.record import Record
 from search.record.unseen import MANY, unseen_words
-from search.report import StudyView, cost_line, front_table, verdict_lines, what_next
+from search.report.console import front_table
 from search.report.findings import numbers
 from search.report.findings.ablation import ablation_lines
+from search.report.findings.advice import what_next
+from search.report.findings.cost import cost_line
+from search.report.findings.verdict import verdict_lines
+from search.report.view.data import StudyView
 from search.run.request import RunRequest
 from search.worker.protocol import WorkerInfo
 

@@ -7,7 +7,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from model.config import ConfigError
 from search.config.complaints import explain
-from search.study.recipe_files import named_recipe
 
 
 def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
@@ -22,6 +21,8 @@ def with_recipe(composed: DictConfig, overrides: list[str]) -> DictConfig:
         return composed
     if any(text.lstrip("+").startswith("baseline=") for text in overrides):
         raise ConfigError("baseline= and recipe= both say what to train; drop one of them")
+    from search.study.recipe_files import named_recipe  # takes half a second
+
     recipe = named_recipe(composed.recipe, composed.trial)
     typed = [text for text in overrides if not text.lstrip("+").startswith(("recipe=", "study="))]
     try:

@@ -48,6 +48,9 @@ from search.worker.protocol import (
 
 START_LIMIT_S = 300.0
 STOP_LIMIT_S = 10.0
+# A process that keeps memory of its runs is replaced after so many; and for the sake of the next peak, where
+# that is no objective, if starting one takes at most this share of a run.
+MOST_RUNS, STARTING_SHARE = 50, 0.05
 # A silence is waited for in pieces of this length, to see whether this process slept in one.
 PIECE_S = 1.0
 # A scheduler's signal may reach the worker first; ours follows within so long, before the next try begins.
@@ -68,6 +71,8 @@ class Worker:
         self._info: WorkerInfo | None = None
         self._caches: FreshCaches | None = None
         self._cached_at_start: frozenset[str] = frozenset()
+        self._began_s = self._start_took_s = 0.0
+        self._runs = 0
 
     def start(self) -> WorkerInfo:
         """Start the process where none runs; returns what it has opened. Raises UserError if it refuses."""
@@ -82,7 +87,7 @@ class Worker:
             raise UserError(event.message)
         assert isinstance(event, Ready)
         assert self._caches is not None
-        self._info = event.info
+        self._info, self._start_took_s = event.info, time.monotonic() - self._began_s
         self._cached_at_start = self._caches.contents()
         return event.info
 
@@ -90,6 +95,7 @@ class Worker:
         """Start the process where none runs, without waiting for what it opens: several can open theirs at
         once. Linux ends it with the thread that calls this."""
         if self._process is None:
+            self._began_s, self._runs = time.monotonic(), 0
             self._spawn()
             self._send(self._setup.to_line())
 
@@ -121,7 +127,9 @@ class Worker:
                 case Failed(message):
                     return unmetered_record(request, info.meter, message)
                 case Finished(record, worn):
-                    if self._is_used_up(request, worn):
+                    self._runs += 1
+                    compiled = request.run_config().compiles or self._compiled_something()
+                    if compiled or (worn and needs_new(request, record, self._runs, self._start_took_s)):
                         self.stop()
                     return record
                 case _:
@@ -178,12 +186,6 @@ class Worker:
                 | dict(self._caches.environment),
             )
         threading.Thread(target=_read_events, args=(self._process, self._events), daemon=True).start()
-
-    def _is_used_up(self, request: RunRequest, worn: bool) -> bool:
-        """Whether the next run must not find what this one left: a warm compiler, or memory, which would hide
-        the next one's peak. A confirmation does without peaks that are no objective of its study."""
-        needs_peak = not request.role.confirms or "peak_memory_bytes" in request.objectives
-        return request.run_config().compiles or self._compiled_something() or (worn and needs_peak)
 
     def _compiled_something(self) -> bool:
         """Whether kernels were built on first use, as Triton's are: the next run would find them built."""
@@ -267,6 +269,15 @@ class Worker:
         memory = " (out of memory?)" if signals.name(number) == "SIGKILL" else ""
         reason = f"the worker was killed by {signals.name(number)}{memory}"
         return record_of_lost(request, info, last, reason, interrupted=False)
+
+
+def needs_new(request: RunRequest, record: Record, runs: int, start_took_s: float) -> bool:
+    """Whether a process that keeps memory of its `runs`, the last of which is `record`, is to be replaced.
+    What it keeps would hide the next run's peak, which is then unknown."""
+    if "peak_memory_bytes" in request.objectives or runs >= MOST_RUNS:
+        return True
+    run_s = 0.0 if record.ledger is None else record.ledger.gross_time_s
+    return not request.role.confirms and start_took_s <= STARTING_SHARE * run_s
 
 
 def record_of_lost(

@@ -13,9 +13,9 @@ from search.files.paths import root
 from search.files.prior import kept_prior
 from search.files.records import read_records
 from search.files.study_config import read_config
-from search.report import study_view
 from search.report.schema import summary_schema
 from search.report.summary_json import summary
+from search.report.view.data import study_view
 
 SHOWCASES = sorted((root() / "reports").glob("showcase-*/"))
 LARGEST_BYTES = 10_000_000

@@ -23,7 +23,8 @@ from rich.console import Console
 
 from search.record.outcome import Outcome
 from search.record.record import Record
-from search.report import cost_line, front_table
+from search.report.console import front_table
+from search.report.findings.cost import cost_line
 from search.report.view.data import study_view
 from search.study.progress import Watcher
 

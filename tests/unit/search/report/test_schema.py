@@ -21,10 +21,10 @@ from records_factory import (
 
 from search.record.outcome import Outcome
 from search.record.record import Record
-from search.report import study_view, summary, trials_frame
-from search.report.csv_columns import ColumnFamily, documented
+from search.report.csv_columns import ColumnFamily, documented, trials_frame
 from search.report.schema import documents, main, summary_schema
-from search.report.view.data import StudyView
+from search.report.summary_json import summary
+from search.report.view.data import StudyView, study_view
 
 DOCS = Path(__file__).parents[4] / "docs"
 BEFORE = Path(__file__).parents[3] / "studies" / "begun_before"

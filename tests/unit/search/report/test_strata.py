@@ -10,8 +10,8 @@ import pytest
 from records_factory import make_study, study_config
 
 from search.record.record import Record
-from search.report import write_reports
 from search.report.view.mixed import ReportError
+from search.report.write import write_reports
 
 SHARED = study_config() | {"storage": "postgresql+psycopg://here/db"}
 

@@ -12,8 +12,10 @@ from ablated_study import World, ablated_view, study_settings
 from records_factory import make_study, study_config
 from report_page import Page
 
-from search.report import study_view, summary, write_report
 from search.report.schema import summary_schema
+from search.report.summary_json import summary
+from search.report.view.data import study_view
+from search.report.write import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
