@@ -63,8 +63,8 @@ def resident_bytes(key: str, status: Path = STATUS) -> int | None:
 
 
 class PeakMemory(Protocol):
-    """The peak memory of a run. `worn`: earlier runs left so much behind that the next needs a new
-    process."""
+    """The peak memory of a run. `worn`: earlier runs left so much behind that the next one's cannot be told
+    in this process."""
 
     worn: bool
 

@@ -157,7 +157,8 @@ class Failed:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run's record. `worn`: so much memory is left over that the next run needs a new process."""
+    """The run's record. `worn`: so much memory is left over that this process cannot tell the next run's
+    peak."""
 
     record: Record
     worn: bool
