@@ -110,6 +110,7 @@ def test_kills_at_random_lose_and_double_nothing(
     command = tiny(
         *("noise.runs=1", "train.max_steps=400", "target_loss=2.8", "budget.lease_s=6"),
         *("budget.n_trials=100000", "budget.forecast=null", "budget.rival_margin=0.3"),
+        "budget.replicates=1",  # a configuration that runs twice is one that was doubled
     )
     with ExitStack() as stack:
         shared = Shared(command, tmp_path, url)
