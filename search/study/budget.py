@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.config.schema import StudyConfig
-from search.record.outcome import Role
+from search.record.outcome import Outcome, Role
 from search.record.record import Record
 
 # Of a study's energy budget, what may be kept for one more run of the baseline.
@@ -29,6 +29,23 @@ def search_limit_j(records: Sequence[Record], config: StudyConfig) -> float | No
         return limit_j
     once_more_j = runs[0].gross_energy_j or 0.0
     return limit_j - once_more_j if once_more_j <= LARGEST_RESERVE * limit_j else limit_j
+
+
+def cut_off_by_study(record: Record, config: StudyConfig) -> bool:
+    """Whether a trial stopped in the middle of its schedule because the study's joules were spent, not its
+    own budget. It says nothing of its configuration then."""
+    own, ledger = config.budget, record.ledger
+    if record.role is not Role.SEARCH or record.outcome is not Outcome.OUT_OF_BUDGET:
+        return False
+    used = (
+        (record.gross_energy_j, own.run_energy_j),
+        (None if ledger is None else ledger.gross_time_s, own.run_time_s),
+        (record.tokens, own.run_tokens),
+    )
+    spent_its_own = any(
+        amount is not None and limit is not None and amount >= limit for amount, limit in used
+    )
+    return not spent_its_own and record.max_steps is not None and record.steps < record.max_steps
 
 
 def counted_trials(records: Sequence[Record]) -> int:

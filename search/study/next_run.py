@@ -24,7 +24,7 @@ from search.confirm.replicates import replicate_due
 from search.confirm.rivals import rival_margin, rivals_of
 from search.record.forecast import Forecast
 from search.record.noise import NoiseSettings, another_baseline
-from search.record.outcome import Role
+from search.record.outcome import Outcome, Role
 from search.record.prospect import prospect
 from search.record.record import Record
 from search.run.request import RunRequest
@@ -33,7 +33,7 @@ from search.sampling.enqueued import Enqueued, checked_params, complete_proposal
 from search.sampling.forecast import learnt_forecast
 from search.sampling.history import pending_trial, sampler_history
 from search.sampling.proposal import derived_seed, propose
-from search.study.budget import counted_trials, search_limit_j, spent_j, spent_s
+from search.study.budget import counted_trials, cut_off_by_study, search_limit_j, spent_j, spent_s
 from search.study.next_confirmation import confirms_elsewhere, next_confirmation
 from search.study.next_first import first_left, point_of
 from search.study.search_settings import MAX_ATTEMPTS, SearchSettings
@@ -110,7 +110,7 @@ def next_run(
     the runs that have not ended."""
     if any(request.role is not Role.SEARCH for request in running):
         return NextRun(None, waits=True)
-    searched = [record for record in records if not record.role.confirms]
+    searched = [_as_it_counts(record, settings.config) for record in records if not record.role.confirms]
     found = _next_of_search(searched, waiting, settings, running)
     if running and (found.request is None or found.request.role is not Role.SEARCH):
         return replace(found, request=None, waits=True)
@@ -119,6 +119,14 @@ def next_run(
     request = next_confirmation(records, settings)
     elsewhere = None if request is None else confirms_elsewhere(records, settings)
     return replace(found, request=None if elsewhere else request, confirms_on=elsewhere)
+
+
+def _as_it_counts(record: Record, config: StudyConfig) -> Record:
+    """A run that the end of the study's joules cut off counts as interrupted: once there are more, it is
+    tried again and teaches nothing until then."""
+    if not cut_off_by_study(record, config):
+        return record
+    return replace(record, outcome=Outcome.CRASHED, interrupted=True)
 
 
 def _next_of_search(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.trial import FrozenTrial
 from records_factory import make_curve, make_record
 
 from search.config.schema import BudgetSection, NoiseSection, StudyConfig
@@ -20,6 +21,7 @@ from search.record.prospect import prospect
 from search.record.record import Record
 from search.run.execute import RunRequest
 from search.sampling.enqueued import Enqueued
+from search.sampling.history import sampler_history
 from search.sampling.samplers import SAMPLERS, SamplerSection
 from search.space.model import Space
 from search.space.parse import parse_space
@@ -226,6 +228,52 @@ def test_the_energy_budget_ends_the_trials_and_bounds_each_run() -> None:
     request = next_run(records[:3], (), chosen).request
     assert request is not None
     assert request.limits.energy_j == pytest.approx(0.5 * each_j)
+
+
+def test_a_run_in_which_the_studys_joules_ran_out_is_tried_again_when_there_are_more() -> None:
+    chosen = search_settings(n_trials=9)
+    records = with_one_cut_short(chosen)
+    cut = records[-1]
+    request = next_run(records, (), chosen).request
+    assert request is not None
+    assert (request.params, request.config, request.index) == (cut.params, cut.config, cut.index)
+    assert request.retry_of == cut.trial
+    after = next_run([*records, ended(request, records, REACHED)], (), chosen).request
+    assert after is not None
+    assert after.index == cut.index + 1
+
+
+def test_such_a_run_teaches_the_sampler_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = search_settings(n_trials=9)
+    records = with_one_cut_short(chosen)
+    records.append(ended(next_run(records, (), chosen).request, records, REACHED))  # type: ignore[arg-type]
+    taught: list[int] = []
+
+    def noted(lessons: Sequence[Record], *rest: Any) -> list[FrozenTrial]:
+        taught.extend(one.trial for one in lessons if one.outcome.completes)
+        return sampler_history(lessons, *rest)
+
+    monkeypatch.setattr("search.study.next_run.sampler_history", noted)
+    next_run(records, (), chosen)
+    assert taught == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize("own", ["run_energy_j", "run_time_s", "run_tokens"])
+def test_a_run_that_its_own_budget_ends_is_not_tried_again(own: str) -> None:
+    chosen = search_settings(n_trials=9)
+    setattr(chosen.config.budget, own, 1)
+    records = with_one_cut_short(chosen)
+    request = next_run(records, (), chosen).request
+    assert request is not None
+    assert request.index == records[-1].index + 1
+
+
+def with_one_cut_short(chosen: SearchSettings) -> list[Record]:
+    """The baseline, two trials, and one that had to stop in the middle of its schedule."""
+    records = run_all(search_settings(n_trials=3))
+    request = next_run(records, (), chosen).request
+    assert request is not None
+    return [*records, replace(ended(request, records, MISSED), steps=40)]
 
 
 def test_one_more_run_of_the_baseline_is_kept_for() -> None:
