@@ -13,9 +13,10 @@ So they are shown every entry in every trial, over its whole range:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -25,6 +26,8 @@ from search.space.model import Entry, Params, Space, holds, on_grid, possible_va
 from search.space.paths import get_path
 
 Dimensions = dict[str, BaseDistribution]
+Settled = Callable[[Mapping[str, Any]], Params]
+"""What gives a point in fixed dimensions as a trial of it is shown."""
 
 
 def fixed_dimensions(space: Space) -> Dimensions:
@@ -45,6 +48,48 @@ def encoded(params: Mapping[str, Any], space: Space, dimensions: Dimensions | No
 def decoded(point: Mapping[str, Any], space: Space) -> Params:
     """The point of the space that a value in every dimension stands for."""
     return space.sample(lambda path, distribution: nearest(point[path], distribution))
+
+
+def settling(space: Space, dimensions: Dimensions) -> Settled:
+    """A function that gives `encoded(decoded(point))` of a value in every dimension, and looks only at those
+    that depend on others. A sampler that compares points must compare them so: two that differ in what is not
+    active are one, and every trial of it is shown in this form."""
+    of_entry = {entry.path: entry for entry in space.entries}
+    dependent = [entry for entry in space.entries if entry.needs]
+    stand_ins = {
+        entry.path: _stand_in(dimensions[entry.path], get_path(space.base, entry.path))
+        for entry in dependent
+        if entry.path in dimensions
+    }
+    configured = {
+        path: get_path(space.base, path)
+        for entry in dependent
+        for path in entry.needs
+        if path not in of_entry
+    }
+
+    @cache
+    def range_of(path: str, divisor: Any) -> BaseDistribution:
+        entry = replace(of_entry[path], when={})
+        distribution = entry.distribution({} if entry.multiple_of is None else {entry.multiple_of: divisor})
+        assert distribution is not None
+        return distribution
+
+    def settled(point: Mapping[str, Any]) -> Params:
+        found = dict(point)
+        known = configured | found
+        for entry in dependent:
+            path = entry.path
+            active = path in found and all(known[one] in allowed for one, allowed in entry.when.items())
+            if not active:
+                known[path] = get_path(space.base, path)
+                if path in found:
+                    found[path] = stand_ins[path]
+            elif entry.multiple_of is not None:
+                found[path] = known[path] = nearest(found[path], range_of(path, known[entry.multiple_of]))
+        return found
+
+    return settled
 
 
 def encoded_history(history: Sequence[FrozenTrial], space: Space) -> list[FrozenTrial]:

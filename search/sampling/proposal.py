@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 from model.config import ConfigError, RunConfig
 from model.runnable import unrunnable
 from search.sampling.ask import Proposal, ask
-from search.sampling.encoding import fixed_dimensions
+from search.sampling.encoding import fixed_dimensions, settling
 from search.sampling.samplers import SAMPLERS, Draw, SamplerSection
 from search.space.canonical import config_key, plain
 from search.space.model import Params, Space, holds
@@ -74,8 +74,10 @@ def propose(
 
     row = SAMPLERS[section.name]
     dimensions = fixed_dimensions(space) if row.fixed(section) else None
+    settled = dict if dimensions is None else settling(space, dimensions)
     for attempt in range(0 if row.lists else SAMPLER_ATTEMPTS):
-        draw = Draw(derived_seed(study_seed, index, attempt), study_seed, index, attempt, dimensions)
+        seed = derived_seed(study_seed, index, attempt)
+        draw = Draw(seed, study_seed, index, attempt, dimensions, settled)
         proposal = ask(space, section, draw, history, n_objectives, fixed)
         if is_new(proposal.params):
             return proposal

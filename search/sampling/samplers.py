@@ -19,6 +19,7 @@ from optuna.samplers import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from search.sampling.encoding import Settled
 from search.sampling.saving import SavingSampler
 
 # Names of versions before this one, in the configurations that they left.
@@ -48,13 +49,15 @@ class SamplerSection:
 @dataclass(frozen=True)
 class Draw:
     """Which draw of a study it is: a seed of its own, the study's, the place in its sequence, how often it
-    was drawn before; and the fixed dimensions that it is drawn from, None for the space as it is."""
+    was drawn before; and the fixed dimensions that it is drawn from, None for the space as it is. `settled`
+    gives a point in those as a trial of it is shown (`encoding.settling`)."""
 
     seed: int
     study_seed: int = 0
     index: int = 0
     attempt: int = 0
     dimensions: Mapping[str, BaseDistribution] | None = None
+    settled: Settled = dict
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _random(section: SamplerSection, draw: Draw) -> BaseSampler:
 
 
 def _cei(section: SamplerSection, draw: Draw) -> BaseSampler:
-    return SavingSampler(draw.dimensions or {}, section.n_startup_trials, draw.index, draw.seed)
+    return SavingSampler(draw.dimensions or {}, section.n_startup_trials, draw.index, draw.seed, draw.settled)
 
 
 SAMPLERS: dict[str, SamplerRow] = {

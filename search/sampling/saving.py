@@ -27,7 +27,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr
 
-from search.sampling.encoding import nearest
+from search.sampling.encoding import Settled, nearest
 from search.sampling.history import gap_of
 from search.sampling.regression import Array, fitted
 
@@ -49,14 +49,21 @@ SMALLEST = 1e-300  # for logarithms
 
 
 class SavingSampler(BaseSampler):
-    """The first `n_startup_trials` are drawn at random."""
+    """The first `n_startup_trials` are drawn at random. `settled` gives a point as a trial of it is shown
+    (`encoding.settling`)."""
 
     def __init__(
-        self, dimensions: Mapping[str, BaseDistribution], n_startup_trials: int, index: int, seed: int
+        self,
+        dimensions: Mapping[str, BaseDistribution],
+        n_startup_trials: int,
+        index: int,
+        seed: int,
+        settled: Settled = dict,
     ) -> None:
         self._dimensions = dict(sorted(dimensions.items()))
         self._n_startup_trials = n_startup_trials
         self._index = index
+        self._settled = settled
         self._rng = np.random.default_rng(seed)
         self._by_chance = RandomSampler(seed=seed)
 
@@ -79,7 +86,7 @@ class SavingSampler(BaseSampler):
             for one in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             if set(one.params) >= set(self._dimensions)
         ]
-        return _Look(self._dimensions, known, pending, objective, self._rng).best()
+        return _Look(self._dimensions, known, pending, objective, self._rng, self._settled).best()
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -102,8 +109,10 @@ class _Look:
         pending: Sequence[Mapping[str, Any]],
         objective: int,
         rng: np.random.Generator,
+        settled: Settled,
     ) -> None:
         self._dimensions = dimensions
+        self._settled = settled
         self._rng = rng
         self._of = columns(dimensions)
         rows = as_rows([trial.params for trial in known], self._of)
@@ -136,7 +145,7 @@ class _Look:
         return next((point for _, point in found if point not in self._tried), found[0][1])
 
     def _by_chance(self) -> dict[str, Any]:
-        return {path: random_value(one, self._rng) for path, one in self._dimensions.items()}
+        return self._settled({path: random_value(one, self._rng) for path, one in self._dimensions.items()})
 
     def _near(self, parents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         params = dict(parents[int(self._rng.integers(len(parents)))])
@@ -144,7 +153,7 @@ class _Look:
         count = min(len(free), int(self._rng.integers(1, MOST_CHANGES + 1)))
         for path in self._rng.choice(free, size=count, replace=False) if count else ():
             params[path] = neighbour(params[path], self._dimensions[path], self._rng)
-        return params
+        return self._settled(params)
 
     def _scored(self, points: Sequence[dict[str, Any]]) -> list[tuple[float, dict[str, Any]]]:
         """Each point at the length that is worth most, with what that is."""

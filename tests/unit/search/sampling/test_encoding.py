@@ -9,11 +9,23 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 from space_entries import DEMO, HEADS, WIDTH, choice_entry, drawn_from, float_entry, int_entry, parse
 
-from search.sampling.encoding import decoded, encoded, encoded_history, fixed_dimensions
-from search.space.model import holds
+from search.sampling.encoding import decoded, encoded, encoded_history, fixed_dimensions, settling
+from search.space.model import Space, holds
 
 SPACE = parse(DEMO)
 DIMENSIONS = fixed_dimensions(SPACE)
+# A width that depends on the heads, a range that hangs on a choice, one that hangs on that choice and on
+# another, which is not always active itself, and one that the base configuration rules out.
+NESTED = parse(
+    {
+        HEADS: choice_entry(2, 4, 8),
+        WIDTH: int_entry(low=16, high=99, multiple_of=HEADS, when={"optimizer.name": ["muon"]}),
+        "optimizer.name": choice_entry("adamw", "muon"),
+        "optimizer.ns_steps": int_entry(high=5, when={"optimizer.name": ["muon"]}),
+        "optimizer.muon_lr": float_entry(when={"optimizer.name": ["muon"], "optimizer.ns_steps": [1, 2, 3]}),
+        "schedule.cooldown_fraction": float_entry(when={"schedule.name": ["trapezoid"]}),
+    }
+)
 
 
 @given(st.data())
@@ -35,6 +47,17 @@ def test_whatever_is_proposed_in_fixed_dimensions_is_a_point_of_the_space(data: 
     assert all(holds(drawn[path], value) for path, value in params.items())
     same = [path for path in params if path != WIDTH]
     assert {path: params[path] for path in same} == {path: point[path] for path in same}
+
+
+@pytest.mark.parametrize("space", [SPACE, NESTED], ids=["demo", "nested"])
+@given(data=st.data())
+def test_a_settled_point_is_the_one_that_its_trial_is_shown_as(space: Space, data: st.DataObject) -> None:
+    dimensions = fixed_dimensions(space)
+    suggest = drawn_from(data.draw)
+    point = {path: suggest(path, distribution) for path, distribution in dimensions.items()}
+    settled = settling(space, dimensions)(point)
+    assert settled == encoded(decoded(point, space), space)
+    assert decoded(settled, space) == decoded(point, space)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.sampling import saving
+from search.sampling.encoding import Settled
 from search.sampling.saving import LENGTH, SavingSampler, as_rows, columns, lengths, neighbour, random_value
 from search.space.model import holds
 
@@ -62,8 +64,10 @@ def by_chance(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return [{path: random_value(one, rng) for path, one in DIMENSIONS.items()} for _ in range(count)]
 
 
-def drawn(history: list[FrozenTrial], index: int = 0, seed: int = 0) -> dict[str, Any]:
-    sampler = SavingSampler(DIMENSIONS, STARTUP, index, seed)
+def drawn(
+    history: list[FrozenTrial], index: int = 0, seed: int = 0, settled: Settled = dict
+) -> dict[str, Any]:
+    sampler = SavingSampler(DIMENSIONS, STARTUP, index, seed, settled)
     study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
     study.add_trials(history)
     return dict(study.ask(DIMENSIONS).params)
@@ -103,6 +107,24 @@ def test_what_runs_already_is_not_drawn_again_and_changes_what_is() -> None:
     beside = drawn([*history, running], 20, seed=3)
     assert beside != alone
     assert beside == drawn([*history, running], 20, seed=3)
+
+
+def with_one_rate_for_gelu(point: Mapping[str, Any]) -> dict[str, Any]:
+    """As if the rate were active beside other functions only."""
+    return {**point, "optimizer.lr": 0.01} if point["model.mlp"] == "gelu" else dict(point)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_points_are_compared_as_their_trials_are_shown(seed: int) -> None:
+    """Else what no trial of a configuration is shown with stays unknown, and the configuration is drawn again
+    and again."""
+    tried = [with_one_rate_for_gelu(point) for point in by_chance(30)]
+    # Whatever has a rate of its own fails, so that what is worth a look has gelu.
+    history = [trial_of(point, gap=0.4 * (point["model.mlp"] != "gelu") - 0.05) for point in tried]
+    point = drawn(history, seed=seed, settled=with_one_rate_for_gelu)
+    assert point == with_one_rate_for_gelu(point)
+    assert point["model.mlp"] == "gelu"
+    assert point not in tried
 
 
 @pytest.mark.parametrize("path", [path for path, one in DIMENSIONS.items() if not one.single()])
