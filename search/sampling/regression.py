@@ -77,8 +77,8 @@ class Fitted:
 
 
 def fitted(rows: Array, values: Array) -> Fitted:
-    """`rows`: runs x columns, each from -1 to 1; `values`: one a run. The shape is chosen by `SHAPED_BY` of
-    the runs at most, evenly spread, since every shape takes a decomposition."""
+    """`rows`: runs x columns, around 0 and all of about one size; `values`: one a run. The shape is chosen by
+    `SHAPED_BY` of the runs at most, evenly spread, since every shape takes a decomposition."""
     spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SHAPED_BY)).round().astype(int))
     some, pairs = rows[spread], _pairs(rows[spread], rows[spread])
     shapes = (Shape(*one) for one in product(LINEAR, REACH, NOISE))

@@ -35,8 +35,11 @@ from search.sampling.regression import Array, fitted
 LARGEST_GAP = 0.5
 # How many points are looked at: by chance, and around so many of the best trials.
 BY_CHANCE, AROUND, PARENTS, MOST_CHANGES = 100, 500, 30, 2
-# A range changes by a normal step with this standard deviation, as a share of it.
-STEP = 0.15
+# A range changes by a normal step with this standard deviation, as a share of it; or, so often, to anywhere.
+STEP, ANYWHERE = 0.15, 0.5
+# The ends of a range lie this far from its middle, and a choice from its opposite half as far: half a range
+# may change as much as a choice does. Else only choices are worth a look, and rates stay as chance drew them.
+END, CHOICE = 1.5, 0.75
 LENGTH, LENGTHS = "train.max_steps", 8
 # From so many trials on, the processes know more of a configuration than one run does; they are asked for it
 # at so many lengths.
@@ -212,11 +215,13 @@ def lengths(distribution: BaseDistribution | None, count: int, start: float = 0.
 
 
 def neighbour(value: Any, distribution: BaseDistribution, rng: np.random.Generator) -> Any:
-    """Another value: any other choice, or one nearby in a range."""
+    """Another value: any other choice, or of a range one nearby or any."""
     if isinstance(distribution, CategoricalDistribution):
         others = [one for one in distribution.choices if one is not value and one != value]
         return others[int(rng.integers(len(others)))]
     assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if rng.random() < ANYWHERE and (anywhere := random_value(distribution, rng)) != value:
+        return anywhere
     low, high = float(distribution.low), float(distribution.high)
     step, grid = float(rng.normal(0.0, STEP)), distribution.step or 0.0
     near = value * (high / low) ** step if distribution.log else value + step * (high - low)
@@ -239,8 +244,8 @@ Column = Callable[[Any], list[float]]
 
 
 def columns(dimensions: Mapping[str, BaseDistribution]) -> dict[str, Column]:
-    """For every dimension, its value as numbers from -1 to 1: a range with its square beside it, choices with
-    a column each."""
+    """For every dimension, its value as numbers around 0: a range with its square beside it, choices with a
+    column each."""
     return {path: _column(one) for path, one in dimensions.items()}
 
 
@@ -251,10 +256,10 @@ def _column(distribution: BaseDistribution) -> Column:
         choices = list(distribution.choices)
         if all(isinstance(one, int | float) and not isinstance(one, bool) for one in choices):
             places = [2 * place / (len(choices) - 1) - 1 for place in range(len(choices))]
-            rows = [[place] if len(choices) == 2 else _with_square(place) for place in places]
+            rows = [[END * place] if len(choices) == 2 else _with_square(place) for place in places]
         else:
             kept = choices[1:] if len(choices) == 2 else choices
-            rows = [[1.0 if one == each else -1.0 for each in kept] for one in choices]
+            rows = [[CHOICE if one == each else -CHOICE for each in kept] for one in choices]
         return lambda value: rows[choices.index(value)]
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     low, high = float(distribution.low), float(distribution.high)
@@ -265,7 +270,8 @@ def _column(distribution: BaseDistribution) -> Column:
 
 
 def _with_square(place: float) -> list[float]:
-    return [place, 1.5 * place * place - 0.5]
+    """Of a place from -1 to 1. The square counts half: most of what a range does is a slope."""
+    return [END * place, 0.5 * END * (1.5 * place * place - 0.5)]
 
 
 def as_rows(points: Sequence[Mapping[str, Any]], dimensions: Mapping[str, Column]) -> Array:

@@ -213,7 +213,22 @@ def test_rows_are_numbers_of_one_size() -> None:
     rows = as_rows(by_chance(200), columns(DIMENSIONS))
     # a range and its square twice over, one of three choices, one of two, none, three sizes in order, a range
     assert rows.shape == (200, 2 + 3 + 1 + 0 + 2 + 2 + 2)
-    assert np.abs(rows).max() <= 1.0
+    assert np.abs(rows).max() <= saving.END
+
+
+def test_half_a_range_lies_as_far_apart_as_two_choices() -> None:
+    of = columns(DIMENSIONS)
+    low, middle = (of["optimizer.lr"](rate)[0] for rate in (1e-3, 1e-2))
+    (off,), (on,) = (of["model.qk_norm"](choice) for choice in (False, True))
+    assert middle - low == pytest.approx(on - off)
+
+
+def test_a_range_is_changed_by_little_and_by_much() -> None:
+    rng = np.random.default_rng(0)
+    rate = DIMENSIONS["optimizer.lr"]
+    steps = np.array([abs(math.log10(neighbour(1e-2, rate, rng) / 1e-2)) for _ in range(400)])
+    assert 0.1 < (steps > 0.6).mean() < 0.4  # 0.6 of the way to an end and more: half of all draws can
+    assert 0.3 < (steps < 0.3).mean() < 0.8
 
 
 @pytest.mark.parametrize("path", DIMENSIONS)
