@@ -10,7 +10,9 @@ trial nothing else would be worth a run.
 
 Looked at are points by chance, and those that differ in one or two settings from one of the best trials: far
 from all trials the largest value of a thousand is where the model errs most. Every point is looked at with
-several lengths of schedule, so that a length is found and not searched for.
+several lengths of schedule, so that a length is found and not searched for. Points are looked at in the form
+in which their trials are shown (`encoding.settling`). Otherwise one that differs from a trial in nothing but
+what is not active would stay unknown, whatever its runs teach.
 """
 
 from __future__ import annotations
