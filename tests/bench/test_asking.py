@@ -3,10 +3,11 @@
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 from records_factory import make_record
@@ -38,10 +39,10 @@ def finished(count: int, config: StudyConfig, space: Space) -> Iterator[Record]:
         yield replace(record, params=params)
 
 
-def made(index: int, values: object, reached: bool, energy_j: float, role: Role) -> Record:
-    record = make_record(
-        index, energy_j=energy_j, outcome=Outcome.REACHED if reached else Outcome.OUT_OF_BUDGET, steps=200
-    )
+def made(index: int, values: Mapping[str, Any], reached: bool, energy_j: float, role: Role) -> Record:
+    """One that missed came to the end of its schedule."""
+    outcome = Outcome.REACHED if reached else Outcome.OUT_OF_BUDGET
+    record = make_record(index, energy_j=energy_j, outcome=outcome, steps=values["train"]["max_steps"])
     return replace(record, config=values, index=index, role=role, run_id=f"run-{index}")
 
 
@@ -59,8 +60,9 @@ def test_asking_and_telling_take_a_small_share_of_a_run(sampler: str, tmp_path: 
     for turn in range(TIMES + 1):
         began = time.perf_counter()
         request = next_run(records, mirror.waiting(records), settings).request
-        assert request is not None
         asked = time.perf_counter()
+        assert request is not None
+        assert request.retry_of is None
         request = replace(request, run_id=f"new-{turn}")
         request = replace(request, trial=mirror.begin(request, records))
         record = replace(
