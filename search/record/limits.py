@@ -16,6 +16,20 @@ class Limits:
     time_s: float | None = None
     tokens: int | None = None
 
+    def spent(
+        self, energy_j: float | None, time_s: float | None, tokens: int | None
+    ) -> tuple[str, float, str] | None:
+        """Which of the budgets a run has spent that used so much: its name, its size and its unit. None for
+        none of them; what is not known spends nothing."""
+        for name, used, limit, unit in (
+            ("energy", energy_j, self.energy_j, "J"),
+            ("time", time_s, self.time_s, "s"),
+            ("token", tokens, self.tokens, "tokens"),
+        ):
+            if used is not None and limit is not None and used >= limit:
+                return name, limit, unit
+        return None
+
 
 @dataclass(frozen=True)
 class Rival:

@@ -76,14 +76,11 @@ def _diverged(standing: Standing, vocab_size: int) -> Ending | None:
 
 
 def _out_of_budget(standing: Standing, limits: Limits) -> Ending | None:
-    for name, used, limit, unit in (
-        ("energy", standing.gross_energy_j, limits.energy_j, "J"),
-        ("time", standing.gross_time_s, limits.time_s, "s"),
-        ("token", standing.spent.tokens, limits.tokens, "tokens"),
-    ):
-        if used is not None and limit is not None and used >= limit:
-            return Ending(Outcome.OUT_OF_BUDGET, f"the run's {name} budget of {limit:g} {unit} is spent")
-    return None
+    spent = limits.spent(standing.gross_energy_j, standing.gross_time_s, standing.spent.tokens)
+    if spent is None:
+        return None
+    name, limit, unit = spent
+    return Ending(Outcome.OUT_OF_BUDGET, f"the run's {name} budget of {limit:g} {unit} is spent")
 
 
 def _dominated(spent: Spent, objectives: Sequence[str], rivals: Sequence[Rival]) -> Ending | None:

@@ -61,17 +61,14 @@ def settling(space: Space, dimensions: Dimensions) -> Settled:
         for entry in dependent
         if entry.path in dimensions
     }
-    configured = {
-        path: get_path(space.base, path)
-        for entry in dependent
-        for path in entry.needs
-        if path not in of_entry
-    }
+    needed = {path for entry in dependent for path in entry.needs}
+    configured = {path: get_path(space.base, path) for path in needed if path not in of_entry}
 
     @cache
-    def range_of(path: str, divisor: Any) -> BaseDistribution:
+    def multiples(path: str, divisor: int) -> BaseDistribution:
         entry = replace(of_entry[path], when={})
-        distribution = entry.distribution({} if entry.multiple_of is None else {entry.multiple_of: divisor})
+        assert entry.multiple_of is not None
+        distribution = entry.distribution({entry.multiple_of: divisor})
         assert distribution is not None
         return distribution
 
@@ -86,7 +83,7 @@ def settling(space: Space, dimensions: Dimensions) -> Settled:
                 if path in found:
                     found[path] = stand_ins[path]
             elif entry.multiple_of is not None:
-                found[path] = known[path] = nearest(found[path], range_of(path, known[entry.multiple_of]))
+                found[path] = known[path] = nearest(found[path], multiples(path, known[entry.multiple_of]))
         return found
 
     return settled

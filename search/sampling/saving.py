@@ -39,8 +39,8 @@ LARGEST_GAP = 0.5
 BY_CHANCE, AROUND, PARENTS, MOST_CHANGES = 100, 500, 30, 2
 # A range changes by a normal step with this standard deviation, as a share of it; or, so often, to anywhere.
 STEP, ANYWHERE = 0.15, 0.5
-# The ends of a range lie this far from its middle, and a choice from its opposite half as far: half a range
-# may change as much as a choice does. Else only choices are worth a look, and rates stay as chance drew them.
+# In numbers, a range goes from -END to END, and two choices are -CHOICE and CHOICE: half a range is as much
+# as two choices are apart. Were it less, only choices would be tried, and rates would stay where they began.
 END, CHOICE = 1.5, 0.75
 LENGTH, LENGTHS = "train.max_steps", 8
 # From so many trials on, the processes know more of a configuration than one run does; they are asked for it
@@ -217,7 +217,7 @@ def lengths(distribution: BaseDistribution | None, count: int, start: float = 0.
 
 
 def neighbour(value: Any, distribution: BaseDistribution, rng: np.random.Generator) -> Any:
-    """Another value: any other choice, or of a range one nearby or any."""
+    """Another value: any other choice, or, of a range, one nearby or any."""
     if isinstance(distribution, CategoricalDistribution):
         others = [one for one in distribution.choices if one is not value and one != value]
         return others[int(rng.integers(len(others)))]

@@ -34,18 +34,12 @@ def search_limit_j(records: Sequence[Record], config: StudyConfig) -> float | No
 def cut_off_by_study(record: Record, config: StudyConfig) -> bool:
     """Whether a trial stopped in the middle of its schedule because the study's joules were spent, not its
     own budget. It says nothing of its configuration then."""
-    own, ledger = config.budget, record.ledger
     if record.role is not Role.SEARCH or record.outcome is not Outcome.OUT_OF_BUDGET:
         return False
-    used = (
-        (record.gross_energy_j, own.run_energy_j),
-        (None if ledger is None else ledger.gross_time_s, own.run_time_s),
-        (record.tokens, own.run_tokens),
-    )
-    spent_its_own = any(
-        amount is not None and limit is not None and amount >= limit for amount, limit in used
-    )
-    return not spent_its_own and record.max_steps is not None and record.steps < record.max_steps
+    time_s = None if record.ledger is None else record.ledger.gross_time_s
+    if config.limits().spent(record.gross_energy_j, time_s, record.tokens) is not None:
+        return False
+    return record.max_steps is not None and record.steps < record.max_steps
 
 
 def counted_trials(records: Sequence[Record]) -> int:
